@@ -1,0 +1,1 @@
+"""Files in, files out: photographs become sub-images, LMDBs and benchmark sets."""

@@ -1,0 +1,46 @@
+"""Packaging of stea_arch. Imports nothing but setuptools; the version is read, not imported."""
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / 'stea_arch' / '__init__.py').read_text()).group(1)
+
+EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.1']
+
+setup(
+    name='stea_arch',
+    version=VERSION,
+    description='LabNet and RealNet (Taylor-expansion attention, large-field blocks) as a BasicSR plugin',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.11',
+    packages=find_packages(include=['stea_arch*', 'data_prep*']),
+    install_requires=[
+        'torch>=2.6',
+        'torchvision>=0.21',
+        'basicsr==1.4.2',
+        'numpy>=1.26',
+        'opencv-python>=4.10',
+        'lmdb>=1.4',
+        'pyyaml>=6.0',
+        'scikit-image>=0.24',
+        'tqdm>=4.60',
+        'setuptools>=65',  # basicsr imports distutils, which left the standard library in 3.12
+    ],
+    extras_require={
+        'tests': ['pytest>=8.0', 'ruff>=0.8', *EXPORT],
+        'export': EXPORT,
+        'metrics': ['lpips>=0.1.4', 'pyiqa>=0.1.13'],
+    },
+    entry_points={
+        'console_scripts': [
+            'stea-train=stea_arch.train:main',
+            'stea-test=stea_arch.test:main',
+            'stea-report=stea_arch.report:main',
+            'stea-prep=data_prep.cli:main',
+        ]
+    },
+)

@@ -1,0 +1,1 @@
+"""Networks: a tensor goes in, a tensor comes out. Importing this package fills ARCH_REGISTRY."""

@@ -1,0 +1,1 @@
+"""Bytes become ground-truth crops and degradation parameters. Importing this package fills DATASET_REGISTRY."""

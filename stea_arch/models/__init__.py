@@ -1,0 +1,1 @@
+"""Loss, step, EMA, checkpoints. Importing this package fills MODEL_REGISTRY."""
