@@ -31,7 +31,7 @@ setup(
         'setuptools>=65',  # basicsr imports distutils, which left the standard library in 3.12
     ],
     extras_require={
-        'tests': ['pytest>=8.0', 'ruff>=0.8', *EXPORT],
+        'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', *EXPORT],
         'export': EXPORT,
         'metrics': ['lpips>=0.1.4', 'pyiqa>=0.1.13'],
     },

@@ -1,1 +1,1 @@
-"""Files in, files out: photographs become sub-images, LMDBs and benchmark sets."""
+"""Files in, files out: sample photographs, sub-images, LMDBs and checks, behind the console command stea-prep."""

@@ -1,4 +1,10 @@
-"""The only place that mends foreign code. ``apply()`` runs before BasicSR is first imported."""
+"""The only place that mends foreign code: BasicSR 1.4.2 on today's torch, torchvision and machines without a GPU.
+
+``prepare()`` runs before BasicSR is first imported, ``apply()`` after. Doing either twice changes nothing. Each
+function here says what breaks without it, since when, and where upstream stands; tests/test_compat.py fails as soon
+as one of them is no longer needed.
+"""
+import importlib
 import importlib.util
 import sys
 import types
@@ -11,10 +17,17 @@ LIBGL_HELP = (
 )
 
 
-def apply():
-    """Mend what BasicSR 1.4.2 needs to be imported at all. Doing it twice changes nothing."""
+def prepare():
+    """Make ``import basicsr`` possible."""
     check_opencv()
     restore_functional_tensor()
+
+
+def apply():
+    """Put stea_arch's counterparts into the BasicSR modules that look them up by name."""
+    resume_on_any_device_and_exactly()
+    launch_without_gpu()
+    force_yml_without_eval()
 
 
 def check_opencv():
@@ -31,8 +44,7 @@ def restore_functional_tensor():
     """Give ``basicsr.data.degradations`` the module it imports ``rgb_to_grayscale`` from.
 
     Breaks: ``import basicsr`` with ModuleNotFoundError. Since: torchvision 0.17 removed
-    ``torchvision.transforms.functional_tensor``. Upstream: XPixelGroup/BasicSR#650, merged after 1.4.2 and never
-    released.
+    ``torchvision.transforms.functional_tensor``. Upstream: XPixelGroup/BasicSR#650, merged after 1.4.2, not released.
     """
     name = 'torchvision.transforms.functional_tensor'
     if name in sys.modules or importlib.util.find_spec(name) is not None:
@@ -42,3 +54,45 @@ def restore_functional_tensor():
     module = types.ModuleType(name, 'Stand-in made by stea_arch.compat')
     module.rgb_to_grayscale = rgb_to_grayscale
     sys.modules[name] = module
+
+
+def resume_on_any_device_and_exactly():
+    """Resume without a GPU, from the last complete state, at the very sample where the run stopped.
+
+    Breaks: ``basicsr.train.load_resume_state`` asks for a CUDA device; the sampler restarts the epoch, and every
+    epoch's workers repeat the same random numbers; runs on small datasets end before ``total_iter``. Since: always.
+    Upstream: XPixelGroup/BasicSR has no release after 1.4.2.
+    """
+    from stea_arch import resume
+    from stea_arch.data.sampler import ResumableSampler
+
+    _replace('basicsr.train', 'load_resume_state', lambda original: resume.load_resume_state)
+    _replace('basicsr.train', 'EnlargedSampler', lambda original: ResumableSampler)
+    _replace('basicsr.train', 'create_train_val_dataloader', resume.with_resumable_data)
+
+
+def launch_without_gpu():
+    """Let ``--launcher pytorch`` start gloo processes on CPUs.
+
+    Breaks: ``init_dist`` divides by the number of GPUs. Since: always.
+    """
+    from stea_arch.launch import with_cpu
+
+    _replace('basicsr.utils.options', 'init_dist', with_cpu)
+
+
+def force_yml_without_eval():
+    """Read the values of ``--force_yml`` as YAML does, and never evaluate them.
+
+    Breaks: a value that starts with a bracket goes through ``eval``, and 1e-4 stays text. Since: always.
+    """
+    from stea_arch.options import parse_value
+
+    _replace('basicsr.utils.options', '_postprocess_yml_value', lambda original: parse_value)
+
+
+def _replace(module_name, attribute, make):
+    """Set ``module.attribute`` to ``make(original)``. The original stays beside it, for tests and a second import."""
+    module = importlib.import_module(module_name)
+    originals = module.__dict__.setdefault('_stea_arch_originals', {})
+    setattr(module, attribute, make(originals.setdefault(attribute, getattr(module, attribute))))

@@ -14,7 +14,7 @@ def register(registry):
     """
 
     def add(obj):
-        known = dict(registry).get(obj.__name__)
+        known = dict(iter(registry)).get(obj.__name__)
         if known is not None and known.__module__ == obj.__module__:
             registry._obj_map[obj.__name__] = obj
         else:

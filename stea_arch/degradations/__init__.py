@@ -1,1 +1,1 @@
-"""Degradations: pure functions of (image, parameters); sampling the parameters is apart and seeded."""
+"""Image maths without files or options: resizing, blur kernels, degradation chains; seeded and replayable."""

@@ -1,0 +1,54 @@
+"""Photographs that need no download: those inside the scikit-image package.
+
+Only files that the installed package contains are used, only colour photographs of 8 bits. Two are held out for
+validation. Of the stereo pair one view is used.
+"""
+import shutil
+from pathlib import Path
+
+import skimage.data
+
+from data_prep.output import complete_or_absent
+
+# file -> (author or source, licence), as scikit-image's documentation of skimage.data states them
+TRAIN = {
+    'astronaut.png': ('NASA, Great Images in NASA', 'public domain'),
+    'rocket.jpg': ('SpaceX', 'public domain'),
+    'motorcycle_left.png': ('D. Scharstein et al., Middlebury 2014 stereo benchmark', 'no licence stated'),
+    'hubble_deep_field.jpg': ('NASA and ESA', 'public domain'),
+    'ihc.png': ('Center for Microscopy and Molecular Imaging', 'no known copyright restrictions'),
+    'retina.jpg': ('Mikael Häggström', 'CC0'),
+}
+VAL = {
+    'coffee.png': ('Rachel Michetti, Pikolo Espresso Bar', 'CC0'),
+    'chelsea.png': ('Stefan van der Walt', 'CC0'),
+}
+
+
+def write_sample(out):
+    """Copy the photographs to ``out/train`` and ``out/val``, with a text file that names authors and licences.
+
+    Args:
+        out (str | Path): Folder that must not exist.
+
+    Returns:
+        list[str]: A line for each photograph: file, author, licence.
+
+    Raises:
+        FileExistsError: ``out`` exists.
+        FileNotFoundError: The installed scikit-image lacks one of the files.
+    """
+    shipped, lines = Path(skimage.data.__file__).parent, []
+    with complete_or_absent(out) as part:
+        for folder, photographs in (('train', TRAIN), ('val', VAL)):
+            (part / folder).mkdir()
+            for name, (author, licence) in photographs.items():
+                if not (shipped / name).is_file():
+                    raise FileNotFoundError(f'The photograph {name} was expected inside the scikit-image package, but '
+                                            f'{shipped} does not contain it. Install scikit-image 0.24 or newer from '
+                                            'PyPI.')
+                shutil.copyfile(shipped / name, part / folder / name)
+                lines.append(f'{folder}/{name}: {author}; {licence}')
+        (part / 'LICENSES.txt').write_text('Photographs shipped with scikit-image.\n' + '\n'.join(lines) + '\n',
+                                           encoding='utf-8')
+    return lines

@@ -1,0 +1,188 @@
+"""LabNet, "Image Super-Resolution with Taylor Expansion Approximation and Large Field Reception" (arXiv 2408.00470)."""
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import nn
+
+from stea_arch.archs.layers import ChannelGate, ChannelNorm, GatedFeedForward, SelfGate, conv3x3, depthwise, pointwise
+from stea_arch.archs.mlfr import MLFR
+from stea_arch.archs.stea import STEA, TTEA
+from stea_arch.registry import register
+
+ATTENTIONS = {'stea': STEA, 'ttea': TTEA}
+
+
+class LabBlock(nn.Module):
+    """One block of LabNet: a global and a local path side by side, then a feed-forward. ``(B, C, H, W)`` both ways.
+
+    ::
+
+        x   = LayerNorm f
+        a   = beta * MLFR(STEA(x)) + x * GELU(P[C->C] x) + x
+        l   = DW[3,1] . GELU . DW[3,1] (x)
+        y   = P[2C->C] [a, l]
+        z   = f + y * gate(y)
+        out = z + FeedForward(LayerNorm z)
+
+    ``beta`` holds one factor per channel and starts at 0, as published: attention and large field are let in by
+    training.
+
+    Args:
+        num_feat (int): channels C, a multiple of 16.
+        attention (str): a key of ``ATTENTIONS``.
+        large_field (bool): False leaves MLFR out. As MLFR adds to what it is given, what remains is
+            ``a = beta * STEA(x) + x * GELU(P[C->C] x) + x``.
+    """
+
+    def __init__(self, num_feat, attention, large_field):
+        super().__init__()
+        self.norm1 = ChannelNorm(num_feat)
+        self.attention = ATTENTIONS[attention](num_feat)
+        self.large_field = MLFR(num_feat) if large_field else nn.Identity()
+        self.beta = nn.Parameter(torch.zeros(1, num_feat, 1, 1))
+        self.self_gate = SelfGate(num_feat)
+        self.local = nn.Sequential(depthwise(num_feat, 3), nn.GELU(), depthwise(num_feat, 3))
+        self.merge = pointwise(2 * num_feat, num_feat)
+        self.channel_attention = ChannelGate(num_feat)
+        self.norm2 = ChannelNorm(num_feat)
+        self.feed_forward = GatedFeedForward(num_feat)
+
+    def forward(self, f):
+        x = self.norm1(f)
+        a = self.beta * self.large_field(self.attention(x)) + self.self_gate(x) + x
+        y = self.merge(torch.cat([a, self.local(x)], dim=1))
+        z = f + y * self.channel_attention(y)
+        return z + self.feed_forward(self.norm2(z))
+
+
+@register(ARCH_REGISTRY)
+class LabNet(nn.Module):
+    """LabNet: a three-level encoder-decoder of ``LabBlock``s over a bicubic skip.
+
+    ::
+
+        head    3x3, in -> C
+        enc1    at C, full size        down1: 3x3 C -> C/2, pixel-unshuffle 2
+        enc2    at 2C, half size       down2: 3x3 2C -> C, pixel-unshuffle 2
+        latent  at 4C, quarter size    up1: 3x3 4C -> 8C, pixel-shuffle 2
+        dec1    at 2C on P[4C->2C] [enc2, up1]
+                                       up2: 3x3 2C -> 4C, pixel-shuffle 2
+        dec2    at 2C on [enc1, up2]
+        refine  at 2C
+        fusion  3x3, 2C -> C
+        tail    x4: (3x3 C -> 4C, pixel-shuffle 2) twice; x2, x3: 3x3 C -> s^2 C, pixel-shuffle s; then 3x3 C -> out
+        sr      = tail + clamp(bicubic(lq), 0, 1)
+
+    Any H, W >= 1 is taken: the features need multiples of 4, so the right and lower edges are repeated up to there and
+    the result is cropped; the bicubic skip sees the input as it came. The bicubic is the one without antialiasing
+    (a = -0.75) that the published weights were trained with. The gates average over the whole image, so the output of
+    a tile is close to, not equal to, that part of the output of the whole.
+
+    Args:
+        num_in_ch (int): channels of the input.
+        num_out_ch (int): channels of the output; equal to ``num_in_ch``, because the skip adds one to the other.
+        num_feat (int): width C, a multiple of 16 (the gates squeeze C channels into C/16).
+        num_blocks (sequence of six int): blocks in enc1, enc2, latent, dec1, dec2, refine; each at least 1.
+        upscale (int): 2, 3 or 4.
+        attention (str): 'stea' (second order, published) or 'ttea' (third order, the ablation).
+        large_field (bool): False leaves the MLFR out of every block, for ablations (see ``LabBlock``).
+
+    Raises:
+        ValueError: an argument is outside of what is listed here.
+    """
+
+    def __init__(
+        self,
+        num_in_ch=3,
+        num_out_ch=3,
+        num_feat=64,
+        num_blocks=(6, 8, 10, 6, 8, 8),
+        upscale=4,
+        attention='stea',
+        large_field=True,
+    ):
+        super().__init__()
+        _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale, attention)
+        self.num_in_ch = num_in_ch
+        self.upscale = upscale
+        c = num_feat
+
+        def stage(width, depth):
+            return nn.Sequential(*(LabBlock(width, attention, large_field) for _ in range(depth)))
+
+        self.head = conv3x3(num_in_ch, c)
+        self.enc1 = stage(c, num_blocks[0])
+        self.down1 = nn.Sequential(conv3x3(c, c // 2, bias=False), nn.PixelUnshuffle(2))
+        self.enc2 = stage(2 * c, num_blocks[1])
+        self.down2 = nn.Sequential(conv3x3(2 * c, c, bias=False), nn.PixelUnshuffle(2))
+        self.latent = stage(4 * c, num_blocks[2])
+        self.up1 = nn.Sequential(conv3x3(4 * c, 8 * c, bias=False), nn.PixelShuffle(2))
+        self.merge = pointwise(4 * c, 2 * c)
+        self.dec1 = stage(2 * c, num_blocks[3])
+        self.up2 = nn.Sequential(conv3x3(2 * c, 4 * c, bias=False), nn.PixelShuffle(2))
+        self.dec2 = stage(2 * c, num_blocks[4])
+        self.refine = stage(2 * c, num_blocks[5])
+        self.fusion = conv3x3(2 * c, c)
+        steps = (2, 2) if upscale == 4 else (upscale,)
+        layers = [layer for s in steps for layer in (conv3x3(c, s * s * c), nn.PixelShuffle(s))]
+        self.tail = nn.Sequential(*layers, conv3x3(c, num_out_ch))
+
+    def forward(self, lq):
+        """Upscale a batch of images.
+
+        Args:
+            lq (Tensor): ``(B, num_in_ch, H, W)`` in [0, 1], any H, W >= 1.
+
+        Returns:
+            Tensor: ``(B, num_out_ch, upscale H, upscale W)``, about [0, 1], not clamped.
+
+        Raises:
+            ValueError: ``lq`` has another number of dimensions or channels.
+        """
+        if lq.ndim != 4 or lq.shape[1] != self.num_in_ch:
+            raise ValueError(
+                f'LabNet expects a batch of images (B, {self.num_in_ch}, H, W), but a tensor of shape '
+                f'{tuple(lq.shape)} came. Convert the images, or build the network with a matching num_in_ch.'
+            )
+        h, w = lq.shape[-2:]
+        # Repeating the edge works down to one pixel, where reflection has nothing left to reflect. With channels last,
+        # CPU convolutions run faster and the permutes in ChannelNorm and DilatedDepthwise are free.
+        x = F.pad(lq, (0, -w % 4, 0, -h % 4), mode='replicate').contiguous(memory_format=torch.channels_last)
+
+        enc1 = self.enc1(self.head(x))
+        enc2 = self.enc2(self.down1(enc1))
+        latent = self.latent(self.down2(enc2))
+        dec1 = self.dec1(self.merge(torch.cat([enc2, self.up1(latent)], dim=1)))
+        dec2 = self.dec2(torch.cat([enc1, self.up2(dec1)], dim=1))
+        sr = self.tail(self.fusion(self.refine(dec2)))
+
+        bicubic = F.interpolate(lq, scale_factor=self.upscale, mode='bicubic', align_corners=False).clamp(0, 1)
+        return sr[..., : h * self.upscale, : w * self.upscale] + bicubic
+
+
+def _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale, attention):
+    if num_in_ch != num_out_ch or num_in_ch < 1:
+        raise ValueError(
+            f'LabNet adds the enlarged input to its output, so num_in_ch and num_out_ch must be the same positive '
+            f'number, but num_in_ch={num_in_ch} and num_out_ch={num_out_ch} came. Set both to the channels of your '
+            'images.'
+        )
+    if type(num_feat) is not int or num_feat < 16 or num_feat % 16:
+        raise ValueError(
+            'num_feat must be a whole positive multiple of 16, because the gates squeeze it by 16, but '
+            f'{num_feat!r} came. Use 16, 32, 48 or 64, the published width.'
+        )
+    whole = isinstance(num_blocks, Sequence) and all(type(n) is int and n >= 1 for n in num_blocks)
+    if not whole or len(num_blocks) != 6:
+        raise ValueError(
+            'num_blocks must be six whole numbers of at least 1, for enc1, enc2, latent, dec1, dec2 and refine, but '
+            f'{num_blocks!r} came. The published network has [6, 8, 10, 6, 8, 8].'
+        )
+    if upscale not in (2, 3, 4):
+        raise ValueError(f'upscale must be 2, 3 or 4, but {upscale!r} came. Set network_g.upscale to the scale.')
+    if attention not in ATTENTIONS:
+        raise ValueError(
+            f"attention must be 'stea' (second order, published) or 'ttea' (third order), but {attention!r} came."
+        )

@@ -1,0 +1,92 @@
+"""Small parts that every block of the network shares; all take and return ``(B, C, H, W)``."""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of every pixel: biased variance, eps 1e-6, learned scale and shift.
+
+    Args:
+        num_feat (int): channels C.
+    """
+
+    def __init__(self, num_feat):
+        super().__init__(num_feat, eps=1e-6)
+
+    def forward(self, x):
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def pointwise(in_ch, out_ch, bias=True):
+    """``P[in_ch->out_ch]``: a 1x1 convolution."""
+    return nn.Conv2d(in_ch, out_ch, 1, bias=bias)
+
+
+def conv3x3(in_ch, out_ch, bias=True):
+    """A dense 3x3 convolution with zero padding that keeps H and W."""
+    return nn.Conv2d(in_ch, out_ch, 3, padding=1, bias=bias)
+
+
+def depthwise(num_feat, kernel_size, bias=True):
+    """``DW[kernel_size,1]``: one kernel per channel, zero padding that keeps H and W."""
+    return nn.Conv2d(num_feat, num_feat, kernel_size, padding=kernel_size // 2, groups=num_feat, bias=bias)
+
+
+def bottleneck(num_feat, reduction):
+    """``P[C/r->C] . GELU . P[C->C/r]``, a cheap C x C map with one nonlinearity; ``reduction`` is r."""
+    return nn.Sequential(
+        pointwise(num_feat, num_feat // reduction), nn.GELU(), pointwise(num_feat // reduction, num_feat)
+    )
+
+
+class ChannelGate(nn.Module):
+    """One factor in (0, 1) per image and channel: ``sigmoid . P[C/16->C] . GELU . P[C->C/16] (avg x)``.
+
+    The average runs over the whole image, so a crop is gated a little differently from the image it was cut from.
+
+    Args:
+        num_feat (int): channels C, at least 16.
+    """
+
+    def __init__(self, num_feat):
+        super().__init__()
+        self.body = bottleneck(num_feat, 16)
+
+    def forward(self, x):
+        """``(B, C, H, W)`` -> ``(B, C, 1, 1)``."""
+        return torch.sigmoid(self.body(x.mean((2, 3), keepdim=True)))
+
+
+class SelfGate(nn.Module):
+    """``x * GELU(P[C->C] x)``: every pixel gated by a linear map of itself.
+
+    Args:
+        num_feat (int): channels C.
+    """
+
+    def __init__(self, num_feat):
+        super().__init__()
+        self.project = pointwise(num_feat, num_feat)
+
+    def forward(self, x):
+        return x * F.gelu(self.project(x))
+
+
+class GatedFeedForward(nn.Module):
+    """``P[h->C] ( GELU(q1) * q2 )`` with ``[q1, q2] = DW[3,1] . P[C->2h] x`` and ``h = int(2.66 C)``; no biases.
+
+    Args:
+        num_feat (int): channels C.
+    """
+
+    def __init__(self, num_feat):
+        super().__init__()
+        hidden = int(2.66 * num_feat)
+        self.expand = pointwise(num_feat, 2 * hidden, bias=False)
+        self.spatial = depthwise(2 * hidden, 3, bias=False)
+        self.reduce = pointwise(hidden, num_feat, bias=False)
+
+    def forward(self, x):
+        q1, q2 = self.spatial(self.expand(x)).chunk(2, dim=1)
+        return self.reduce(F.gelu(q1) * q2)

@@ -1,0 +1,76 @@
+"""Multi-scale large field reception (MLFR), arXiv 2408.00470."""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stea_arch.archs.layers import depthwise, pointwise
+
+
+class DilatedDepthwise(nn.Conv2d):
+    """``DW[k,d]``, a dilated depthwise convolution with zero padding that keeps H and W, computed without dilation.
+
+    A kernel dilated by d only ever joins pixels whose coordinates agree modulo d. So the image is dealt out into its
+    d * d interleaved sub-images, each is convolved with the undilated kernel, and the results are interleaved again:
+    the same sums in an order for which CPU libraries have fast kernels (benchmarks/arch_speed.py measures it). H and W
+    are filled up with zeros to multiples of d and cropped again; beyond the border the convolution sees zeros anyway.
+
+    Args:
+        num_feat (int): channels C.
+        kernel_size (int): odd side k of the kernel.
+        dilation (int): d.
+    """
+
+    def __init__(self, num_feat, kernel_size, dilation):
+        reach = dilation * (kernel_size // 2)
+        super().__init__(num_feat, num_feat, kernel_size, padding=reach, dilation=dilation, groups=num_feat)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        d = self.dilation[0]
+        rows, cols = (h + d - 1) // d, (w + d - 1) // d
+        # Channels stay last throughout, so that whole pixels are moved instead of single values.
+        x = F.pad(x, (0, cols * d - w, 0, rows * d - h)).permute(0, 2, 3, 1)
+        x = x.reshape(b, rows, d, cols, d, c).permute(0, 2, 4, 1, 3, 5).reshape(b * d * d, rows, cols, c)
+        x = F.conv2d(x.permute(0, 3, 1, 2), self.weight, self.bias, padding=self.kernel_size[0] // 2, groups=c)
+        x = x.permute(0, 2, 3, 1).reshape(b, d, d, rows, cols, c).permute(0, 3, 1, 4, 2, 5)
+        return x.reshape(b, rows * d, cols * d, c)[:, :h, :w].permute(0, 3, 1, 2)
+
+
+class LargeFieldBranch(nn.Module):
+    """``m_d = P[2C->C] [ DW[9,d](t), DW[k,1](t) ]``: a wide sparse field beside a dense one that fills its gaps.
+
+    Args:
+        num_feat (int): channels C.
+        dilation (int): d; the wide field spans 8 d + 1 pixels.
+        kernel_size (int): side k of the dense field.
+    """
+
+    def __init__(self, num_feat, dilation, kernel_size):
+        super().__init__()
+        self.far = DilatedDepthwise(num_feat, 9, dilation)
+        self.near = depthwise(num_feat, kernel_size)
+        self.merge = pointwise(2 * num_feat, num_feat)
+
+    def forward(self, t):
+        return self.merge(torch.cat([self.far(t), self.near(t)], dim=1))
+
+
+class MLFR(nn.Module):
+    """Multi-scale large field reception: ``u = P[4C->C] [ m_2, m_4, m_6, P[C->C] t ] + t``.
+
+    The three branches ``m_d`` (see ``LargeFieldBranch``) take (d, k) = (2, 3), (4, 5), (6, 7) and so reach over 17, 33
+    and 49 pixels.
+
+    Args:
+        num_feat (int): channels C.
+    """
+
+    def __init__(self, num_feat):
+        super().__init__()
+        self.branches = nn.ModuleList(LargeFieldBranch(num_feat, d, k) for d, k in ((2, 3), (4, 5), (6, 7)))
+        self.bypass = pointwise(num_feat, num_feat)
+        self.merge = pointwise(4 * num_feat, num_feat)
+
+    def forward(self, t):
+        """Features ``t`` -> ``u``, both ``(B, C, H, W)``."""
+        return self.merge(torch.cat([*(branch(t) for branch in self.branches), self.bypass(t)], dim=1)) + t

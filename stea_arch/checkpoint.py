@@ -1,0 +1,96 @@
+"""Reading and writing checkpoint files: nothing in them is executed, and none is ever half-written."""
+import os
+import pickle
+from pathlib import Path
+
+import torch
+
+
+def read_checkpoint(path):
+    """Load a ``.pth``, ``.state`` or ``.safetensors`` file onto the CPU without executing anything in it.
+
+    Args:
+        path (str | Path): The file.
+
+    Returns:
+        dict: What the file holds.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged, is no checkpoint, or holds objects other than tensors and plain values.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'Checkpoint {path} does not exist (working directory: {Path.cwd()}).')
+    if path.suffix == '.safetensors':
+        return _read_safetensors(path)
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f'{path} is refused: expected a checkpoint of tensors and plain values, and found other objects in it, '
+            'whose loading could execute code. If you trust its origin, save it again as a plain state dict with the '
+            f'program that made it. ({_refused_object(error)})'
+        ) from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        raise ValueError(
+            f'{path} could not be read as a PyTorch checkpoint: it is damaged, cut short or of another format. Copy or '
+            f'download it again. ({_first_line(error)})'
+        ) from error
+
+
+def _read_safetensors(path):
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ImportError(f'Reading {path} needs the package safetensors: pip install safetensors') from error
+    return load_file(path)
+
+
+def _refused_object(error):
+    lines = [line.strip() for line in str(error).splitlines() if 'Unsupported' in line]
+    return lines[0][:200] if lines else 'not a file of torch.save'
+
+
+def _first_line(error):
+    lines = str(error).strip().splitlines()
+    return f'{type(error).__name__}: {lines[0][:200]}' if lines else type(error).__name__
+
+
+def write_checkpoint(content, path):
+    """Save so that ``path`` holds either what it held before or all of ``content``, whenever the process is killed.
+
+    The bytes go to a neighbouring file whose name no reader looks for, are flushed to the disk, and take the name in
+    one step.
+
+    Args:
+        content (dict): Tensors and plain values.
+        path (str | Path): Target; replaced if it exists.
+    """
+    path = Path(path)
+    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    try:
+        with open(partial, 'wb') as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def unwrap_state_dict(checkpoint, param_key='params'):
+    """Pick the state dict out of a checkpoint and drop the ``module.`` that DataParallel leaves on names.
+
+    Args:
+        checkpoint (dict): As read: ``{'params': ..., 'params_ema': ...}`` or the bare state dict.
+        param_key (str | None): The wanted entry. ``params`` serves where ``params_ema`` is missing.
+
+    Returns:
+        dict[str, Tensor]: Names as the network has them.
+    """
+    for key in (param_key, 'params', 'params_ema'):
+        if key in checkpoint and isinstance(checkpoint[key], dict):
+            checkpoint = checkpoint[key]
+            break
+    return {name.removeprefix('module.'): value for name, value in checkpoint.items()}

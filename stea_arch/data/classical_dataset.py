@@ -1,0 +1,200 @@
+"""Ground-truth images in, pairs of low and high quality out: settings 1 and 2 in training, Gaussian8 in evaluation."""
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from basicsr.utils.registry import DATASET_REGISTRY
+from torch.utils.data import Dataset
+
+from stea_arch.data.gaussian8 import gaussian8
+from stea_arch.data.image_io import stem
+from stea_arch.data.image_source import ImageSource
+from stea_arch.degradations.classical import ClassicalParams, ClassicalSampler, check_scale, degrade
+from stea_arch.registry import register
+
+
+@dataclass(frozen=True)
+class PatchRecipe:
+    """All random choices behind one training pair.
+
+    ``json.dumps(dataclasses.asdict(recipe))`` logs it, ``PatchRecipe.from_dict(json.loads(text))`` brings it back.
+
+    Attributes:
+        index (int): Which image.
+        top (float), left (float): Where the crop starts, in [0, 1) of the possible positions.
+        hflip (bool), vflip (bool), transpose (bool): What is done to the crop, in this order.
+        degradation (ClassicalParams): What turns it into the low-quality image.
+    """
+
+    index: int
+    top: float
+    left: float
+    hflip: bool
+    vflip: bool
+    transpose: bool
+    degradation: ClassicalParams
+
+    @classmethod
+    def from_dict(cls, values):
+        """The recipe that ``dataclasses.asdict`` made ``values`` of."""
+        return cls(**{**values, 'degradation': ClassicalParams(**values['degradation'])})
+
+
+@register(DATASET_REGISTRY)
+class ClassicalDegradationDataset(Dataset):
+    """Pairs made on the fly from ground truth alone, by :func:`stea_arch.degradations.classical.degrade`.
+
+    In training an item is a random crop under random parameters. They come from the generator that
+    ``numpy.random.default_rng(index.entropy)`` makes, if the index is a :class:`stea_arch.data.sampler.Draw`: the same
+    seed and draw give the same pair whatever the number of workers. For a plain index the seed is drawn from torch's
+    global generator, which a DataLoader seeds for each worker and epoch. ``recipe(index)`` returns the choices alone
+    and ``patch(recipe)`` the pair they lead to, for logging and replay.
+
+    In evaluation every image comes whole under each kernel of :func:`stea_arch.data.gaussian8.gaussian8`: item
+    ``i`` is image ``i // num_kernels`` under kernel ``i % num_kernels``. Bottom and right are cropped to a multiple
+    of the scale. Gray images are read as three equal channels there, and refused in training.
+
+    Args:
+        opt (dict): The dataset's section of an option file.
+            name (str): Name of the dataset.
+            dataroot_gt (str): Folder of images or LMDB.
+            io_backend (dict): ``{'type': 'disk'}`` (default) or ``{'type': 'lmdb'}``.
+            meta_info (str): Text file that lists the images to use, first word a line. Default: all.
+            phase (str): 'train', 'val' or 'test'.
+            scale (int): 2, 3 or 4.
+            gt_size (int): Side of the crops, a multiple of scale; training only.
+            use_hflip (bool): Flip crops horizontally at random; training only. Default: True.
+            use_rot (bool): Flip vertically and transpose at random; training only. Default: True.
+            kernel_type (str): 'isotropic' (default) or 'anisotropic'; training only.
+            kernel_size (int): Odd. Default: 21.
+            sigma_range (list[float]): Lowest and highest sigma in pixels. Default: as published for phase and scale.
+            kernel_noise (float): Upper end of the multiplicative kernel disturbance; training only. Default: 0.
+            noise_range (list[float]): Lowest and highest sigma of the image noise, in 8-bit steps; training only.
+                Default: [0, 0].
+            num_kernels (int): Kernels in evaluation. Default: 8.
+
+    Each item is a dictionary:
+        lq (Tensor), gt (Tensor): (3, H / scale, W / scale) and (3, H, W), float32 RGB in [0, 1]; lq has 8-bit values.
+        lq_path (str), gt_path (str): Path or LMDB key of the image; in evaluation lq_path is the name of the case,
+            such as ``baby_sigma1.80.png``.
+        group (str): The kernel's name, such as ``sigma1.80``; evaluation only.
+
+    Raises:
+        FileNotFoundError, ValueError: What is asked for is impossible; as far as it can be known, on construction.
+    """
+
+    def __init__(self, opt):
+        super().__init__()
+        self.opt = opt
+        self.scale = opt.get('scale')
+        check_scale(self.scale)
+        if opt.get('phase') not in ('train', 'val', 'test'):
+            raise ValueError(f'phase must be train, val or test, but {opt.get("phase")!r} came. BasicSR takes it from '
+                             'the name of the section below datasets.')
+        self.training = opt['phase'] == 'train'
+        if self.training:
+            self.gt_size = self._checked_gt_size()
+            self.sampler = ClassicalSampler(self.scale, **self._given(
+                'kernel_type', 'kernel_size', 'sigma_range', 'kernel_noise', 'noise_range'))
+        else:
+            self._refuse_training_only()
+            self.cases = list(gaussian8(self.scale, **self._given('kernel_size', 'sigma_range', 'num_kernels')).items())
+        backend = (opt.get('io_backend') or {}).get('type', 'disk')
+        self.source = ImageSource(opt.get('dataroot_gt'), backend, opt.get('meta_info'), allow_gray=not self.training)
+        if self.training:
+            self.source.check(self.gt_size, f'gt_size is {self.gt_size}')
+        else:
+            self.source.check(self.scale, f'scale is {self.scale}')
+        self._last = None, None  # name and pixels of the image read last: it comes num_kernels times in a row
+
+    def _given(self, *keys):
+        return {key: self.opt[key] for key in keys if self.opt.get(key) is not None}
+
+    def _checked_gt_size(self):
+        size = self.opt.get('gt_size')
+        if type(size) is not int or size < self.scale or size % self.scale:
+            raise ValueError(f'gt_size, the side of the ground-truth crops, must be a whole multiple of the scale '
+                             f'{self.scale}, but {size!r} came. For low-quality patches of 64 pixels give '
+                             f'{64 * self.scale}.')
+        return size
+
+    def _refuse_training_only(self):
+        plain = {'kernel_type': 'isotropic', 'kernel_noise': 0, 'noise_range': [0, 0]}
+        for key, value in self._given(*plain).items():
+            if (list(value) if isinstance(value, tuple) else value) != plain[key]:
+                raise ValueError(f'In the phases val and test the kernels are isotropic Gaussians without disturbance '
+                                 f'or noise (Gaussian8), but {key}: {value} came. Leave {key} to the training section.')
+
+    def __len__(self):
+        return len(self.source) if self.training else len(self.source) * len(self.cases)
+
+    def __getitem__(self, index):
+        return self.patch(self.recipe(index)) if self.training else self._case(*divmod(int(index), len(self.cases)))
+
+    def recipe(self, index):
+        """Draw the random choices of one training pair.
+
+        Args:
+            index (int | Draw): Position of the image.
+
+        Returns:
+            PatchRecipe: The choices, without reading the image.
+        """
+        entropy = getattr(index, 'entropy', None)
+        rng = np.random.default_rng(torch.randint(2**63 - 1, ()).item() if entropy is None else entropy)
+        top, left, hflip, vflip, transpose = rng.random(5).tolist()
+        use_hflip, use_rot = self.opt.get('use_hflip', True), self.opt.get('use_rot', True)
+        return PatchRecipe(
+            index=int(index),
+            top=top,
+            left=left,
+            hflip=bool(use_hflip and hflip < 0.5),
+            vflip=bool(use_rot and vflip < 0.5),
+            transpose=bool(use_rot and transpose < 0.5),
+            degradation=self.sampler(rng),
+        )
+
+    def patch(self, recipe):
+        """The training pair of a recipe; a dictionary as described for items."""
+        name, size = self.source.names[recipe.index], self.gt_size
+        img = self.source.read(name)
+        height, width = img.shape[:2]
+        if min(height, width) < size:
+            raise ValueError(f'Images of at least gt_size {size}x{size} pixels were expected, but '
+                             f'{self.source.location(name)} of {self.source.dataroot} has {height}x{width}. Leave it '
+                             'out by listing the others in a file given as meta_info, or lower gt_size.')
+        top, left = int(recipe.top * (height - size + 1)), int(recipe.left * (width - size + 1))
+        gt = img[top:top + size, left:left + size]
+        gt = gt[:, ::-1] if recipe.hflip else gt
+        gt = gt[::-1] if recipe.vflip else gt
+        gt = gt.transpose(1, 0, 2) if recipe.transpose else gt
+        location = self.source.location(name)
+        return {**_pair(gt, recipe.degradation), 'lq_path': location, 'gt_path': location}
+
+    def _case(self, image, case):
+        if not 0 <= image < len(self.source):
+            raise IndexError(f'The dataset has {len(self)} items; number {image * len(self.cases) + case} was asked.')
+        name = self.source.names[image]
+        group, params = self.cases[case]
+        if self._last[0] != name:
+            self._last = name, self.source.read(name)
+        img = self._last[1]
+        height, width = (length - length % self.scale for length in img.shape[:2])
+        if not (height and width):
+            raise ValueError(f'Images of at least {self.scale}x{self.scale} pixels were expected (the scale), but '
+                             f'{self.source.location(name)} has {img.shape[0]}x{img.shape[1]}. Leave it out by listing '
+                             'the others in a file given as meta_info.')
+        label = stem(name).replace('/', '_')  # a result is named by it: images of sub-folders must stay apart
+        return {**_pair(img[:height, :width], params), 'lq_path': f'{label}_{group}.png',
+                'gt_path': self.source.location(name), 'group': group}
+
+
+def _pair(gt, params):
+    """lq and gt tensors of an 8-bit RGB image (H, W, 3)."""
+    gt = np.ascontiguousarray(gt, np.float32) / np.float32(255)
+    lq = degrade(gt, params)
+    return {'lq': _tensor(lq), 'gt': _tensor(gt)}
+
+
+def _tensor(img):
+    return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))

@@ -1,0 +1,121 @@
+"""Files and bytes become 8-bit RGB arrays, or an error that names the image.
+
+What is accepted: 8 bits a channel, three channels. A single channel (gray) is read as three equal ones where the
+caller allows it: in evaluation, because benchmark sets contain gray images, but not in training, where gray pictures
+among colour ones are a mistake in the data more often than a wish. More bits and transparency are refused everywhere:
+dropping either silently would change what is measured.
+"""
+import os
+
+import cv2
+import numpy as np
+from PIL import Image
+
+EXTENSIONS = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
+GRAY_HELP = 'Convert it to RGB, or leave it out by listing the other images in a file given as meta_info.'
+
+
+def list_images(folder):
+    """The image files of a folder, sorted by name; not of its sub-folders, and no hidden files.
+
+    Args:
+        folder (str): Path.
+
+    Returns:
+        list[str]: File names without the folder.
+
+    Raises:
+        FileNotFoundError: No such folder.
+        ValueError: No image in it, or two files that differ only by extension (their results would overwrite each
+            other).
+    """
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f'A folder of images was expected at {folder}, but there is none. Check the path; '
+                                'relative ones start where the command is run.')
+    names = sorted(entry.name for entry in os.scandir(folder)
+                   if entry.is_file() and not entry.name.startswith('.') and entry.name.lower().endswith(EXTENSIONS))
+    if not names:
+        raise ValueError(f'At least one image ({", ".join(EXTENSIONS)}) was expected in {folder}, but there is none; '
+                         'sub-folders are not searched. Check the path.')
+    check_stems(names, folder)
+    return names
+
+
+def check_stems(names, where):
+    """Raise a ValueError if two of ``names`` differ only by their extension; ``where`` says where they stand."""
+    stems = {}
+    for name in names:
+        other = stems.setdefault(stem(name), name)
+        if other != name:
+            raise ValueError(f'Images should differ in more than their extension, but {where} has {other} and {name}: '
+                             'the result of one would overwrite that of the other. Rename one.')
+
+
+def decode(data, name, allow_gray):
+    """Decode an image.
+
+    Args:
+        data (bytes): An encoded file.
+        name (str): What errors call it.
+        allow_gray (bool): Read one channel as three equal ones instead of refusing it.
+
+    Returns:
+        ndarray: (H, W, 3), uint8, RGB.
+
+    Raises:
+        ValueError: Broken, gray where that is not allowed, transparent, or of more than 8 bits.
+    """
+    # only JPEGs carry an orientation in practice; IMREAD_UNCHANGED ignores it, but alone shows alpha
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if data[:2] == b'\xff\xd8' else cv2.IMREAD_UNCHANGED
+    img = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+    if img is None:
+        raise ValueError(f'An encoded image (png, jpg, webp, bmp, tif) was expected in {name}, but its {len(data)} '
+                         'bytes could not be decoded: the file is broken or of another kind. Replace it or leave it '
+                         'out; stea-prep check finds every such image.')
+    channels = img.shape[2] if img.ndim == 3 else 1
+    check_kind(name, channels, img.dtype.itemsize * 8, allow_gray)
+    return cv2.cvtColor(img, cv2.COLOR_GRAY2RGB if channels == 1 else cv2.COLOR_BGR2RGB)
+
+
+def check_kind(name, channels, bits, allow_gray):
+    """Raise a ValueError unless an image has 8 bits and three channels (or one, where gray is allowed)."""
+    if bits != 8:
+        raise ValueError(f'An image of 8 bits a channel was expected, but {name} has {bits}. Convert it to 8 bits, '
+                         'or leave it out.')
+    if channels == 1 and not allow_gray:
+        raise ValueError(f'An RGB image was expected for training, but {name} is gray (one channel). {GRAY_HELP}')
+    if channels not in (1, 3):
+        raise ValueError(f'An image of three channels (RGB) was expected, but {name} has {channels}: transparency '
+                         'cannot be used. Paint it onto a background or remove the alpha channel.')
+
+
+def read_header(path):
+    """Shape and depth of an image file without decoding its pixels.
+
+    Args:
+        path (str): A file.
+
+    Returns:
+        tuple[int]: height, width, channels, bits a channel.
+
+    Raises:
+        ValueError: No image can be recognised.
+    """
+    try:
+        with Image.open(path) as img:
+            width, height = img.size
+            if img.format == 'JPEG' and img.getexif().get(0x0112, 1) >= 5:  # shown turned by 90 degrees
+                width, height = height, width
+            mode, transparent = img.mode, 'transparency' in img.info
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f'An encoded image was expected in {path}, but it could not be recognised: {error}. Replace '
+                         'the file or leave it out; stea-prep check finds every such image.') from error
+    bits = 16 if mode.startswith('I') else 32 if mode == 'F' else 8
+    channels = 4 if mode in ('RGBA', 'LA', 'PA', 'RGBa') or transparent else 1 if mode[0] in '1LIF' else 3
+    return height, width, channels, bits
+
+
+def stem(name):
+    """An image's name without the extension of an image; other dots stay, so ``a.b.png`` and ``a.b`` are ``a.b``."""
+    head, extension = os.path.splitext(name)
+    return head if extension.lower() in EXTENSIONS else name

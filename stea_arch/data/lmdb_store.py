@@ -1,0 +1,158 @@
+"""Read-only access to an LMDB of encoded images: many datasets, threads and processes on one file.
+
+LMDB must not be opened twice in one process (py-lmdb refuses it since 2.0), and a forked worker that inherits an open
+environment counts as having it open. So each process has one environment per real path, shared by everything in it,
+opened on first use; one that came through a fork is closed before it is opened again. With ``lock=False`` closing
+touches nothing that the parent relies on.
+"""
+import os
+import threading
+from pathlib import Path
+
+import lmdb
+
+from stea_arch.data.meta_info import read_meta_info
+
+_environments = {}  # real path -> (process id, environment)
+_opening = threading.Lock()
+
+
+def _renew_lock():
+    """A thread of the parent may have held the lock at the moment of the fork; here nobody would release it."""
+    global _opening
+    _opening = threading.Lock()
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def environment(path):
+    """The process's environment of an LMDB folder.
+
+    Args:
+        path (str): Folder with ``data.mdb``.
+
+    Raises:
+        FileNotFoundError: No such folder, or none with ``data.mdb``.
+        ValueError: ``data.mdb`` is not an LMDB.
+    """
+    path = os.path.realpath(path)
+    with _opening:
+        pid, env = _environments.get(path, (None, None))
+        if pid == os.getpid():
+            return env
+        if env is not None:
+            env.close()
+        env = _open(path)
+        _environments[path] = os.getpid(), env
+        return env
+
+
+def _open(path):
+    data = Path(path) / 'data.mdb'
+    if not data.is_file():
+        found = 'a folder without data.mdb' if Path(path).is_dir() else 'nothing of the kind'
+        raise FileNotFoundError(f'An LMDB is a folder with a file data.mdb in it, but at {path} there is {found}. '
+                                'Check the path, make one from a folder of images by stea-prep lmdb, or set '
+                                'io_backend: {type: disk} to read the images themselves.')
+    try:
+        return lmdb.open(path, readonly=True, lock=False, readahead=False)
+    except lmdb.Error as error:
+        raise ValueError(f'{path} was expected to be an LMDB, but it could not be opened: {error}. If the file is '
+                         'damaged or was not copied completely, make it again by stea-prep lmdb; if other code in '
+                         'this process has it open, close it there first.') from error
+
+
+class LmdbStore:
+    """The images of one LMDB by name. Holds no handle: it can be pickled, forked and used from threads.
+
+    The layout is BasicSR's: ``data.mdb`` and, usually, ``meta_info.txt`` with a line ``name.png (h,w,c) level`` for
+    each image. The key of an image is its name without extension, ``a.b`` for ``a.b.png``; where that is not there,
+    the name up to its first dot (a BasicSR reader looks for it) or the whole name. Without ``meta_info.txt`` the
+    database's own keys are the names.
+
+    Args:
+        path (str): The folder.
+
+    Attributes:
+        names (list[str]): In the order of ``meta_info.txt``, else sorted.
+        shapes (dict[str, tuple[int]]): (h, w, c) of the names whose line has it.
+
+    Raises:
+        FileNotFoundError, ValueError: Not an LMDB, an empty one, or a name without an image or with another's.
+    """
+
+    def __init__(self, path):
+        self.path = str(path)
+        env = environment(self.path)
+        if env.stat()['entries'] == 0:
+            raise ValueError(f'The LMDB {self.path} is empty: at least one image was expected, but it has no keys. '
+                             'Make it again by stea-prep lmdb from a folder that contains images.')
+        meta_info = Path(self.path) / 'meta_info.txt'
+        with env.begin() as txn:
+            if meta_info.is_file():
+                self.shapes = read_meta_info(meta_info)
+                self._keys = self._find_keys(txn, self.shapes)
+                self.shapes = {name: shape for name, shape in self.shapes.items() if shape}
+            else:
+                self.shapes = {}
+                self._keys = {bytes(key).decode(): bytes(key) for key in txn.cursor().iternext(values=False)}
+        self.names = list(self._keys)
+
+    def _find_keys(self, txn, names):
+        cursor, keys, missing, owners = txn.cursor(), {}, [], {}
+        for name in names:
+            found = [key for key in _candidates(name) if cursor.set_key(key)]
+            if not found:
+                missing.append(name)
+                continue
+            keys[name] = found[0]
+            other = owners.setdefault(found[0], name)
+            if other != name:
+                raise ValueError(f'Every name in {self.path}/meta_info.txt should have an image of its own, but '
+                                 f'{other} and {name} share the key {found[0].decode()}: one has overwritten the '
+                                 'other when the LMDB was made. Make it again by stea-prep lmdb.')
+        if missing:
+            raise ValueError(f'Every name in {self.path}/meta_info.txt should have an image in the database, but '
+                             f'{len(missing)} of {len(names)} have none: {", ".join(missing[:5])}'
+                             f'{", ..." if len(missing) > 5 else ""}. Make the LMDB again by stea-prep lmdb, or '
+                             'remove these lines.')
+        return keys
+
+    def __len__(self):
+        return len(self.names)
+
+    def resolve(self, name):
+        """The name under which the store knows an image: ``name`` itself or ``name`` without its extension.
+
+        Raises:
+            KeyError: It knows neither.
+        """
+        for candidate in (name, os.path.splitext(name)[0]):
+            if candidate in self._keys:
+                return candidate
+        raise KeyError(name)
+
+    def key(self, name):
+        """The database key of a name, as text."""
+        return self._keys[name].decode()
+
+    def read(self, name):
+        """The encoded bytes of an image.
+
+        Raises:
+            KeyError: Not one of :attr:`names`.
+            ValueError: The image has gone from the database since it was listed.
+        """
+        with environment(self.path).begin() as txn:
+            data = txn.get(self._keys[name])
+        if data is None:
+            raise ValueError(f'The LMDB {self.path} held an image {name} when it was listed, but has none now: the '
+                             'file was replaced while in use. Start again, with an LMDB that nobody writes to.')
+        return data
+
+
+def _candidates(name):
+    """The keys under which writers may have put ``a.b.png``: ``a.b``, ``a`` and ``a.b.png``, each once."""
+    return list(dict.fromkeys(key.encode() for key in (os.path.splitext(name)[0], name.split('.')[0], name) if key))

@@ -1,0 +1,189 @@
+"""Validation and testing: shared among the processes, grouped by kernel, kept as JSON."""
+import json
+import math
+import os
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from basicsr.metrics import calculate_metric
+from basicsr.utils import get_root_logger, imwrite, tensor2img
+from torch.utils.data import default_collate
+from tqdm import tqdm
+
+from stea_arch.versions import get_versions
+
+
+class ValidationMixin:
+    """Replaces ``SRModel``'s validation loop: every image is recorded, and an exact one does not spoil the mean.
+
+    A training run appends a line per validation to ``experiments/<name>/validations.jsonl``, from which the best
+    results are rebuilt on resume. A test writes ``results/<name>/metrics_<dataset>.json``.
+    """
+
+    def dist_validation(self, dataloader, current_iter, tb_logger, save_img):
+        self.nondist_validation(dataloader, current_iter, tb_logger, save_img)
+
+    def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
+        """Run every image of a dataset through the network; each process takes its share.
+
+        Args:
+            dataloader (DataLoader): Its dataset is indexed directly. Items may carry ``group``, a name (a kernel,
+                say) over which results are also averaged.
+            current_iter (int | str): Iteration in training, the run's name in a test.
+            tb_logger (SummaryWriter | None): Gets the means.
+            save_img (bool): Write each result as PNG where BasicSR does.
+        """
+        dataset = dataloader.dataset
+        name = dataset.opt['name']
+        if self.is_train:
+            current_iter = self.step  # BasicSR counts one further after the last step
+            if self._validated.get(name) == current_iter:
+                return
+            self._validated[name] = current_iter
+        rank, world_size = self.opt['rank'], self.opt['world_size']
+        indices = range(rank, len(dataset), world_size)
+        if self.opt['val'].get('pbar') and rank == 0:
+            indices = tqdm(indices, unit='image', desc=name, dynamic_ncols=True)
+        records = [self._validate_one(dataset[i], i, name, current_iter, save_img) for i in indices]
+        records = sorted(_gather_to_first(records), key=lambda record: record['index'])
+        if rank == 0 and self.opt['val'].get('metrics') is not None:
+            self._report(summarize(records, list(self.opt['val']['metrics'])), records, dataset, current_iter, tb_logger)
+
+    @property
+    def _validated(self):
+        return self.__dict__.setdefault('_validated_at', {})
+
+    def _validate_one(self, item, index, dataset_name, current_iter, save_img):
+        self.feed_data(default_collate([item]))
+        self.test()
+        visuals = self.get_current_visuals()
+        result = tensor2img([visuals['result']])
+        name = Path(item['lq_path']).stem
+        record = {'index': index, 'image': name, 'group': item.get('group')}
+        if save_img:
+            record['result'] = str(self._image_path(name, dataset_name, current_iter))
+            imwrite(result, record['result'])
+        if 'gt' in visuals:
+            pair = {'img': result, 'img2': tensor2img([visuals['gt']])}
+            for metric, opt in (self.opt['val'].get('metrics') or {}).items():
+                record[metric] = float(calculate_metric(pair, opt))
+            del self.gt
+        del self.lq, self.output
+        return record
+
+    def _image_path(self, name, dataset_name, current_iter):
+        root = Path(self.opt['path']['visualization'])
+        if self.is_train:
+            return root / name / f'{name}_{current_iter}.png'
+        return root / dataset_name / f'{name}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
+
+    def _report(self, summary, records, dataset, current_iter, tb_logger):
+        name = dataset.opt['name']
+        self.metric_results = summary['mean']
+        self._initialize_best_metric_results(name)
+        for metric, value in self.metric_results.items():
+            self._update_best_metric_result(name, metric, value, current_iter)
+        self._log_validation_metric_values(current_iter, name, tb_logger)
+        if summary['exact']:
+            get_root_logger().info(f'{name}: results equal to the truth are left out of the mean: {summary["exact"]}')
+        if self.is_train:
+            self._append_validation({'iter': current_iter, 'dataset': name, **summary})
+            self._keep_best(name, current_iter)
+        else:
+            self._write_results(summary, records, dataset)
+
+    def _keep_best(self, dataset_name, current_iter):
+        metric = self.opt['val'].get('save_best')
+        first = next(iter(self.best_metric_results))
+        if metric and dataset_name == first and self.best_metric_results[first][metric]['iter'] == current_iter:
+            self.save_best_network()
+
+    @property
+    def _validations_file(self):
+        return Path(self.opt['path']['experiments_root'], 'validations.jsonl')
+
+    def _append_validation(self, line):
+        with open(self._validations_file, 'a', encoding='utf-8') as file:
+            file.write(json.dumps(line) + '\n')
+            file.flush()
+            os.fsync(file.fileno())
+
+    def replay_validations(self, iteration):
+        """Rebuild the best results from what was validated up to ``iteration``, and forget what came after it."""
+        if self.opt['rank'] != 0 or not self.opt.get('val', {}).get('metrics'):
+            return
+        lines = [line for line in read_json_lines(self._validations_file) if line['iter'] <= iteration]
+        for line in lines:
+            self._initialize_best_metric_results(line['dataset'])
+            for metric, value in line['mean'].items():
+                if metric in self.best_metric_results[line['dataset']]:
+                    self._update_best_metric_result(line['dataset'], metric, value, line['iter'])
+        partial = self._validations_file.with_suffix('.partial')
+        partial.write_text(''.join(json.dumps(line) + '\n' for line in lines), encoding='utf-8')
+        os.replace(partial, self._validations_file)
+
+    def _write_results(self, summary, records, dataset):
+        content = {
+            'name': self.opt['name'],
+            'dataset': {k: v for k, v in dataset.opt.items() if isinstance(v, (str, int, float, list, dict, type(None)))},
+            'scale': self.opt.get('scale'),
+            'network_g': self.opt['network_g'],
+            'parameters': sum(p.numel() for p in self.get_bare_model(self.net_g).parameters()),
+            'weights': self.opt['path'].get('pretrain_network_g'),
+            'self_ensemble': bool(self.opt['val'].get('self_ensemble')),
+            'metrics': self.opt['val']['metrics'],
+            **summary,
+            'images': records,
+            'versions': get_versions(),
+        }
+        path = Path(self.opt['path']['results_root'], f'metrics_{dataset.opt["name"]}.json')
+        path.write_text(json.dumps(content, indent=1), encoding='utf-8')
+        get_root_logger().info(f'Results of every image and kernel: {path}')
+
+
+def summarize(records, metrics):
+    """Mean of each metric over all images and over each group.
+
+    A PSNR is infinite where a result equals the truth (a flat image, say); one such image must not make the mean
+    infinite, so it is left out of the mean and counted.
+
+    Args:
+        records (list[dict]): One an image: ``group`` (str | None) and a value a metric.
+        metrics (list[str]): Their names.
+
+    Returns:
+        dict: ``mean`` {metric: float}, ``groups`` {group: {metric: float}}, ``exact`` {metric: count}.
+    """
+    groups = sorted({r['group'] for r in records if r['group'] is not None})
+    exact = {m: sum(r[m] == math.inf for r in records if m in r) for m in metrics}
+    return {
+        'mean': _means(records, metrics),
+        'groups': {g: _means([r for r in records if r['group'] == g], metrics) for g in groups},
+        'exact': {m: count for m, count in exact.items() if count},
+    }
+
+
+def _means(records, metrics):
+    means = {}
+    for metric in metrics:
+        values = [r[metric] for r in records if metric in r]
+        counted = [v for v in values if v != math.inf]
+        means[metric] = math.fsum(counted) / len(counted) if counted else math.inf
+    return means
+
+
+def read_json_lines(path):
+    """Read the complete lines of a JSON-lines file; a last line cut short by a kill is left out."""
+    path = Path(path)
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding='utf-8').split('\n')[:-1]]
+
+
+def _gather_to_first(records):
+    if not dist.is_available() or not dist.is_initialized():
+        return records
+    shares = [None] * dist.get_world_size()
+    dist.all_gather_object(shares, records)
+    return [record for share in shares for record in share]

@@ -1,0 +1,37 @@
+"""``python -m stea_arch.options FILE...``: check option files without starting a run."""
+import argparse
+import sys
+
+from stea_arch.options import OptionError, read_options
+
+
+def main(argv=None):
+    """Print ``FILE: ok`` or what is wrong with it, for each file.
+
+    Args:
+        argv (list[str] | None): Command line without the program's name. Default: ``sys.argv[1:]``.
+
+    Returns:
+        int: 0 when every file is fine, otherwise 1.
+    """
+    parser = argparse.ArgumentParser(
+        prog='python -m stea_arch.options', description='Check BasicSR option files without starting a run.'
+    )
+    parser.add_argument('files', nargs='+', metavar='FILE', help='option file; it trains if it has a train section')
+    parser.add_argument('--no-files', action='store_true', help='leave out whether data and weights are on the disk')
+    args = parser.parse_args(argv)
+
+    failed = False
+    for path in args.files:
+        try:
+            read_options(path, is_train=None, check_files=not args.no_files)
+        except (OptionError, OSError) as error:
+            failed = True
+            print(f'{path}: {error}')
+        else:
+            print(f'{path}: ok')
+    return int(failed)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

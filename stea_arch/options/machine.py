@@ -1,0 +1,78 @@
+"""What an option file needs from this machine: a device, data, weights."""
+import os
+from pathlib import Path
+
+import torch
+
+from stea_arch.options.problems import join, part
+
+CUDA_ONLY_MODELS = ('RealESRNetModel', 'RealESRGANModel')
+SAMPLE = './quickstart.sh makes the sample data'
+PREPARE = 'prepare it with stea-prep (see stea-prep --help), link it there, or write where it is'
+
+
+def check_devices(problems, opt):
+    """Note what asks for a CUDA device where there is none.
+
+    Args:
+        problems (Problems): Gets the entries.
+        opt (dict): The option file's content.
+    """
+    cuda = torch.cuda.is_available()
+    gpus = opt.get('num_gpu')
+    if isinstance(gpus, int) and gpus > 0 and not cuda:
+        problems.add('num_gpu', f'{gpus} asked for, but torch finds no CUDA device: write num_gpu: 0 or auto')
+    model = str(opt.get('model_type')).removesuffix('_basicsr')
+    if model in CUDA_ONLY_MODELS and not cuda:
+        problems.add('model_type', f"BasicSR's {model} runs on CUDA only, and torch finds no CUDA device")
+    train = part(opt, 'datasets', 'train')
+    if train.get('prefetch_mode') == 'cuda':
+        if train.get('pin_memory') is not True:
+            problems.add('datasets.train.pin_memory', 'prefetch_mode: cuda needs pin_memory: true')
+        if not cuda or gpus == 0:
+            problems.add('datasets.train.prefetch_mode', 'cuda needs a CUDA device: write cpu or ~')
+
+
+def check_paths(problems, opt):
+    """Note data and weights that are not on the disk, and LMDBs that are none.
+
+    Args:
+        problems (Problems): Gets the entries.
+        opt (dict): The option file's content. Relative paths count from the working directory.
+    """
+    for name in part(opt, 'datasets'):
+        path, section = join('datasets', name), part(opt, 'datasets', name)
+        backend = part(section, 'io_backend').get('type')
+        for key in ('dataroot_gt', 'dataroot_lq'):
+            if isinstance(section.get(key), str):
+                _data(problems, join(path, key), section[key], backend)
+        for key in ('meta_info', 'meta_info_file'):
+            _file(problems, join(path, key), section.get(key), 'a text file that lists images was expected there')
+    for key, value in part(opt, 'path').items():
+        if str(key).startswith('pretrain_network_'):
+            advice = 'train it first, or write where the checkpoint is'
+            _file(problems, join('path', key), value, advice)
+    _file(problems, 'path.resume_state', part(opt, 'path').get('resume_state'), 'write ~, or use --auto_resume')
+
+
+def _data(problems, path, written, backend):
+    root = Path(os.path.expanduser(written))
+    if not root.exists():
+        advice = SAMPLE if 'datasets/sample/' in root.as_posix() else PREPARE
+        problems.add(path, f'{written} does not exist (seen from {Path.cwd()}): {advice}')
+    elif not root.is_dir():
+        problems.add(path, f'{written} is a file, expected a folder of images or an LMDB')
+    elif backend == 'lmdb' and root.suffix != '.lmdb':
+        text = f'io_backend is lmdb, so a folder that ends in .lmdb is expected, got {written}'
+        problems.add(path, f'{text}: convert it with stea-prep lmdb, or write io_backend type: disk')
+    elif backend == 'lmdb' and not (root / 'data.mdb').is_file():
+        problems.add(path, f'{written} holds no data.mdb, so it is no LMDB: make it anew with stea-prep lmdb')
+    elif backend == 'disk' and (root.suffix == '.lmdb' or (root / 'data.mdb').is_file()):
+        problems.add(path, f'{written} is an LMDB, but io_backend is disk: write io_backend type: lmdb')
+    elif backend == 'disk' and next(root.iterdir(), None) is None:
+        problems.add(path, f'{written} is empty, expected images')
+
+
+def _file(problems, path, written, advice):
+    if isinstance(written, str) and not Path(os.path.expanduser(written)).is_file():
+        problems.add(path, f'{written} is not a file (seen from {Path.cwd()}): {advice}')

@@ -1,0 +1,70 @@
+"""How problems are collected, worded and raised."""
+import difflib
+
+
+class OptionError(ValueError):
+    """One or more problems in an option file.
+
+    Args:
+        problems (list[tuple[str, str]]): Path of the key (``datasets.train.gt_size``, may be empty) and what is wrong.
+        origins (dict[str, str]): Where the value at a path came from, e.g. ``{'train.amp': 'line 40'}``.
+    """
+
+    def __init__(self, problems, origins=None):
+        self.problems = list(problems)
+        self.origins = dict(origins or {})
+        count = len(self.problems)
+        lines = [f'{count} problem{"s" if count > 1 else ""} in the options:']
+        super().__init__('\n'.join(lines + ['  ' + self._describe(path, text) for path, text in self.problems]))
+
+    def _describe(self, path, text):
+        origin = f' [{self.origins[path]}]' if path in self.origins else ''
+        return f'{path}: {text}{origin}' if path else f'{text}{origin}'
+
+
+class Problems:
+    """Collects problems while the checks go on."""
+
+    def __init__(self):
+        self.found = []
+
+    def add(self, path, text):
+        """Note a problem once.
+
+        Args:
+            path (str): Full path of the key, joined by dots; empty for the file as a whole.
+            text (str): What was expected, what came, what to do.
+        """
+        if (path, text) not in self.found:
+            self.found.append((path, text))
+
+    def raise_if_any(self):
+        """Raise ``OptionError`` with everything that was noted."""
+        if self.found:
+            raise OptionError(self.found)
+
+
+def join(*parts):
+    """Join the parts of a path by dots, leaving out empty ones."""
+    return '.'.join(str(part) for part in parts if part != '')
+
+
+def did_you_mean(name, known):
+    """``" (did you mean 'gt_size'?)"`` for the nearest known name, or nothing where none is near."""
+    names = {str(k).lower(): str(k) for k in known}
+    near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.6)
+    return f" (did you mean '{names[near[0]]}'?)" if near else ''
+
+
+def listed(names):
+    """``a, b, c`` of sorted names, or ``none``."""
+    return ', '.join(sorted(str(name) for name in names)) or 'none'
+
+
+def part(opt, *names):
+    """A nested section, or an empty dict where it is absent or not a section."""
+    for name in names:
+        opt = opt.get(name)
+        if not isinstance(opt, dict):
+            return {}
+    return opt

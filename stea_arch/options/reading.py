@@ -1,0 +1,186 @@
+"""From text to a dict: YAML read safely, ``--force_yml`` applied without evaluating anything."""
+import re
+from pathlib import Path
+
+import yaml
+
+from stea_arch.options.check import check_options
+from stea_arch.options.problems import OptionError, Problems, did_you_mean, join, part
+
+KEY = re.compile(r'[A-Za-z0-9_]+')
+INTEGER = re.compile(r'[+-]?[0-9]+')
+FLOAT = re.compile(r'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?')
+WORDS = {'~': None, 'none': None, 'null': None, 'true': True, 'false': False}
+PLAIN_TAGS = tuple(f'tag:yaml.org,2002:{name}' for name in ('str', 'int', 'float', 'bool', 'null', 'timestamp'))
+
+
+def read_options(path, force=(), is_train=True, check_files=True):
+    """Read an option file, apply ``--force_yml`` and check everything.
+
+    Args:
+        path (str | Path): The YAML file.
+        force (Iterable[str]): Entries ``'train:optim_g:lr=1e-4'``. A new key may be set where the schema knows it; its
+            section must be in the file, as BasicSR makes no new ones.
+        is_train (bool | None): Whether it will be trained with, or tested. None: trained if it has a train section.
+        check_files (bool): Also check that data and weights named in it are on the disk.
+
+    Returns:
+        dict: The content, as BasicSR's ``parse_options`` starts from.
+
+    Raises:
+        FileNotFoundError: No such file.
+        OptionError: All problems, each with its line in the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no option file {path} (seen from {Path.cwd()})')
+    opt, origins = load(path.read_bytes())
+    problems = Problems()
+    for entry in force:
+        apply_force(problems, opt, entry, origins)
+    if is_train is None:
+        is_train = bool(part(opt, 'train') or part(opt, 'datasets', 'train'))
+    try:
+        check_options(opt, is_train, check_files)
+    except OptionError as error:
+        problems.found += error.problems
+    if problems.found:
+        raise OptionError(problems.found, origins)
+    return opt
+
+
+def load(text):
+    """Read YAML of plain values only, with the line of each key.
+
+    Args:
+        text (str | bytes): YAML, UTF-8.
+
+    Returns:
+        tuple[object, dict[str, str]]: The content and ``{'train.amp': 'line 40', ...}``.
+
+    Raises:
+        OptionError: No YAML, a tag that would build Python objects, a key given twice in one section, or a section
+            that two keys share (BasicSR changes sections in place).
+    """
+    problems, origins = Problems(), {}
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        _inspect(problems, origins, node, '', set())
+        problems.raise_if_any()
+        content = loader.construct_document(node) if node is not None else None
+    except yaml.MarkedYAMLError as error:
+        where = f'line {error.problem_mark.line + 1}: ' if error.problem_mark else ''
+        hint = '' if 'tag' not in str(error.problem) else '. Only plain values are allowed, nothing is executed'
+        raise OptionError([('', f'{where}{error.problem}{hint}')]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise OptionError([('', f'this is no YAML text in UTF-8: {error}')]) from None
+    return content, origins
+
+
+def _inspect(problems, origins, node, path, seen):
+    if isinstance(node, yaml.SequenceNode):
+        for element in node.value:
+            if isinstance(element, yaml.CollectionNode) and id(element) not in seen:
+                seen.add(id(element))
+                _inspect(problems, origins, element, path, seen)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    if id(node) in seen:
+        problems.add(path, 'this section is an alias (*) of another one, and BasicSR changes sections: write it out')
+        return
+    seen.add(id(node))
+    lines = {}
+    for key_node, value_node in node.value:
+        key, line = str(key_node.value), key_node.start_mark.line + 1
+        here = join(path, key)
+        if key_node.tag.endswith(':merge'):
+            problems.add(here, f'merge keys (<<) cannot be read by BasicSR: write the keys out [line {line}]')
+        elif not isinstance(key_node, yaml.ScalarNode):
+            problems.add(path, f'a key must be text [line {line}]')
+        elif key in lines:
+            problems.add(here, f'given twice, in lines {lines[key]} and {line}: only one can count')
+        else:
+            lines[key] = line
+            origins[here] = f'line {line}'
+            _inspect(problems, origins, value_node, here, seen)
+
+
+def apply_force(problems, opt, entry, origins):
+    """Set one value from the command line.
+
+    Args:
+        problems (Problems): Gets an entry where ``entry`` is refused.
+        opt (dict): Changed in place.
+        entry (str): ``'train:optim_g:lr=1e-4'``.
+        origins (dict[str, str]): Notes that the value came from the command line.
+    """
+    path = f'--force_yml {entry}'
+    if entry.count('=') != 1:
+        reason = 'expected KEY:KEY=VALUE' if '=' not in entry else 'BasicSR takes no value that contains = itself'
+        problems.add(path, f'{reason}; edit the option file for that')
+        return
+    left, written = (side.strip() for side in entry.split('='))
+    *sections, last = keys = left.split(':')
+    for key in keys:
+        if not KEY.fullmatch(key):
+            problems.add(path, f'a key consists of letters, digits and underscores, got {key!r}')
+            return
+    section = opt
+    for depth, key in enumerate(sections):
+        known = section if isinstance(section, dict) else {}
+        if not isinstance(known.get(key), dict):
+            where = join(*keys[: depth + 1])
+            problems.add(path, f'the file has no section {where}{did_you_mean(key, known)}, and none can be made here')
+            return
+        section = section[key]
+    if not isinstance(section, dict):
+        problems.add(path, 'the file has no keys')
+        return
+    try:
+        section[last] = parse_value(written)
+    except OptionError as error:
+        problems.add(path, error.problems[0][1])
+        return
+    forced = join(*keys)
+    for known in [k for k in origins if k == forced or k.startswith(forced + '.')]:
+        del origins[known]
+    origins[forced] = '--force_yml'
+
+
+def parse_value(text):
+    """Read the value of a ``--force_yml`` entry; nothing is evaluated.
+
+    Args:
+        text (str): A number (``20``, ``1e-4``, ``!!float 1e-4``), true, false, ~ or none, text with or without quotes,
+            or a list of these in brackets.
+
+    Returns:
+        int | float | bool | None | str | list: Its value.
+
+    Raises:
+        OptionError: Empty, no YAML, or a section in braces.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise OptionError([('', f'{text!r} is no value: {getattr(error, "problem", error)}')]) from None
+    if node is None:
+        raise OptionError([('', 'the value is empty: write ~ for none')])
+    return _value(node, text)
+
+
+def _value(node, text):
+    if isinstance(node, yaml.SequenceNode) and node.tag.endswith(':seq'):
+        return [_value(element, text) for element in node.value]
+    if not isinstance(node, yaml.ScalarNode) or node.tag not in PLAIN_TAGS:
+        raise OptionError([('', f'{text!r} is neither a number, text, true, false, ~ nor a list of these')])
+    if node.style is not None:
+        return node.value
+    if node.value.lower() in WORDS:
+        return WORDS[node.value.lower()]
+    if INTEGER.fullmatch(node.value) and not node.tag.endswith(':float'):
+        return int(node.value)
+    if FLOAT.fullmatch(node.value):
+        return float(node.value)
+    return node.value

@@ -1,0 +1,237 @@
+"""What single keys cannot show: whether the values of an option file go together.
+
+Every function takes what may be a malformed option file: values of a wrong kind have been complained about before,
+so they are passed over here.
+"""
+import inspect
+import warnings
+
+from basicsr.utils.registry import ARCH_REGISTRY, METRIC_REGISTRY
+
+from stea_arch.options import schema
+from stea_arch.options.kinds import is_integer, is_number
+from stea_arch.options.problems import did_you_mean, join, listed, part
+
+SECOND_ORDER_MODELS = ('RealESRNetModel', 'RealESRGANModel')
+RGB_DATASET = 'ClassicalDegradationDataset'
+
+
+def check_relations(problems, opt, is_train):
+    """Note every impossible combination in ``opt``.
+
+    Args:
+        problems (Problems): Gets the entries.
+        opt (dict): The option file's content.
+        is_train (bool): Whether it is a training file.
+    """
+    _network(problems, opt)
+    _weights(problems, opt, is_train)
+    _datasets(problems, opt)
+    _validation(problems, opt, is_train)
+    if is_train:
+        _patches(problems, opt)
+        _schedule(problems, opt)
+        _losses(problems, opt)
+        _logger(problems, opt)
+        _second_order(problems, opt)
+
+
+def named_model(opt):
+    """The model's name without BasicSR's suffix."""
+    return str(opt.get('model_type')).removesuffix('_basicsr')
+
+
+def _network_class(opt):
+    known = dict(iter(ARCH_REGISTRY))
+    name = str(part(opt, 'network_g').get('type'))
+    return known.get(name) or known.get(f'{name}_basicsr')
+
+
+def _arguments(opt):
+    """Arguments of network_g with the defaults filled in, and the network's name."""
+    network = _network_class(opt)
+    if network is None:
+        return {}, ''
+    defaults = {n: p.default for n, p in inspect.signature(network).parameters.items() if p.default is not p.empty}
+    return {**defaults, **part(opt, 'network_g')}, network.__name__
+
+
+def _network(problems, opt):
+    arguments, name = _arguments(opt)
+    scale = opt.get('scale')
+    for key in ('upscale', 'scale') if name in ('RRDBNet', 'ECBSR') else ('upscale',):
+        value = arguments.get(key)
+        if is_integer(value) and is_integer(scale) and value != scale:
+            written = '' if key in part(opt, 'network_g') else f' by default; write {key}: {scale}'
+            text = f"must equal the top-level scale {scale}, but {name}'s is {value}{written}"
+            problems.add(join('network_g', key), text)
+    if name == 'RRDBNet' and scale == 3:
+        problems.add('scale', 'RRDBNet upscales by 1, 2 or 4, not by 3: choose another network or scale')
+    if name == 'SwinIR' and named_model(opt) == 'SRModel':
+        text = 'SwinIR needs images that are multiples of its window, and SRModel does not pad them'
+        problems.add('model_type', f'{text}: use LabNetModel or SwinIRModel')
+    if named_model(opt) == 'SwinIRModel' and 'window_size' not in part(opt, 'network_g'):
+        problems.add('network_g.window_size', 'missing, SwinIRModel pads images to a multiple of it')
+    channels = arguments.get('num_in_ch', arguments.get('in_chans'))
+    types = [part(opt, 'datasets', name).get('type') for name in part(opt, 'datasets')]
+    if RGB_DATASET in types and is_integer(channels) and channels != 3:
+        key = 'num_in_ch' if 'num_in_ch' in arguments else 'in_chans'
+        problems.add(join('network_g', key), f'must be 3, as {RGB_DATASET} gives RGB images, but {channels} came')
+
+
+def _weights(problems, opt, is_train):
+    network = _network_class(opt)
+    if network is None:
+        return
+    if is_train and network.__name__ in schema.WITHOUT_TRAINING:
+        problems.add('network_g.type', f'{network.__name__} has no parameters to train: use it in a test file')
+    ours = network.__module__.split('.')[0] in ('basicsr', 'stea_arch')
+    weightless = network.__name__ in schema.WITHOUT_TRAINING
+    if not is_train and ours and not weightless and part(opt, 'path').get('pretrain_network_g') is None:
+        problems.add('path.pretrain_network_g', f'missing, {network.__name__} would be tested with random weights')
+
+
+def _datasets(problems, opt):
+    names = {}
+    for key in part(opt, 'datasets'):
+        path, section = join('datasets', key), part(opt, 'datasets', key)
+        evaluated = str(key).split('_')[0] in ('val', 'test')
+        if section.get('type') == RGB_DATASET:
+            _classical(problems, path, section, opt.get('scale'), evaluated)
+        if section.get('type') == 'SingleImageDataset':
+            _without_truth(problems, path, opt, evaluated)
+        if section.get('persistent_workers') is True and (evaluated or section.get('num_worker_per_gpu') == 0):
+            problems.add(join(path, 'persistent_workers'), 'there are no workers here that could persist: write false')
+        for suffix in ('', '2'):
+            kernels, chances = section.get(f'kernel_list{suffix}'), section.get(f'kernel_prob{suffix}')
+            if isinstance(kernels, list) and isinstance(chances, list) and len(kernels) != len(chances):
+                text = f'{len(chances)} numbers for the {len(kernels)} names of kernel_list{suffix}'
+                problems.add(join(path, f'kernel_prob{suffix}'), text)
+        name = section.get('name')
+        if evaluated and isinstance(name, str):
+            if name in names:
+                problems.add(join(path, 'name'), f'{name!r} is also that of {names[name]}; results are kept by name')
+            if '/' in name:
+                problems.add(join(path, 'name'), f'names a folder of results, so no slash: {name!r}')
+            names.setdefault(name, path)
+
+
+def _classical(problems, path, section, scale, evaluated):
+    if is_integer(scale) and scale not in (2, 3, 4):
+        problems.add('scale', f'{RGB_DATASET} makes scales 2, 3 and 4, not {scale}')
+    if not evaluated:
+        return
+    for key, plain in (('kernel_type', 'isotropic'), ('kernel_noise', 0), ('noise_range', [0, 0])):
+        if section.get(key, plain) != plain:
+            text = f'val and test are Gaussian8, isotropic without disturbance or noise: remove it, or write {plain}'
+            problems.add(join(path, key), text)
+    sigmas = section.get('sigma_range')
+    one_sigma = isinstance(sigmas, list) and len(sigmas) == 2 and sigmas[0] == sigmas[1]
+    if (section.get('num_kernels') == 1) != one_sigma:
+        problems.add(join(path, 'num_kernels'), 'is 1 for a sigma_range of twice the same sigma, and only then')
+
+
+def _without_truth(problems, path, opt, evaluated):
+    if not evaluated:
+        problems.add(join(path, 'type'), 'SingleImageDataset has no ground truth to train with')
+        return
+    metrics = part(opt, 'val', 'metrics')
+    needing = [n for n in metrics if 'img2' in _parameters(METRIC_REGISTRY, part(metrics, n).get('type'))]
+    if needing:
+        text = f'SingleImageDataset has no ground truth, which {listed(needing)} of val.metrics needs'
+        problems.add(join(path, 'type'), f'{text}: remove the metric or use a dataset of pairs')
+
+
+def _parameters(registry, name):
+    target = dict(iter(registry)).get(name) if isinstance(name, str) else None
+    return inspect.signature(target).parameters if target is not None else {}
+
+
+def _validation(problems, opt, is_train):
+    val = part(opt, 'val')
+    evaluated = [key for key in part(opt, 'datasets') if str(key).split('_')[0] == 'val']
+    if not is_train and 'val' not in opt:
+        problems.add('val', 'missing: write val: and below it save_img: false, suffix: ~ and metrics:')
+    judged = named_model(opt) in schema.MODELS  # StyleGAN2Model reads a val section and needs no images
+    if is_train and judged and isinstance(opt.get('val'), dict) and not evaluated:
+        problems.add('datasets.val', 'missing, but there is a val section: add a dataset or remove the section')
+    if is_train and evaluated and 'val' not in opt:
+        problems.add('val', f'missing, so datasets.{evaluated[0]} would never be used: add val_freq, save_img, metrics')
+    if not is_train and val.get('save_img') is True and 'suffix' not in val:
+        text = 'missing, BasicSR reads it when a test saves images; ~ appends the name of the run to theirs'
+        problems.add('val.suffix', text)
+    best, metrics = val.get('save_best'), part(val, 'metrics')
+    if isinstance(best, str) and best not in metrics:
+        text = f'{best!r} is not one of val.metrics{did_you_mean(best, metrics)}: {listed(metrics)}'
+        problems.add('val.save_best', text)
+
+
+def _patches(problems, opt):
+    scale = opt.get('scale')
+    arguments, name = _arguments(opt)
+    for path, section in (('datasets.train', part(opt, 'datasets', 'train')), ('', opt)):
+        size = section.get('gt_size')
+        if not (is_integer(size) and is_integer(scale) and scale > 0):
+            continue
+        if size % scale:
+            nearest = max(scale, round(size / scale) * scale)
+            problems.add(join(path, 'gt_size'), f'must be a multiple of the scale {scale}, got {size}; {nearest} is')
+        window = arguments.get('window_size')
+        if name == 'SwinIR' and is_integer(window) and size % scale == 0 and size // scale % window:
+            text = f'makes LR patches of {size // scale} pixels; SwinIR needs multiples of its window_size {window}'
+            problems.add(join(path, 'gt_size'), text)
+
+
+def _schedule(problems, opt):
+    scheduler, total = part(opt, 'train', 'scheduler'), part(opt, 'train').get('total_iter')
+    path = 'train.scheduler'
+    if scheduler.get('type') == 'CosineAnnealingRestartLR':
+        periods, weights = scheduler.get('periods'), scheduler.get('restart_weights', [1])
+        if not isinstance(periods, list) or not all(is_number(p) for p in periods):
+            return
+        if isinstance(weights, list) and len(weights) != len(periods):
+            text = f'expected one for each of the {len(periods)} periods, got {len(weights)}'
+            problems.add(join(path, 'restart_weights'), text)
+        if is_number(total) and sum(periods) < total:
+            text = f'add up to {sum(periods)} iterations, and BasicSR crashes after them; total_iter is {total}'
+            problems.add(join(path, 'periods'), text)
+    else:
+        restarts, weights = scheduler.get('restarts', [0]), scheduler.get('restart_weights', [1])
+        if isinstance(restarts, list) and isinstance(weights, list) and len(restarts) != len(weights):
+            text = f'expected one for each of the {len(restarts)} restarts, got {len(weights)}'
+            problems.add(join(path, 'restart_weights'), text)
+
+
+def _losses(problems, opt):
+    train = part(opt, 'train')
+    refuses_none = named_model(opt) in schema.MODELS and 'gan_opt' not in schema.MODELS[named_model(opt)]['train']
+    if train and refuses_none and not train.get('pixel_opt') and not train.get('perceptual_opt'):
+        problems.add('train.pixel_opt', 'missing, and so is perceptual_opt: there is no loss to train with')
+    if train.get('ldl_opt') and not train.get('ema_decay'):
+        problems.add('train.ldl_opt', 'compares with the EMA network: set train.ema_decay, e.g. 0.999')
+
+
+def _logger(problems, opt):
+    logger = part(opt, 'logger')
+    if part(logger, 'wandb').get('project') and logger.get('use_tb_logger') is not True:
+        problems.add('logger.use_tb_logger', 'wandb copies from TensorBoard: write true, or project: ~')
+    name = opt.get('name')
+    if isinstance(name, str) and 'debug' in name and not name.startswith('debug'):
+        warnings.warn(
+            f"name: {name!r} contains 'debug', so BasicSR validates and saves every 8 iterations and leaves "
+            'TensorBoard out; choose another name if that is not meant.',
+            stacklevel=2,
+        )
+
+
+def _second_order(problems, opt):
+    model = named_model(opt)
+    dataset = part(opt, 'datasets', 'train').get('type')
+    if dataset == 'RealESRGANDataset' and model in schema.MODELS and model not in SECOND_ORDER_MODELS:
+        text = f'RealESRGANDataset gives kernels in place of lq images, which only {listed(SECOND_ORDER_MODELS)} take'
+        problems.add('datasets.train.type', text)
+    if model in SECOND_ORDER_MODELS and opt.get('high_order_degradation', True):
+        keys = [*schema.SECOND_ORDER, *(['gt_usm'] if model == 'RealESRNetModel' else [])]
+        for key in keys:
+            if key not in opt:
+                problems.add(key, f'missing, {model} degrades images with it')

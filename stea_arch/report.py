@@ -1,0 +1,97 @@
+"""``stea-report``: one table and one picture from the results of several tests."""
+import argparse
+import json
+from pathlib import Path
+
+from stea_arch.picture import make_picture
+
+
+def load_results(folders):
+    """Read ``metrics_*.json`` of test runs, and check that they may stand in one table.
+
+    Args:
+        folders (list[str | Path]): ``results/<name>`` of each run, in the order of the rows.
+
+    Returns:
+        dict[str, list[dict]]: The runs' contents by dataset name.
+
+    Raises:
+        FileNotFoundError: A folder has no results.
+        ValueError: Two runs disagree on the degradation, the scale or the metrics of a dataset.
+    """
+    by_dataset = {}
+    for folder in map(Path, folders):
+        files = sorted(folder.glob('metrics_*.json'))
+        if not files:
+            raise FileNotFoundError(
+                f'{folder} has no metrics_<dataset>.json: expected the folder that '
+                '`python -m stea_arch.test -opt FILE` wrote under results/, tested with LabNetModel and val.metrics.'
+            )
+        for file in files:
+            content = json.loads(file.read_text(encoding='utf-8'))
+            by_dataset.setdefault(content['dataset']['name'], []).append(content)
+    for name, runs in by_dataset.items():
+        for run in runs[1:]:
+            for what in ('dataset', 'scale', 'metrics'):
+                if run[what] != runs[0][what]:
+                    raise ValueError(
+                        f'{run["name"]} and {runs[0]["name"]} cannot stand in one table: their {what} of {name} '
+                        f'differ: {run[what]} against {runs[0][what]}. Test both with the same settings.'
+                    )
+    return by_dataset
+
+
+def make_table(dataset_name, runs):
+    """Markdown table of a dataset: a row a run, the mean of each metric, and the first metric under each kernel.
+
+    Args:
+        dataset_name (str): Heading.
+        runs (list[dict]): As :func:`load_results` gives them.
+
+    Returns:
+        str: Lines aligned for a terminal.
+    """
+    metrics, groups = list(runs[0]['metrics']), list(runs[0]['groups'])
+    header = ['network', 'run', 'parameters', *metrics, *(f'{metrics[0]} {group}' for group in groups)]
+    rows = [header]
+    for run in runs:
+        network = run['network_g']['type'] + (' +' if run['self_ensemble'] else '')
+        means = [_number(run['mean'][m]) for m in metrics]
+        per_group = [_number(run['groups'][g][metrics[0]]) for g in groups]
+        rows.append([network, run['name'], f'{run["parameters"]:,}', *means, *per_group])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    lines = ['| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths)) + ' |' for row in rows]
+    lines.insert(1, '|' + '|'.join('-' * (width + 2) for width in widths) + '|')
+    images = len({record['image'].rsplit('_', 1)[0] for record in runs[0]['images']}) if groups else None
+    kernels = f', {images} images under {len(groups)} kernels' if groups else f', {len(runs[0]["images"])} images'
+    protocol = '; '.join(f'{name}: {_protocol(opt)}' for name, opt in runs[0]['metrics'].items())
+    return '\n'.join([f'{dataset_name}, x{runs[0]["scale"]}{kernels} ({protocol})', '', *lines])
+
+
+def _number(value):
+    return f'{value:.2f}' if abs(value) >= 2 else f'{value:.4f}'
+
+
+def _protocol(opt):
+    channel = 'Y' if opt.get('test_y_channel') else 'RGB'
+    return f'{opt["type"].removeprefix("calculate_")} on {channel}, border {opt["crop_border"]}'
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog='stea-report', description='One table, and one picture, from test results.')
+    parser.add_argument('results', nargs='+', help='folders results/<name>, in the order of the rows')
+    parser.add_argument('--table', type=Path, help='also write the table to this Markdown file')
+    parser.add_argument('--picture', type=Path, help='write crops side by side (tests need val.save_img: true)')
+    parser.add_argument('--rows', type=int, default=4, help='images in the picture (default 4)')
+    args = parser.parse_args(argv)
+    by_dataset = load_results(args.results)
+    text = '\n\n'.join(make_table(name, runs) for name, runs in by_dataset.items())
+    print(text)
+    if args.table:
+        args.table.write_text(text + '\n', encoding='utf-8')
+    if args.picture:
+        make_picture(next(iter(by_dataset.values())), args.picture, args.rows)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,103 @@
+"""Find the last complete training state, and start the data where that state left it."""
+import math
+import re
+import warnings
+from pathlib import Path
+
+import torch
+from basicsr.utils import check_resume
+
+from stea_arch.checkpoint import read_checkpoint
+
+
+def load_resume_state(opt):
+    """Load what a run continues from; the counterpart of ``basicsr.train.load_resume_state`` for any device.
+
+    With ``--auto_resume`` it is the newest state under ``experiments/<name>/training_states`` that is complete: it
+    reads without error and its network file is there. An older one is taken, with a warning, where the newest is
+    not. Otherwise it is ``path.resume_state``.
+
+    Args:
+        opt (dict): All options. ``path.resume_state``, ``path.pretrain_network_*`` and ``resume`` are set in it.
+
+    Returns:
+        dict | None: The training state on the CPU, or None for a fresh run.
+
+    Raises:
+        ValueError: ``path.resume_state`` is no training state.
+        FileNotFoundError: It does not exist.
+    """
+    if opt['auto_resume']:
+        path, state = _newest_complete_state(Path(opt['path']['training_states']), Path(opt['path']['models']))
+    else:
+        path = opt['path'].get('resume_state')
+        state = _read_state(path) if path else None
+    if state is None:
+        return None
+    opt['path']['resume_state'] = str(path)
+    opt['resume'] = {'epoch': state['epoch'], 'iter': state['iter']}
+    check_resume(opt, state['iter'])
+    return state
+
+
+def _read_state(path):
+    state = read_checkpoint(path)
+    if not isinstance(state, dict) or not {'epoch', 'iter', 'optimizers', 'schedulers'} <= set(state):
+        raise ValueError(
+            f'{path} is not a training state: expected a file experiments/<name>/training_states/<iter>.state with '
+            f'epoch, iter, optimizers and schedulers in it. Network weights belong in path.pretrain_network_g.'
+        )
+    return state
+
+
+def _newest_complete_state(states, models):
+    numbered = {int(p.stem): p for p in states.glob('*.state') if re.fullmatch(r'\d+', p.stem)}
+    for iteration in sorted(numbered, reverse=True):
+        path = numbered[iteration]
+        if not (models / f'net_g_{iteration}.pth').is_file():
+            warnings.warn(f'{path} is left out: its network models/net_g_{iteration}.pth is missing.', stacklevel=2)
+            continue
+        try:
+            read_checkpoint(models / f'net_g_{iteration}.pth')
+            return path, _read_state(path)
+        except ValueError as error:
+            warnings.warn(f'{path} is left out: {error}', stacklevel=2)
+    return None, None
+
+
+def with_resumable_data(create_train_val_dataloader):
+    """Wrap ``basicsr.train.create_train_val_dataloader`` so that data are replayed and resumed exactly.
+
+    The sampler gets the run's seed and, on resume, the position within the epoch. The loaders draw their workers'
+    seeds from generators of their own, so the global random state belongs to the model alone. The number of epochs
+    is counted in full batches (BasicSR rounds a part of a batch up, which ends a run on a small dataset too early).
+
+    Raises:
+        ValueError: The training set does not fill one batch.
+    """
+
+    def create(opt, logger):
+        train_loader, sampler, val_loaders, _, total_iters = create_train_val_dataloader(opt, logger)
+        iters_per_epoch = len(train_loader)
+        if iters_per_epoch == 0:
+            raise ValueError(
+                f'datasets.train: {len(sampler)} samples an epoch on each process do not fill one batch of '
+                f'{train_loader.batch_size}. Lower batch_size_per_gpu or raise dataset_enlarge_ratio.'
+            )
+        sampler.seed = opt['manual_seed']
+        for loader in [train_loader, *val_loaders]:
+            loader.generator = torch.Generator().manual_seed(opt['manual_seed'])
+        if 'resume' in opt:
+            position = opt['resume']['iter'] - opt['resume']['epoch'] * iters_per_epoch
+            if 0 <= position <= iters_per_epoch:
+                sampler.start_at(opt['resume']['epoch'], position * train_loader.batch_size)
+            else:
+                logger.warning(
+                    'Dataset, batch size or number of processes changed since the state was saved: '
+                    f'epoch {opt["resume"]["epoch"]} starts over, and the run is not the one it would have been.'
+                )
+        # an epoch more than needed never runs: the loop stops at total_iter
+        total_epochs = max(math.ceil(total_iters / iters_per_epoch), opt.get('resume', {}).get('epoch', 0) + 1)
+        return train_loader, sampler, val_loaders, total_epochs, total_iters
+
+    return create

@@ -1,0 +1,173 @@
+import onnxruntime
+import plain
+import pytest
+import torch
+import torch.nn.functional as F
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import nn
+
+from stea_arch.archs.labnet_arch import LabBlock, LabNet
+
+ONE_EACH = (1, 1, 1, 1, 1, 1)
+
+
+def small(**arguments):
+    """A network of width 16 with randomised weights, in eval mode."""
+    torch.manual_seed(0)
+    return plain.randomise(LabNet(**{'num_feat': 16, 'num_blocks': ONE_EACH, **arguments})).eval()
+
+
+@pytest.fixture(scope='module')
+def network():
+    return small(upscale=2)
+
+
+@pytest.fixture
+def one_block():
+    """All of the network's own operations and a single block, for tools that take minutes to trace six."""
+    network = small(upscale=2)
+    for stage in ('enc2', 'latent', 'dec1', 'dec2', 'refine'):
+        setattr(network, stage, nn.Sequential())
+    return network
+
+
+def test_is_registered():
+    assert ARCH_REGISTRY.get('LabNet') is LabNet
+
+
+def test_published_number_of_parameters():
+    with torch.device('meta'):
+        count = sum(parameter.numel() for parameter in LabNet().parameters())
+    assert round(count / 1e6, 2) == 35.44
+
+
+@pytest.mark.parametrize(('attention', 'equation'), [('stea', plain.stea), ('ttea', plain.ttea)])
+@pytest.mark.parametrize('large_field', [True, False])
+def test_block_computes_its_equation(attention, equation, large_field):
+    block = plain.randomise(LabBlock(32, attention, large_field)).double()
+    f = torch.randn(2, 32, 9, 14, dtype=torch.float64)
+    field = plain.mlfr if large_field else (lambda p, t: t)
+    with torch.no_grad():
+        expected = plain.block(plain.Weights(block.state_dict()), f, equation, field)
+        torch.testing.assert_close(block(f), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize('upscale', [2, 3, 4])
+def test_network_computes_its_equation(upscale):
+    depths = (2, 1, 1, 1, 1, 2)
+    network = small(upscale=upscale, num_blocks=depths).double()
+    lq = torch.rand(2, 3, 12, 8, dtype=torch.float64)
+    with torch.no_grad():
+        expected = plain.network(network.state_dict(), lq, depths, upscale)
+        torch.testing.assert_close(network(lq), expected, rtol=0, atol=1e-9)
+
+
+def test_ablations_together_compute_their_equation():
+    network = small(upscale=2, attention='ttea', large_field=False, num_in_ch=1, num_out_ch=1).double()
+    lq = torch.rand(1, 1, 8, 8, dtype=torch.float64)
+    with torch.no_grad():
+        expected = plain.network(network.state_dict(), lq, ONE_EACH, 2, plain.ttea, lambda p, t: t)
+        torch.testing.assert_close(network(lq), expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize('upscale', [2, 3, 4])
+@pytest.mark.parametrize('size', [(1, 1), (1, 9), (2, 7), (3, 4), (4, 5), (5, 3), (6, 2), (7, 8), (8, 6), (9, 1)])
+def test_any_size_repeats_the_edge(size, upscale):
+    network = small(upscale=upscale)
+    lq = torch.rand(1, 3, *size)
+    h, w = size
+    rows, columns = torch.arange(-(-h // 4) * 4).clamp(max=h - 1), torch.arange(-(-w // 4) * 4).clamp(max=w - 1)
+    padded = lq[:, :, rows][..., columns]
+
+    def skip(x):
+        return F.interpolate(x, scale_factor=upscale, mode='bicubic').clamp(0, 1)
+
+    with torch.no_grad():
+        learned = (network(padded) - skip(padded))[..., : h * upscale, : w * upscale]
+        sr = network(lq)
+    assert sr.shape == (1, 3, h * upscale, w * upscale)
+    torch.testing.assert_close(sr, learned + skip(lq), rtol=0, atol=1e-5)
+
+
+def test_starts_with_attention_and_large_field_shut():
+    torch.manual_seed(0)
+    block = LabBlock(16, 'stea', True)
+    f = torch.randn(1, 16, 8, 8)
+    before = block(f)
+    plain.randomise(block.attention)
+    plain.randomise(block.large_field)
+    assert torch.equal(block(f), before)
+    nn.init.constant_(block.beta, 0.1)
+    assert not torch.allclose(block(f), before, atol=1e-3)
+
+
+@pytest.mark.parametrize('attention', ['stea', 'ttea'])
+def test_gradient_reaches_every_parameter(attention):
+    network = small(attention=attention)
+    network(torch.rand(1, 3, 12, 10)).square().mean().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_images_of_a_batch_do_not_meet(network):
+    lq = torch.rand(3, 3, 10, 7)
+    with torch.no_grad():
+        one_by_one = torch.cat([network(image[None]) for image in lq])
+        torch.testing.assert_close(network(lq), one_by_one, rtol=0, atol=1e-5)
+
+
+def test_bfloat16_autocast_stays_close(network):
+    lq = torch.rand(2, 3, 13, 10)
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        mixed = network(lq)
+    with torch.no_grad():
+        exact = network(lq)
+    assert 0 < (mixed - exact).abs().max() < 0.02 * exact.abs().max()
+
+
+def test_compiles_to_one_graph(one_block):
+    compiled = torch.compile(one_block, backend='eager', fullgraph=True, dynamic=True)
+    with torch.no_grad():
+        for size in [(13, 10), (16, 24)]:
+            lq = torch.rand(1, 3, *size)
+            torch.testing.assert_close(compiled(lq), one_block(lq), rtol=0, atol=1e-5)
+
+
+def test_exports_to_onnx_with_free_sizes(one_block, tmp_path):
+    free = torch.export.Dim.DYNAMIC
+    path = str(tmp_path / 'labnet.onnx')
+    shapes = {'lq': {0: free, 2: free, 3: free}}
+    example = torch.rand(2, 3, 13, 10)
+    torch.onnx.export(one_block, (example,), path, dynamo=True, dynamic_shapes=shapes, verbose=False)
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    for shape in [(2, 3, 13, 10), (1, 3, 8, 24), (1, 3, 1, 1)]:
+        lq = torch.rand(shape)
+        (onnx,) = session.run(None, {session.get_inputs()[0].name: lq.numpy()})
+        with torch.no_grad():
+            torch.testing.assert_close(torch.from_numpy(onnx), one_block(lq), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'num_feat': 40}, r'num_feat must be .* multiple of 16.* 40 came. Use 16, 32'),
+        ({'num_feat': 0}, r'multiple of 16.* 0 came'),
+        ({'num_feat': 16.0}, r'multiple of 16.* 16\.0 came'),
+        ({'num_blocks': (1, 2, 3)}, r'num_blocks must be six whole numbers .*\(1, 2, 3\) came'),
+        ({'num_blocks': (1, 1, 1, 1, 1, 0)}, r'at least 1.*, 0\) came'),
+        ({'num_blocks': [1, 1, 1, 1, 1, 1.5]}, r'six whole numbers.* 1\.5\] came'),
+        ({'num_blocks': 6}, r'six whole numbers.* 6 came'),
+        ({'upscale': 8}, r'upscale must be 2, 3 or 4, but 8 came'),
+        ({'attention': 'softmax'}, r"attention must be 'stea' .* or 'ttea' .*'softmax' came"),
+        ({'num_in_ch': 1}, r'num_in_ch and num_out_ch must be the same .* num_in_ch=1 and num_out_ch=3 came'),
+    ],
+)
+def test_impossible_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LabNet(**arguments)
+
+
+@pytest.mark.parametrize('shape', [(1, 1, 8, 8), (3, 8, 8)])
+def test_wrong_input_is_refused(network, shape):
+    with pytest.raises(ValueError, match=rf'expects .*\(B, 3, H, W\).*{shape[0]}, {shape[1]}.* came.*num_in_ch'):
+        network(torch.rand(shape))

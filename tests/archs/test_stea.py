@@ -1,0 +1,26 @@
+import plain
+import pytest
+import torch
+
+from stea_arch.archs.stea import STEA, TTEA
+
+
+@pytest.mark.parametrize(('module', 'equation'), [(STEA, plain.stea), (TTEA, plain.ttea)])
+@pytest.mark.parametrize('size', [(1, 1), (5, 8)])
+@pytest.mark.parametrize('num_feat', [16, 48])
+def test_computes_its_equation(module, equation, size, num_feat):
+    ours = plain.randomise(module(num_feat)).double()
+    x = torch.randn(2, num_feat, *size, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), equation(plain.Weights(ours.state_dict()), x), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize('module', [STEA, TTEA])
+def test_gates_see_the_whole_image(module):
+    ours = plain.randomise(module(16)).double()
+    x = torch.randn(1, 16, 24, 24, dtype=torch.float64)
+    far = x.clone()
+    far[..., -1, -1] += 100
+    with torch.no_grad():
+        # (0, 0) lies outside the 7x7 window around the changed pixel: only the global averages reach it.
+        assert (ours(far) - ours(x))[..., 0, 0].abs().min() > 1e-6

@@ -1,0 +1,108 @@
+"""Shared by the tests: photographs that scikit-image ships, a tiny option file, a run of the pipeline in-process."""
+import copy
+import logging
+import sys
+
+import cv2
+import pytest
+import yaml
+from skimage import data as skimage_data
+
+import stea_arch  # noqa: F401  (fills the registries)
+
+
+@pytest.fixture(scope='session')
+def photo_folder(tmp_path_factory):
+    """Six colour crops of 72x64 pixels, as PNG."""
+    folder = tmp_path_factory.mktemp('photos')
+    astronaut, coffee = skimage_data.astronaut(), skimage_data.coffee()
+    corners = [(astronaut, 0, 180), (astronaut, 90, 200), (astronaut, 300, 120)]
+    corners += [(coffee, 60, 240), (coffee, 180, 300), (coffee, 300, 80)]
+    for number, (image, top, left) in enumerate(corners):
+        crop = image[top : top + 72, left : left + 64, ::-1]
+        cv2.imwrite(str(folder / f'photo{number}.png'), crop)
+    return folder
+
+
+TINY = {
+    'name': 'tiny',
+    'model_type': 'LabNetModel',
+    'scale': 2,
+    'num_gpu': 0,
+    'manual_seed': 3,
+    'datasets': {
+        'train': {
+            'name': 'photos',
+            'type': 'ClassicalDegradationDataset',
+            'dataroot_gt': None,
+            'io_backend': {'type': 'disk'},
+            'gt_size': 32,
+            'use_hflip': True,
+            'use_rot': True,
+            'num_worker_per_gpu': 0,
+            'batch_size_per_gpu': 2,
+            'dataset_enlarge_ratio': 1,
+            'prefetch_mode': None,
+        }
+    },
+    'network_g': {'type': 'LabNet', 'num_feat': 16, 'num_blocks': [1, 1, 1, 1, 1, 1], 'upscale': 2},
+    'path': {'pretrain_network_g': None, 'strict_load_g': True, 'resume_state': None},
+    'train': {
+        'ema_decay': 0.9,
+        'optim_g': {'type': 'Adam', 'lr': 1e-3, 'betas': [0.9, 0.99]},
+        'scheduler': {'type': 'MultiStepLR', 'milestones': [5], 'gamma': 0.5},
+        'total_iter': 8,
+        'warmup_iter': -1,
+        'pixel_opt': {'type': 'L1Loss', 'loss_weight': 1.0, 'reduction': 'mean'},
+    },
+    'val': {
+        'val_freq': 4,
+        'save_img': False,
+        'save_best': 'psnr',
+        'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2, 'test_y_channel': True}},
+    },
+    'logger': {'print_freq': 4, 'save_checkpoint_freq': 4, 'use_tb_logger': False},
+}
+
+
+def merge(base, changes):
+    """Recursive update of a copy; a value of ``...`` removes the key."""
+    result = copy.deepcopy(base)
+    for key, value in changes.items():
+        if value is ...:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merge(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+@pytest.fixture
+def tiny_options(photo_folder):
+    """``tiny_options({...changes...})`` -> option dict of a run of seconds, trained on ``photo_folder``."""
+
+    def make(changes=None):
+        base = merge(TINY, {'datasets': {'train': {'dataroot_gt': str(photo_folder)}}})
+        return merge(base, changes or {})
+
+    return make
+
+
+@pytest.fixture
+def run_main(tmp_path, monkeypatch):
+    """``run_main(main, options, *flags)``: call an entry in this process, with the test's folder as the root."""
+    from basicsr.utils import logger as basicsr_logger
+
+    def run(main, options, *flags):
+        file = tmp_path / f'{options["name"]}.yml'
+        file.write_text(yaml.safe_dump(options, sort_keys=False))
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, 'argv', ['stea', '-opt', str(file), *flags])
+        for handler in list(logging.getLogger('basicsr').handlers):
+            logging.getLogger('basicsr').removeHandler(handler)
+        basicsr_logger.initialized_logger.clear()
+        main()
+        return tmp_path
+
+    return run

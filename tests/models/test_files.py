@@ -1,0 +1,85 @@
+"""What the model loads, refuses, keeps and removes."""
+import pytest
+import torch
+
+from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.checkpoint import read_checkpoint
+
+SMALL = {'num_feat': 16, 'num_blocks': [1, 1, 1, 1, 1, 1], 'upscale': 2}
+
+
+def save(tmp_path, content):
+    path = tmp_path / 'weights.pth'
+    torch.save(content, path)
+    return {'path': {'pretrain_network_g': str(path)}}
+
+
+@pytest.mark.parametrize('wrap', [dict, lambda w: {'params': w}, lambda w: {f'module.{k}': v for k, v in w.items()}])
+def test_weights_are_loaded_from_every_wrapping(make_model, tmp_path, wrap):
+    weights = LabNet(**SMALL).state_dict()
+    model = make_model(save(tmp_path, wrap(weights)))
+    for net in (model.net_g, model.net_g_ema):
+        for name, value in net.state_dict().items():
+            assert torch.equal(value, weights[name]), name
+
+
+def test_ema_is_loaded_into_ema(make_model, tmp_path):
+    plain, averaged = LabNet(**SMALL).state_dict(), LabNet(**SMALL).state_dict()
+    model = make_model(save(tmp_path, {'params': plain, 'params_ema': averaged}))
+    assert torch.equal(model.net_g.state_dict()['head.weight'], plain['head.weight'])
+    assert torch.equal(model.net_g_ema.state_dict()['head.weight'], averaged['head.weight'])
+
+
+def test_another_width_is_refused_with_shapes(make_model, tmp_path):
+    changes = save(tmp_path, LabNet(**{**SMALL, 'num_feat': 32}).state_dict())
+    with pytest.raises(ValueError, match=r'does not fit LabNet.*Of another shape: \d+ .*\(32, 3, 3, 3\).*\(16, 3, 3, 3\)'):
+        make_model(changes)
+
+
+def test_another_network_is_refused_with_names(make_model, tmp_path):
+    changes = save(tmp_path, {'conv_first.weight': torch.zeros(1), 'body.0.weight': torch.zeros(1)})
+    with pytest.raises(ValueError, match=r'Missing in the file: \d+ \(.*head.*Unknown to the network: 2 \(conv_first'):
+        make_model(changes)
+
+
+def test_not_strict_loads_what_fits(make_model, tmp_path):
+    weights = LabNet(**{**SMALL, 'upscale': 3}).state_dict()
+    changes = save(tmp_path, weights)
+    changes['path']['strict_load_g'] = False
+    model = make_model(changes)
+    assert torch.equal(model.net_g.state_dict()['head.weight'], weights['head.weight'])
+    assert model.net_g.state_dict()['tail.0.weight'].shape != weights['tail.0.weight'].shape
+
+
+def train_and_save(model, batch, iterations):
+    for iteration in iterations:
+        model.feed_data(batch)
+        model.optimize_parameters(iteration)
+        model.save(0, iteration)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_old_checkpoints_are_pruned_and_best_and_latest_stay(make_model, batch, tmp_path):
+    model = make_model({'logger': {'keep_checkpoints': 2}})
+    train_and_save(model, batch, range(8, 12))
+    model.save_best_network()
+    model.save(-1, -1)
+    assert names(tmp_path / 'training_states') == ['10.state', '11.state']
+    assert names(tmp_path / 'models') == ['net_g_10.pth', 'net_g_11.pth', 'net_g_best.pth', 'net_g_latest.pth']
+
+
+def test_without_the_option_nothing_is_removed(make_model, batch, tmp_path):
+    train_and_save(make_model(), batch, range(1, 5))
+    assert len(names(tmp_path / 'training_states')) == 4
+
+
+def test_saved_networks_are_what_basicsr_reads(make_model, batch, tmp_path):
+    model = make_model()
+    train_and_save(model, batch, [1])
+    theirs = make_model({'model_type': 'SRModel', 'path': {'pretrain_network_g': str(tmp_path / 'models/net_g_1.pth')}})
+    for name, value in theirs.net_g_ema.state_dict().items():
+        assert torch.equal(value, model.net_g_ema.state_dict()[name]), name
+    assert set(read_checkpoint(tmp_path / 'models/net_g_1.pth')) == {'params', 'params_ema'}

@@ -1,0 +1,131 @@
+"""The training step against BasicSR's SRModel and plain torch."""
+import math
+
+import pytest
+import torch
+
+from stea_arch.models.labnet_model import TrainingDiverged
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.get_bare_model(model.net_g).state_dict().items()}
+
+
+def train(model, batch, steps=3):
+    for iteration in range(1, steps + 1):
+        model.update_learning_rate(iteration)
+        model.feed_data(batch)
+        model.optimize_parameters(iteration)
+    return weights(model)
+
+
+def test_a_plain_step_is_the_one_of_srmodel(make_model, batch):
+    ours = make_model()
+    theirs = make_model({'model_type': 'SRModel'})
+    trained = train(ours, batch)
+    for name, value in train(theirs, batch).items():
+        torch.testing.assert_close(trained[name], value, rtol=0, atol=0, msg=name)
+    for (name, ema), other in zip(ours.net_g_ema.named_parameters(), theirs.net_g_ema.parameters(), strict=True):
+        torch.testing.assert_close(ema, other, rtol=0, atol=0, msg=name)
+    assert ours.log_dict['l_pix'] == theirs.log_dict['l_pix']
+
+
+def test_adamw_is_torch_adamw(make_model, batch):
+    model = make_model({'train': {'optim_g': {'type': 'AdamW', 'weight_decay': 0.5}}})
+    assert type(model.optimizer_g) is torch.optim.AdamW
+    before = weights(model)
+    with torch.no_grad():
+        for parameter in model.net_g.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+    model.optimizer_g.step()
+    after = weights(model)
+    # no gradient: decoupled decay alone, w * (1 - lr * decay)
+    torch.testing.assert_close(after['head.weight'], before['head.weight'] * (1 - 1e-3 * 0.5))
+
+
+def test_gradient_is_clipped_to_the_norm(make_model, batch):
+    model = make_model({'train': {'grad_clip_norm': 1e-3, 'optim_g': {'type': 'Adam', 'lr': 0}}})
+    train(model, batch, steps=1)
+    norm = math.sqrt(sum(p.grad.square().sum().item() for p in model.net_g.parameters()))
+    assert norm == pytest.approx(1e-3, rel=1e-3)
+    assert model.log_dict['grad_norm'] > 1e-3
+
+
+@pytest.mark.parametrize('amp', ['bf16', 'fp16'])
+def test_mixed_precision_runs_the_network_low_and_the_loss_high(make_model, batch, amp):
+    seen = []
+    model = make_model({'train': {'amp': amp}})
+    model.net_g.head.register_forward_hook(lambda module, args, output: seen.append(output.dtype))
+    before = weights(model)
+    after = train(model, batch, steps=1)
+    assert seen == [{'bf16': torch.bfloat16, 'fp16': torch.float16}[amp]]
+    assert model.output.dtype == torch.float32
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert model.scaler.is_enabled() == (amp == 'fp16')
+    reference = make_model()
+    train(reference, batch, steps=1)
+    assert model.log_dict['l_pix'] == pytest.approx(reference.log_dict['l_pix'], rel=0.02)
+
+
+def test_a_bad_step_changes_nothing_and_the_next_good_one_counts(make_model, batch):
+    model = make_model({'train': {'max_bad_steps': 2}})
+    before = weights(model)
+    bad = {**batch, 'lq': batch['lq'].clone()}
+    bad['lq'][0, 0, 0, 0] = float('nan')
+    after = train(model, bad, steps=1)
+    for name, value in before.items():
+        assert torch.equal(after[name], value), name
+    assert not model.optimizer_g.state
+    assert model.bad_steps == 1
+    train(model, batch, steps=1)
+    assert model.bad_steps == 0
+
+
+def test_bad_steps_in_a_row_stop_the_run_with_advice(make_model, batch):
+    model = make_model({'train': {'max_bad_steps': 3}})
+    bad = {**batch, 'gt': torch.full_like(batch['gt'], float('inf'))}
+    with pytest.raises(TrainingDiverged, match=r'iteration 3: 3 steps in a row .* not finite .*l_pix inf.*Lower train'):
+        train(model, bad, steps=5)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (3, 7), (16, 9)])
+def test_any_size_and_a_network_with_windows(make_model, size):
+    swinir = {'type': 'SwinIR', 'upscale': 2, 'window_size': 8, 'img_size': 16, 'depths': [1], 'embed_dim': 8}
+    swinir |= {'num_heads': [2], 'mlp_ratio': 2, 'upsampler': 'pixelshuffledirect', 'resi_connection': '1conv'}
+    for network in (swinir, {}):
+        changes = {'network_g': {'num_feat': ..., 'num_blocks': ..., **network}} if network else {}
+        model = make_model(changes)
+        model.feed_data({'lq': torch.rand(1, 3, *size)})
+        model.test()
+        assert model.output.shape == (1, 3, 2 * size[0], 2 * size[1])
+
+
+def test_self_ensemble_is_equivariant_and_keeps_an_equivariant_result(make_model):
+    bicubic = {'network_g': {'type': 'Bicubic', 'num_feat': ..., 'num_blocks': ...}}
+    changes = {'val': {'self_ensemble': True}}
+    lq = torch.rand(1, 3, 9, 14)
+
+    plain, ensemble = make_model(bicubic, is_train=False), make_model({**bicubic, **changes}, is_train=False)
+    outputs = []
+    for model in (plain, ensemble):
+        model.feed_data({'lq': lq})
+        model.test()
+        outputs.append(model.output)
+    torch.testing.assert_close(*outputs)
+
+    model = make_model(changes)
+    results = []
+    for image in (lq, lq.flip(-1).transpose(-1, -2)):
+        model.feed_data({'lq': image})
+        model.test()
+        results.append(model.output)
+    torch.testing.assert_close(results[0].flip(-1).transpose(-1, -2), results[1], rtol=1e-5, atol=1e-5)
+
+
+def test_testing_leaves_training_mode_as_it_was(make_model, batch):
+    model = make_model({'train': {'ema_decay': 0}})
+    assert not hasattr(model, 'net_g_ema')
+    model.feed_data(batch)
+    model.test()
+    assert model.net_g.training
+    assert not model.output.requires_grad

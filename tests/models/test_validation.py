@@ -1,0 +1,104 @@
+"""Validation: means, groups, files."""
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from basicsr.metrics import calculate_psnr
+from basicsr.utils import tensor2img
+
+from stea_arch.models.validation import read_json_lines, summarize
+
+
+class Images(torch.utils.data.Dataset):
+    """Six random pairs under three groups; number 2 is flat, so every network with a bicubic skip is exact on it."""
+
+    opt = {'name': 'six', 'phase': 'val'}  # noqa: RUF012
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        lq = torch.rand(3, 8, 9, generator=generator)
+        gt = torch.rand(3, 16, 18, generator=generator)
+        if index == 2:
+            lq, gt = torch.full_like(lq, 0.2), torch.full_like(gt, 0.2)
+        group = f'sigma{index // 2}'
+        return {'lq': lq, 'gt': gt, 'lq_path': f'a/im{index}_{group}.png', 'gt_path': f'a/im{index}', 'group': group}
+
+
+BICUBIC = {'network_g': {'type': 'Bicubic', 'num_feat': ..., 'num_blocks': ...}}
+
+
+@pytest.fixture
+def loader():
+    return torch.utils.data.DataLoader(Images(), batch_size=1)
+
+
+def psnr(model, index):
+    item = Images()[index]
+    result = tensor2img(model.net_g(item['lq'][None]))
+    return calculate_psnr(result, tensor2img(item['gt']), crop_border=2, test_y_channel=True)
+
+
+def test_a_test_writes_every_image_and_the_means_by_group(make_model, loader, tmp_path):
+    model = make_model({**BICUBIC, 'val': {'save_best': ...}}, is_train=False)
+    model.validation(loader, 'run', None, save_img=True)
+    content = json.loads((tmp_path / 'results_root/metrics_six.json').read_text())
+    values = [psnr(model, index) for index in range(6)]
+    assert values[2] == math.inf
+    assert [record['psnr'] for record in content['images']] == values
+    assert content['groups']['sigma0']['psnr'] == pytest.approx(np.mean(values[:2]))
+    assert content['groups']['sigma1']['psnr'] == pytest.approx(values[3])
+    finite = [value for value in values if value != math.inf]
+    assert content['mean']['psnr'] == pytest.approx(np.mean(finite))
+    assert content['exact'] == {'psnr': 1}
+    assert content['parameters'] == 0
+    assert content['versions']['basicsr'] == '1.4.2'
+    assert all((tmp_path / 'visualization/six' / f'im{i}_sigma{i // 2}_tiny.png').is_file() for i in range(6))
+
+
+def test_nan_is_not_hidden_by_the_mean():
+    records = [{'group': None, 'psnr': 30.0}, {'group': None, 'psnr': math.nan}]
+    assert math.isnan(summarize(records, ['psnr'])['mean']['psnr'])
+
+
+def test_all_exact_is_infinite():
+    assert summarize([{'group': None, 'psnr': math.inf}], ['psnr'])['mean']['psnr'] == math.inf
+
+
+def test_training_keeps_the_best_and_a_line_per_validation(make_model, loader, batch, tmp_path):
+    model = make_model()
+    best = tmp_path / 'models/net_g_best.pth'
+    means = []
+    for iteration in (1, 2, 3):
+        model.feed_data(batch)
+        model.optimize_parameters(iteration)
+        if iteration == 2:  # spoil the averaged weights, so that this validation is not the best
+            with torch.no_grad():
+                model.net_g_ema.tail[-1].bias.add_(0.5)
+        if iteration == 3:
+            with torch.no_grad():
+                model.net_g_ema.tail[-1].bias.add_(0.3)
+        before = best.read_bytes() if best.exists() else None
+        model.validation(loader, iteration, None, save_img=False)
+        means.append(model.metric_results['psnr'])
+        assert (best.read_bytes() == before) == (iteration > 1)
+    lines = read_json_lines(tmp_path / 'experiments_root/validations.jsonl')
+    assert [line['iter'] for line in lines] == [1, 2, 3]
+    assert [line['mean']['psnr'] for line in lines] == means
+    assert model.best_metric_results['six']['psnr'] == {'better': 'higher', 'val': means[0], 'iter': 1}
+
+    # the last step is not validated twice, whatever BasicSR calls it
+    model.validation(loader, 4, None, save_img=False)
+    assert len(read_json_lines(tmp_path / 'experiments_root/validations.jsonl')) == 3
+
+    # what came after the iteration of the state is forgotten, and a line cut short by a kill is no line
+    with open(tmp_path / 'experiments_root/validations.jsonl', 'a') as file:
+        file.write('{"iter": 9, "dat')
+    resumed = make_model()
+    resumed.replay_validations(2)
+    assert resumed.best_metric_results == {'six': {'psnr': {'better': 'higher', 'val': means[0], 'iter': 1}}}
+    assert [line['iter'] for line in read_json_lines(tmp_path / 'experiments_root/validations.jsonl')] == [1, 2]

@@ -1,0 +1,185 @@
+"""Combinations that cannot work, and what this machine lacks."""
+import re
+
+import lmdb
+import pytest
+import torch
+
+EDSR = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'upscale': 2}
+RRDBNET = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3}
+SWINIR = {'type': 'SwinIR', 'window_size': 8, 'upscale': 2, 'img_size': 48}
+COSINE = {'type': 'CosineAnnealingRestartLR', 'periods': [500, 500], 'restart_weights': [1, 0.5], 'eta_min': 1e-7}
+SINGLE = {'name': 'lq', 'type': 'SingleImageDataset', 'dataroot_lq': 'x', 'io_backend': {'type': 'disk'}}
+
+
+def only(problems, pattern):
+    assert len(problems) == 1 and re.fullmatch(pattern, problems[0]), problems
+
+
+@pytest.mark.parametrize(
+    'changes, pattern',
+    [
+        ([('datasets.train.gt_size', 97)], 'datasets.train.gt_size: must be a multiple of the scale 2, got 97; 96 is'),
+        ([('network_g.upscale', 4)], "network_g.upscale: must equal the top-level scale 2, but LabNet's is 4"),
+        ([('network_g.upscale', ...)], r".* LabNet's is 4 by default; write upscale: 2"),
+        ([('network_g', {**EDSR, 'upscale': 3})], "network_g.upscale: must equal .* EDSR's is 3"),
+        ([('network_g', RRDBNET)], r"network_g.scale: .* RRDBNet's is 4 by default; write scale: 2"),
+        ([('network_g', SWINIR), ('model_type', 'SRModel')], 'model_type: SwinIR needs .*'),
+        ([('network_g', EDSR), ('model_type', 'SwinIRModel')], 'network_g.window_size: missing, SwinIRModel pads.*'),
+        ([('network_g', SWINIR), ('datasets.train.gt_size', 90)], 'datasets.train.gt_size: makes LR patches of 45 .*'),
+        ([('network_g', {'type': 'Bicubic', 'upscale': 2})], 'network_g.type: Bicubic has no parameters to train.*'),
+        ([('network_g', {**EDSR, 'num_in_ch': 1})], 'network_g.num_in_ch: must be 3, .* RGB images, but 1 came'),
+        ([('val.metrics', {}), ('val.save_best', 'psnr')], "val.save_best: 'psnr' is not one of val.metrics: none"),
+        ([('val.save_best', 'psnrr')], r"val.save_best: .*\(did you mean 'psnr'\?\).*"),
+        ([('datasets.val', ...)], 'datasets.val: missing, but there is a val section.*'),
+        ([('val', ...)], 'val: missing, so datasets.val would never be used.*'),
+        ([('datasets.val', SINGLE)], 'datasets.val.type: .* no ground truth, which psnr of val.metrics needs: .*'),
+        ([('datasets.val.kernel_type', 'anisotropic')], 'datasets.val.kernel_type: val and test are Gaussian8.*'),
+        ([('datasets.val.kernel_noise', 0.25)], 'datasets.val.kernel_noise: val and test are Gaussian8.*'),
+        ([('datasets.val.num_kernels', 1)], 'datasets.val.num_kernels: is 1 for a sigma_range of twice .*'),
+        ([('train.pixel_opt', ...)], 'train.pixel_opt: missing, and so is perceptual_opt.*'),
+        ([('train.scheduler', {**COSINE, 'periods': [500, 499]})], 'train.scheduler.periods: add up to 999 .* 1000'),
+        ([('train.scheduler', {**COSINE, 'restart_weights': [1]})], 'train.scheduler.restart_weights: .* 2 periods.*'),
+        ([('train.scheduler.restarts', [0, 9])], 'train.scheduler.restart_weights: .* each of the 2 restarts, got 1'),
+        ([('logger.wandb', {'project': 'p'})], 'logger.use_tb_logger: wandb copies from TensorBoard.*'),
+        ([('datasets.train.persistent_workers', True), ('datasets.train.num_worker_per_gpu', 0)],
+         'datasets.train.persistent_workers: there are no workers.*'),
+        ([('datasets.val.persistent_workers', True)], 'datasets.val.persistent_workers: there are no workers.*'),
+        ([('datasets.val.name', 'a/b')], "datasets.val.name: names a folder of results, so no slash: 'a/b'"),
+    ],
+)  # fmt: skip
+def test_impossible_in_training(changes, pattern, train_opt, problems_of):
+    only(problems_of(train_opt(*changes)), pattern)
+
+
+def test_rrdbnet_has_no_x3(train_opt, problems_of):
+    opt = train_opt(('scale', 3), ('network_g', {**RRDBNET, 'scale': 3}))
+    assert 'scale: RRDBNet upscales by 1, 2 or 4, not by 3: choose another network or scale' in problems_of(opt)
+
+
+@pytest.mark.parametrize('scale', [1, 5])
+def test_classical_dataset_makes_three_scales(scale, train_opt, problems_of):
+    opt = train_opt(('scale', scale), ('network_g', {**EDSR, 'upscale': scale}))
+    assert f'scale: ClassicalDegradationDataset makes scales 2, 3 and 4, not {scale}' in problems_of(opt)
+
+
+@pytest.mark.parametrize('periods', [[500, 500], [5000, 1]])
+def test_cosine_schedule_that_reaches_the_end_passes(periods, train_opt, problems_of):
+    assert problems_of(train_opt(('train.scheduler', {**COSINE, 'periods': periods}))) == []
+
+
+def test_cosine_schedule_does_crash_in_basicsr_after_its_periods():
+    from basicsr.models.lr_scheduler import CosineAnnealingRestartLR
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1.0)
+    scheduler = CosineAnnealingRestartLR(optimizer, periods=[3], restart_weights=[1])
+    with pytest.raises(TypeError):
+        for _ in range(5):
+            optimizer.step()
+            scheduler.step()
+
+
+@pytest.mark.parametrize(
+    'changes, pattern',
+    [
+        ([('val.suffix', ...)], 'val.suffix: missing, BasicSR reads it when a test saves images.*'),
+        ([('val', ...)], 'val: missing: write val: and below it save_img.*'),
+        ([('path.pretrain_network_g', None)], 'path.pretrain_network_g: .* LabNet would be tested with random weights'),
+        ([('datasets', {})], 'datasets: empty, expected test and val'),
+        ([('logger', {})], 'logger: nothing reads this key in the test phase: remove it'),
+    ],
+)
+def test_impossible_in_test(changes, pattern, test_opt, problems_of):
+    only(problems_of(test_opt(*changes), is_train=False), pattern)
+
+
+def test_two_datasets_of_one_name(test_opt, problems_of):
+    opt = test_opt()
+    opt['datasets']['test_2'] = dict(opt['datasets']['test_1'])
+    only(problems_of(opt, False), "datasets.test_2.name: 'Set5' is also that of datasets.test_1; .*")
+
+
+def test_bicubic_needs_no_weights(test_opt, problems_of):
+    opt = test_opt(('network_g', {'type': 'Bicubic', 'upscale': 2}), ('path.pretrain_network_g', None))
+    assert problems_of(opt, is_train=False) == []
+
+
+def test_debug_in_the_name_is_allowed_and_mentioned(train_opt, problems_of, recwarn):
+    assert problems_of(train_opt(('name', 'debug_small'))) == [] and not recwarn
+    with pytest.warns(UserWarning, match="contains 'debug', so BasicSR validates and saves every 8 iterations"):
+        assert problems_of(train_opt(('name', 'net_without_debug'))) == []
+
+
+@pytest.mark.parametrize(
+    'changes, pattern',
+    [
+        ([('num_gpu', 1)], 'num_gpu: 1 asked for, but torch finds no CUDA device: write num_gpu: 0 or auto'),
+        ([('datasets.train.prefetch_mode', 'cuda'), ('datasets.train.pin_memory', True)],
+         'datasets.train.prefetch_mode: cuda needs a CUDA device: write cpu or ~'),
+    ],
+)  # fmt: skip
+def test_no_cuda(changes, pattern, train_opt, problems_of, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    only(problems_of(train_opt(*changes)), pattern)
+
+
+def test_cuda(train_opt, problems_of, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    assert problems_of(train_opt(('num_gpu', 1))) == []
+    opt = train_opt(('num_gpu', 1), ('datasets.train.prefetch_mode', 'cuda'))
+    only(problems_of(opt), 'datasets.train.pin_memory: prefetch_mode: cuda needs pin_memory: true')
+
+
+@pytest.fixture
+def disk(tmp_path, monkeypatch):
+    """The files the small options name, below the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for name in ('photos', 'Set5'):
+        folder = tmp_path / 'datasets' / name
+        folder.mkdir(parents=True)
+        (folder / 'image.png').write_bytes(b'no decoder looks at it')
+    lmdb.open(str(tmp_path / 'datasets' / 'photos.lmdb'), map_size=1 << 16).close()
+    (tmp_path / 'weights.pth').write_bytes(b'')
+    (tmp_path / 'datasets' / 'hollow.lmdb').mkdir()
+    (tmp_path / 'datasets' / 'empty').mkdir()
+    return tmp_path
+
+
+def test_files_that_are_there(disk, train_opt, test_opt, problems_of):
+    in_lmdb = (('datasets.train.dataroot_gt', 'datasets/photos.lmdb'), ('datasets.train.io_backend.type', 'lmdb'))
+    assert problems_of(train_opt(), check_files=True) == []
+    assert problems_of(train_opt(*in_lmdb), check_files=True) == []
+    assert problems_of(test_opt(), is_train=False, check_files=True) == []
+
+
+@pytest.mark.parametrize(
+    'backend, root, pattern',
+    [
+        ('disk', 'datasets/nowhere', r'datasets/nowhere does not exist \(seen from .*\): prepare it with stea-prep.*'),
+        ('lmdb', 'datasets/sample/train.lmdb', r'datasets/sample/train.lmdb does not exist .*: ./quickstart.sh .*'),
+        ('lmdb', 'datasets/photos', r'io_backend is lmdb, so a folder that ends in .lmdb is expected.*stea-prep lmdb.*'),
+        ('lmdb', 'datasets/hollow.lmdb', r'datasets/hollow.lmdb holds no data.mdb.*'),
+        ('disk', 'datasets/photos.lmdb', r'datasets/photos.lmdb is an LMDB, but io_backend is disk.*'),
+        ('disk', 'datasets/empty', r'datasets/empty is empty, expected images'),
+        ('disk', 'weights.pth', r'weights.pth is a file, expected a folder of images or an LMDB'),
+    ],
+)
+def test_data_that_is_not_there(backend, root, pattern, disk, train_opt, problems_of):
+    opt = train_opt(('datasets.train.dataroot_gt', root), ('datasets.train.io_backend.type', backend))
+    only(problems_of(opt, check_files=True), f'datasets.train.dataroot_gt: {pattern}')
+
+
+def test_weights_lists_and_states_that_are_not_there(disk, train_opt, problems_of):
+    opt = train_opt(
+        ('path.pretrain_network_g', 'no.pth'), ('path.resume_state', '5.state'), ('datasets.train.meta_info', 'no.txt')
+    )
+    problems = problems_of(opt, check_files=True)
+    assert [p.split(': ')[0] for p in problems] == [
+        'datasets.train.meta_info', 'path.pretrain_network_g', 'path.resume_state'
+    ]  # fmt: skip
+    assert 'no.pth is not a file' in problems[1] and '--auto_resume' in problems[2]
+
+
+def test_home_folder_is_expanded(disk, train_opt, problems_of, monkeypatch):
+    monkeypatch.setenv('HOME', str(disk))
+    assert problems_of(train_opt(('datasets.train.dataroot_gt', '~/datasets/photos')), check_files=True) == []

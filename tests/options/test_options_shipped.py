@@ -1,0 +1,132 @@
+"""The option files in options/: checked, their networks built, their comments held to account."""
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from basicsr.archs import build_network
+
+from stea_arch.options import read_options, schema
+
+ROOT = Path(__file__).parents[2] / 'options'
+FILES = sorted(ROOT.glob('*/*.yml'))
+BASICSR_KEYS = {key for table in schema.SR_MODEL.values() if isinstance(table, dict) for key in table}
+OURS = {
+    key
+    for table in (schema.DATASETS['ClassicalDegradationDataset'], *list(schema.LABNET_MODEL.values())[:5])
+    for key in table
+    if key not in BASICSR_KEYS
+    and not any(key in keys for name, keys in schema.DATASETS.items() if name != 'ClassicalDegradationDataset')
+} | set(schema.ARGUMENTS['LabNet']) - {'upscale'} | {'large_field'}
+
+
+def names(paths):
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def read(path, *force):
+    return read_options(path, force, is_train=None, check_files=False)
+
+
+def build(opt):
+    # SwinIR reads back a number while it is built, which the meta device does not give
+    with torch.device('cpu' if opt['network_g']['type'] == 'SwinIR' else 'meta'):
+        return build_network(opt['network_g'])
+
+
+def count(net):
+    return sum(p.numel() for p in net.parameters())
+
+
+def test_there_are_files_of_every_kind():
+    assert {path.parent.name for path in FILES} == {'train', 'test', 'compare', 'sample'}
+    for scale in (2, 3, 4):
+        assert ROOT / f'train/LabNet_x{scale}.yml' in FILES and ROOT / f'test/Bicubic_x{scale}.yml' in FILES
+
+
+@pytest.mark.parametrize('path', FILES, ids=names(FILES))
+def test_file(path):
+    opt = read(path)
+    assert ('train' in opt) == ('test' not in path.parent.name and '_test_' not in path.name)
+    claims = re.findall(r'([\d.]+) M parameters', path.read_text())
+    parameters = count(build(opt)) / 1e6
+    for claim in claims[:1] + re.findall(r'type: .*?([\d.]+) M parameters', path.read_text()):
+        assert parameters == pytest.approx(float(claim), abs=0.5 * 10 ** -len(claim.partition('.')[2]))
+    assert opt['val']['metrics']['psnr']['crop_border'] == opt['scale']
+
+
+@pytest.mark.parametrize('path', FILES, ids=names(FILES))
+def test_comment_beside_every_key_of_ours(path):
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        key = line.split('#')[0].strip().split(':')[0]
+        needs = key in OURS and key not in ('num_feat', 'pbar')
+        needs = needs or re.search(r'type: (LabNet|Bicubic|ClassicalDegradationDataset)\b', line) is not None
+        assert not needs or '# ours' in line, f'{path.name}:{number}: {line}'
+
+
+def recipes():
+    for path in FILES:
+        text = '\n'.join(line[1:].strip() for line in path.read_text().splitlines() if line.startswith('#'))
+        for command in re.findall(r'stea-train [^\n]*--force_yml(?:[^\n]*\\\n)*[^\n]*', text):
+            yield pytest.param(path, shlex.split(command.replace('\\\n', ' ')), id=f'{path.stem}-{len(command)}')
+
+
+@pytest.mark.parametrize('path, command', recipes())
+def test_recipe_for_other_scales(path, command):
+    assert ROOT.parent / command[2] == path
+    opt = read(path, *command[4:])
+    scale = opt['scale']
+    assert opt['name'].endswith(f'_x{scale}') and scale != 4
+    assert opt['datasets']['train']['gt_size'] == 64 * scale
+    lq = torch.zeros(1, 3, 8, 8, device='cpu' if opt['network_g']['type'] == 'SwinIR' else 'meta')
+    assert build(opt)(lq).shape[-1] == 8 * scale
+
+
+def test_small_sizes_at_other_scales():
+    blocks = dict(type='LabNet', num_feat=32, num_blocks=[2] * 6)
+    counts = [count(build({'network_g': {**blocks, 'upscale': scale}})) / 1e6 for scale in (2, 3, 4)]
+    header = (ROOT / 'train/LabNet-S_x4.yml').read_text().splitlines()[0]
+    assert '2.63 M parameters (2.60 M at x2, 2.64 M at x3)' in header
+    assert counts == pytest.approx([2.60, 2.64, 2.63], abs=0.005)
+
+
+@pytest.mark.parametrize('scale', [2, 3, 4])
+def test_published_settings(scale):
+    opt = read(ROOT / f'train/LabNet_x{scale}.yml')
+    data, train = opt['datasets']['train'], opt['train']
+    assert data['gt_size'] == 64 * scale and data['batch_size_per_gpu'] == 20
+    assert data['kernel_size'] == 21 and data['sigma_range'] == [0.2, float(scale)]
+    assert train['optim_g'] == {'type': 'Adam', 'lr': 4e-4, 'weight_decay': 0, 'betas': [0.9, 0.99]}
+    assert train['scheduler'] == {'type': 'MultiStepLR', 'milestones': [300000, 600000, 900000], 'gamma': 0.5}
+    assert train['total_iter'] == 1200000 and train['ema_decay'] == 0 and train['pixel_opt']['type'] == 'L1Loss'
+
+
+def same_except(one, other, *paths):
+    for path in paths:
+        for opt in (one, other):
+            *sections, last = path.split('.')
+            section = opt
+            for name in sections:
+                section = section[name]
+            section.pop(last)
+    return one == other
+
+
+@pytest.mark.parametrize('path', FILES, ids=names(FILES))
+def test_test_file_fits_its_training_file(path):
+    opt = read(path)
+    weights = opt['path']['pretrain_network_g']
+    if 'train' in opt or weights is None:
+        return
+    run = weights.split('/')[1]
+    (trained,) = [o for o in map(read, FILES) if o['name'] == run]
+    assert trained['network_g'] == opt['network_g'] and trained['scale'] == opt['scale']
+    assert (opt['path'].get('param_key_g') == 'params_ema') == (trained['train']['ema_decay'] > 0)
+    assert weights.startswith(f'experiments/{run}/models/net_g_')
+
+
+@pytest.mark.parametrize('name', ['EDSR_x4', 'RCAN_x4', 'SwinIR-light_x4', 'RRDBNet_x4'])
+def test_baselines_are_compared_like_with_like(name):
+    labnet, baseline = read(ROOT / 'train/LabNet_x4.yml'), read(ROOT / f'compare/{name}.yml')
+    assert same_except(labnet, baseline, 'name', 'network_g', 'train.optim_g.lr')

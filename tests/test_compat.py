@@ -1,0 +1,117 @@
+"""Each patch of compat.py is still needed, does what it says, and survives being applied twice."""
+import argparse
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+
+import basicsr.train
+import basicsr.utils.options
+import pytest
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
+
+import stea_arch
+from stea_arch import compat, resume
+from stea_arch.data.sampler import ResumableSampler
+
+
+def original(module, name):
+    return module._stea_arch_originals[name]
+
+
+def test_basicsr_cannot_be_imported_without_us():
+    """Fails once BasicSR or torchvision has mended it: then drop ``restore_functional_tensor``."""
+    done = subprocess.run([sys.executable, '-c', 'import basicsr'], capture_output=True, text=True)
+    assert "No module named 'torchvision.transforms.functional_tensor'" in done.stderr
+
+
+def test_grayscale_is_torchvision_s():
+    from torchvision.transforms.functional import rgb_to_grayscale
+
+    assert importlib.import_module('basicsr.data.degradations').rgb_to_grayscale is rgb_to_grayscale
+
+
+def test_basicsr_resumes_on_cuda_only():
+    """Fails once ``load_resume_state`` asks for no device: then ours need only pick the last complete state."""
+    assert 'torch.cuda.current_device()' in inspect.getsource(original(basicsr.train, 'load_resume_state'))
+    assert basicsr.train.load_resume_state is resume.load_resume_state
+
+
+def test_basicsr_samples_without_position():
+    assert not hasattr(original(basicsr.train, 'EnlargedSampler'), 'start_at')
+    assert basicsr.train.EnlargedSampler is ResumableSampler
+
+
+def test_basicsr_cannot_launch_on_a_cpu(monkeypatch):
+    monkeypatch.setenv('RANK', '0')
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    with pytest.raises(ZeroDivisionError):
+        original(basicsr.utils.options, 'init_dist')('pytorch')
+
+
+def test_launcher_without_torchrun_says_how_to_start(monkeypatch):
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RuntimeError, match=r'RANK, WORLD_SIZE, LOCAL_RANK is not set.*torchrun --nproc_per_node'):
+        basicsr.utils.options.init_dist('pytorch')
+
+
+def test_basicsr_evaluates_forced_values_and_we_do_not(tmp_path):
+    code = f"[__import__('os').mkdir({str(tmp_path / 'executed')!r})]"
+    original(basicsr.utils.options, '_postprocess_yml_value')(code)
+    assert (tmp_path / 'executed').is_dir()
+    (tmp_path / 'executed').rmdir()
+    try:
+        basicsr.utils.options._postprocess_yml_value(code)
+    except ValueError:
+        pass
+    assert not (tmp_path / 'executed').exists()
+    assert basicsr.utils.options._postprocess_yml_value('1e-4') == 1e-4
+    assert basicsr.utils.options._postprocess_yml_value('[1, 2]') == [1, 2]
+
+
+def test_importing_twice_is_harmless():
+    names = {'LabNet': ARCH_REGISTRY, 'ClassicalDegradationDataset': DATASET_REGISTRY, 'LabNetModel': MODEL_REGISTRY}
+    before = basicsr.train.create_train_val_dataloader, original(basicsr.train, 'create_train_val_dataloader')
+    importlib.reload(stea_arch)
+    code = (
+        'import sys, stea_arch\n'
+        'for name in [n for n in sys.modules if n.startswith("stea_arch")]: del sys.modules[name]\n'
+        'import stea_arch\n'
+        'from basicsr.archs import build_network\n'
+        'print(sum(p.numel() for p in build_network({"type": "LabNet", "num_feat": 16}).parameters()))\n'
+        'import basicsr.train as t\n'
+        'print(t._stea_arch_originals["create_train_val_dataloader"].__module__)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == 'basicsr.train', done.stderr
+    assert all(name in registry for name, registry in names.items())
+    assert original(basicsr.train, 'create_train_val_dataloader') is before[1]
+
+
+def test_opencv_without_system_libraries_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'cv2', None)
+    real_import = __import__
+
+    def without_libgl(name, *args, **kwargs):
+        if name == 'cv2':
+            raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr('builtins.__import__', without_libgl)
+    with pytest.raises(ImportError, match=r'libGL\.so\.1.*\n.*opencv-python-headless'):
+        compat.check_opencv()
+
+
+def test_flags_are_those_of_basicsr(monkeypatch, tmp_path):
+    """BasicSR parses the same command line after us: a flag of one must be a flag of the other."""
+    from stea_arch.cli import _parser
+
+    seen = []
+    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', lambda self: seen.append(self) or (_ for _ in ()).throw(SystemExit))
+    with pytest.raises(SystemExit):
+        basicsr.utils.options.parse_options(os.fspath(tmp_path))
+    theirs = {flag for action in seen[0]._actions for flag in action.option_strings}
+    assert theirs == {flag for action in _parser(True)._actions for flag in action.option_strings}

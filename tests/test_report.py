@@ -1,0 +1,81 @@
+"""The table and the picture from results made by the test pipeline."""
+import json
+
+import numpy as np
+import pytest
+import torch
+from basicsr.archs import build_network
+from PIL import Image
+
+from stea_arch import report
+from stea_arch import test as test_entry
+
+
+@pytest.fixture
+def results(tiny_options, run_main, photo_folder, tmp_path):
+    """Results of bicubic and of an untrained LabNet on three kernels."""
+    dataset = {'name': 'photos', 'type': 'ClassicalDegradationDataset', 'dataroot_gt': str(photo_folder)}
+    dataset |= {'io_backend': {'type': 'disk'}, 'num_kernels': 3}
+    metrics = {
+        'psnr': {'type': 'calculate_psnr', 'crop_border': 2, 'test_y_channel': True},
+        'ssim': {'type': 'calculate_ssim', 'crop_border': 2, 'test_y_channel': True, 'better': 'higher'},
+    }
+    folders = []
+    for name, network in (('bicubic', {'type': 'Bicubic', 'upscale': 2}), ('labnet', None)):
+        options = tiny_options({'name': name, 'train': ..., 'logger': ...})
+        options['datasets'] = {'test': dataset}
+        options['network_g'] = network or options['network_g']
+        if network is None:
+            torch.save(build_network(options['network_g']).state_dict(), tmp_path / 'labnet.pth')
+            options['path']['pretrain_network_g'] = str(tmp_path / 'labnet.pth')
+        options['val'] = {'save_img': True, 'suffix': None, 'metrics': metrics}
+        folders.append(run_main(test_entry.main, options) / 'results' / name)
+    return folders
+
+
+def test_table_and_picture(results, tmp_path, capsys):
+    report.main([*map(str, results), '--table', str(tmp_path / 't.md'), '--picture', str(tmp_path / 'p.png')])
+    table = capsys.readouterr().out.strip()
+    assert table == (tmp_path / 't.md').read_text().strip()
+    lines = table.splitlines()
+    assert lines[0] == (
+        'photos, x2, 6 images under 3 kernels (psnr: psnr on Y, border 2; ssim: ssim on Y, border 2)'
+    )
+    cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines[2:]]
+    assert cells[0] == ['network', 'run', 'parameters', 'psnr', 'ssim', *(f'psnr sigma{s}' for s in ('0.80', '1.20', '1.60'))]
+    content = json.loads((results[0] / 'metrics_photos.json').read_text())
+    by_group = [np.mean([r['psnr'] for r in content['images'] if r['group'] == g]) for g in content['groups']]
+    assert cells[2] == [
+        'Bicubic', 'bicubic', '0', f'{np.mean(by_group):.2f}',
+        f'{np.mean([r["ssim"] for r in content["images"]]):.4f}', *(f'{value:.2f}' for value in by_group),
+    ]  # fmt: skip
+    assert cells[3][0] == 'LabNet'
+    # five crops in a row (input, bicubic, labnet, truth) and four rows, none of them blank
+    image = np.asarray(Image.open(tmp_path / 'p.png'))
+    assert image.shape[1] == 4 * (240 + 8) + 8
+    for row in range(4):
+        for column in range(4):
+            crop = image[38 + row * 278 :, 8 + column * 248 :][:240, :240]
+            assert crop.std() > 5
+
+
+def test_different_protocols_do_not_share_a_table(results):
+    file = results[1] / 'metrics_photos.json'
+    content = json.loads(file.read_text())
+    content['metrics']['psnr']['crop_border'] = 4
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='labnet and bicubic cannot stand in one table: their metrics of photos differ'):
+        report.load_results(results)
+
+
+def test_a_folder_without_results_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'has no metrics_<dataset>\.json: expected the folder'):
+        report.load_results([tmp_path])
+
+
+def test_a_picture_needs_saved_images(results, tmp_path):
+    runs = next(iter(report.load_results(results).values()))
+    for record in runs[1]['images']:
+        del record['result']
+    with pytest.raises(ValueError, match='labnet has no saved images: set val.save_img: true'):
+        report.make_picture(runs, tmp_path / 'p.png')

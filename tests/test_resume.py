@@ -1,0 +1,182 @@
+"""A run that was stopped, killed or split among processes is the run it would have been."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+
+from stea_arch import train
+from stea_arch.checkpoint import read_checkpoint
+from stea_arch.models.validation import read_json_lines
+
+
+def assert_same(left, right, where=''):
+    """Bit for bit, through dicts and lists."""
+    if isinstance(left, dict):
+        assert left.keys() == right.keys(), where
+        for key in left:
+            assert_same(left[key], right[key], f'{where}.{key}')
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right), where
+        for i, (a, b) in enumerate(zip(left, right, strict=True)):
+            assert_same(a, b, f'{where}.{i}')
+    elif isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), where
+    else:
+        assert left == right, where
+
+
+def last_files(experiment, iteration=8):
+    return [
+        read_checkpoint(experiment / f'models/net_g_{iteration}.pth'),
+        read_checkpoint(experiment / f'training_states/{iteration}.state'),
+        read_json_lines(experiment / 'validations.jsonl'),
+        read_checkpoint(experiment / 'models/net_g_best.pth'),
+    ]
+
+
+VAL = {'name': 'val', 'type': 'ClassicalDegradationDataset', 'io_backend': {'type': 'disk'}, 'num_kernels': 2}
+
+
+@pytest.mark.parametrize(
+    ('stop', 'changes'),
+    [
+        (4, {}),  # in the middle of the second epoch of three iterations
+        # at its end, with workers (a run that ends at 6 also validates there, so the unbroken one must)
+        (6, {'datasets': {'train': {'num_worker_per_gpu': 2}}, 'logger': {'save_checkpoint_freq': 2}, 'val': {'val_freq': 2}}),
+        (4, {'train': {'amp': 'bf16', 'optim_g': {'type': 'AdamW'}}, 'network_g': 'dropout'}),
+    ],
+)
+def test_stopped_and_resumed_equals_unbroken(tiny_options, run_main, tmp_path, photo_folder, stop, changes):
+    if changes.get('network_g') == 'dropout':  # SwinIR draws from torch's generator in every step
+        changes['network_g'] = {'type': 'SwinIR', 'num_feat': ..., 'num_blocks': ..., 'window_size': 4, 'img_size': 16}
+        changes['network_g'] |= {'depths': [2], 'num_heads': [2], 'embed_dim': 8, 'drop_path_rate': 0.5}
+        changes['network_g'] |= {'upsampler': 'pixelshuffledirect', 'drop_rate': 0.2}
+    options = tiny_options(changes)
+    options['datasets']['val'] = {**VAL, 'dataroot_gt': str(photo_folder)}
+
+    run_main(train.main, {**options, 'name': 'unbroken'})
+    run_main(train.main, {**options, 'name': 'broken'}, '--force_yml', f'train:total_iter={stop}')
+    run_main(train.main, {**options, 'name': 'broken'}, '--auto_resume')
+
+    unbroken, broken = (last_files(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken'))
+    assert_same(unbroken, broken)
+    assert [line['iter'] for line in unbroken[2]][-2:] == [8 - options['val']['val_freq'], 8]
+
+
+def test_workers_do_not_change_the_run(tiny_options, run_main, tmp_path):
+    for workers in (0, 2):
+        options = tiny_options({'name': f'w{workers}', 'val': ..., 'datasets': {'train': {'num_worker_per_gpu': workers}}})
+        run_main(train.main, options)
+    nets = [read_checkpoint(tmp_path / f'experiments/w{workers}/models/net_g_latest.pth') for workers in (0, 2)]
+    assert_same(*nets)
+
+
+def test_an_incomplete_newest_state_is_left_out(tiny_options, run_main, tmp_path):
+    options = tiny_options({'val': ..., 'logger': {'save_checkpoint_freq': 2}, 'train': {'total_iter': 6}})
+    run_main(train.main, options)
+    experiment = tmp_path / 'experiments/tiny'
+    (experiment / 'training_states/.8.state.123.partial').write_bytes(b'half')
+    (experiment / 'training_states/8.state').write_bytes((experiment / 'training_states/6.state').read_bytes()[:500])
+    (experiment / 'models/net_g_8.pth').write_bytes((experiment / 'models/net_g_6.pth').read_bytes())
+    (experiment / 'models/net_g_6.pth').unlink()
+    with pytest.warns(UserWarning) as caught:
+        run_main(train.main, {**options, 'train': {**options['train'], 'total_iter': 5}}, '--auto_resume')
+    messages = ' '.join(str(w.message) for w in caught)
+    assert '8.state is left out' in messages and 'damaged' in messages
+    assert '6.state is left out: its network models/net_g_6.pth is missing' in messages
+    assert 'Resuming training from epoch: 1, iter: 4.' in ''.join(p.read_text() for p in experiment.glob('*.log'))
+
+
+def test_a_small_dataset_trains_to_the_last_iteration(tiny_options, run_main, tmp_path):
+    options = tiny_options({'val': ..., 'datasets': {'train': {'batch_size_per_gpu': 4}}, 'train': {'total_iter': 12}})
+    run_main(train.main, {**options, 'logger': {**options['logger'], 'save_checkpoint_freq': 12}})
+    assert (tmp_path / 'experiments/tiny/training_states/12.state').is_file()
+
+
+def test_a_dataset_smaller_than_a_batch_is_refused(tiny_options, run_main):
+    options = tiny_options({'val': ..., 'datasets': {'train': {'batch_size_per_gpu': 7}}})
+    with pytest.raises(ValueError, match='6 samples an epoch on each process do not fill one batch of 7'):
+        run_main(train.main, options)
+
+
+def test_weights_are_no_training_state(tiny_options, run_main, tmp_path):
+    torch.save({'params': {'w': torch.zeros(1)}}, tmp_path / 'net.pth')
+    options = tiny_options({'val': ..., 'path': {'resume_state': str(tmp_path / 'net.pth')}})
+    with pytest.raises(ValueError, match=r'net\.pth is not a training state.*pretrain_network_g'):
+        run_main(train.main, options)
+
+
+def start(command, options, tmp_path, *flags):
+    file = tmp_path / f'{options["name"]}.yml'
+    file.write_text(yaml.safe_dump(options, sort_keys=False))
+    env = {**os.environ, 'OMP_NUM_THREADS': '1'}
+    with open(tmp_path / 'output.txt', 'ab') as output:
+        return subprocess.Popen(
+            [*command, '-opt', str(file), *flags], cwd=tmp_path, env=env, stdout=output, stderr=subprocess.STDOUT
+        )
+
+
+def test_killed_in_the_middle_and_resumed_equals_unbroken(tiny_options, tmp_path):
+    command = [sys.executable, '-m', 'stea_arch.train']
+    options = tiny_options({'val': ..., 'name': 'killed', 'train': {'total_iter': 40}})
+    options['logger'].update(save_checkpoint_freq=1, keep_checkpoints=2)
+    states = tmp_path / 'experiments/killed/training_states'
+    process = start(command, options, tmp_path)
+    deadline = time.monotonic() + 120
+    while len(list(states.glob('*.state')) if states.is_dir() else []) < 2:
+        assert process.poll() is None and time.monotonic() < deadline, (tmp_path / 'output.txt').read_text()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (states / '40.state').exists()
+
+    assert start(command, options, tmp_path, '--auto_resume').wait(180) == 0, (tmp_path / 'output.txt').read_text()
+    assert start(command, {**options, 'name': 'unbroken'}, tmp_path).wait(180) == 0
+    assert 'Resuming training from' in (tmp_path / 'output.txt').read_text()
+    files = [[tmp_path / 'experiments' / n / f for f in ('models/net_g_40.pth', 'training_states/40.state')] for n in ('killed', 'unbroken')]
+    assert_same(*([read_checkpoint(path) for path in paths] for paths in files))
+
+
+WORKER = """
+import torch
+from stea_arch import train
+from stea_arch.models.labnet_model import LabNetModel
+
+save = LabNetModel.save
+
+def save_on_every_rank(self, epoch, current_iter):
+    save(self, epoch, current_iter)
+    content = {'net': self.net_g.module.state_dict(), 'ema': self.net_g_ema.state_dict(), 'log': self.log_dict}
+    torch.save(content, f'rank{self.opt["rank"]}_{current_iter}.pth')
+
+LabNetModel.save = save_on_every_rank
+train.main()
+"""
+
+
+def test_two_processes_train_one_network(tiny_options, tmp_path, photo_folder, run_main):
+    """Weights agree between the ranks, and with one process on the joint batch; so does the validation."""
+    (tmp_path / 'worker.py').write_text(WORKER)
+    # with a large eps Adam follows the gradient itself, whose rounding would otherwise decide the sign of steps
+    changes = {'train': {'total_iter': 4, 'optim_g': {'eps': 1.0, 'lr': 0.1}}}
+    options = tiny_options(changes)
+    options['datasets']['train']['dataset_enlarge_ratio'] = 2
+    options['datasets']['val'] = {**VAL, 'dataroot_gt': str(photo_folder)}
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', 'worker.py']
+    process = start(torchrun, {**options, 'name': 'two'}, tmp_path, '--launcher', 'pytorch')
+    assert process.wait(240) == 0, (tmp_path / 'output.txt').read_text()
+    first, second = (read_checkpoint(tmp_path / f'rank{rank}_4.pth') for rank in (0, 1))
+    assert_same(first['net'], second['net'])
+    assert_same(first['ema'], second['ema'])
+
+    options['datasets']['train']['batch_size_per_gpu'] = 4
+    run_main(train.main, {**options, 'name': 'one'})
+    one = read_checkpoint(tmp_path / 'experiments/one/models/net_g_4.pth')['params']
+    torch.testing.assert_close(first['net'], one, rtol=1e-4, atol=1e-5)
+    lines = [read_json_lines(tmp_path / f'experiments/{name}/validations.jsonl')[-1] for name in ('one', 'two')]
+    assert lines[0]['mean']['psnr'] == pytest.approx(lines[1]['mean']['psnr'], abs=1e-3)
