@@ -8,13 +8,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 bin=.venv/bin
 
 data=datasets/sample
-if [ ! -d "$data/val.lmdb" ]; then
-    rm -rf "$data/photos"
-    "$bin/stea-prep" sample "$data/photos"
-    for part in train val; do
-        [ -d "$data/$part.lmdb" ] || "$bin/stea-prep" lmdb "$data/photos/$part" --out "$data/$part.lmdb"
-    done
-fi
+[ -d "$data/photos" ] || "$bin/stea-prep" sample "$data/photos"
+[ -d "$data/tiles" ] || "$bin/stea-prep" subimages "$data/photos/train" --out "$data/tiles" --size 240 --step 180
+[ -d "$data/train.lmdb" ] || "$bin/stea-prep" lmdb "$data/tiles" --out "$data/train.lmdb"
+[ -d "$data/val.lmdb" ] || "$bin/stea-prep" lmdb "$data/photos/val" --out "$data/val.lmdb"
 
 # a run that is complete is not trained again; delete its folder under experiments/ to train it anew
 for network in LabNetT EDSR; do
@@ -22,10 +19,11 @@ for network in LabNetT EDSR; do
     [ -f "experiments/$name/models/net_g_latest.pth" ] \
         || "$bin/python" -m stea_arch.train -opt "options/sample/train_${network}_x2.yml" --auto_resume
 done
+mkdir -p results
 for network in Bicubic EDSR LabNetT; do
-    "$bin/python" -m stea_arch.test -opt "options/sample/test_${network}_x2.yml" >"results_${network}.log" 2>&1 \
-        || { cat "results_${network}.log"; exit 1; }
-    rm "results_${network}.log"
+    echo "Testing $network under eight kernels ..."
+    log=results/sample_test_$network.log
+    "$bin/python" -m stea_arch.test -opt "options/sample/test_${network}_x2.yml" >"$log" 2>&1 || { cat "$log"; exit 1; }
 done
 
 echo
@@ -33,4 +31,4 @@ echo
 echo
 echo "Table:   $PWD/results/sample_x2.md"
 echo "Picture: $PWD/results/sample_x2.png   (input, bicubic, EDSR, LabNet-T, truth)"
-echo "Weights: $PWD/experiments/sample_LabNetT_x2/models/net_g_best.pth"
+echo "Weights: $PWD/experiments/sample_LabNetT_x2/models/net_g_latest.pth"

@@ -11,6 +11,7 @@ at its start value of 0, beta would hide the large-field part from the compariso
 
     python benchmarks/arch_speed.py --out benchmarks/arch_speed.json
 """
+
 import argparse
 import copy
 import json

@@ -1,11 +1,6 @@
 """How fast the classical degradation is beside the plain way, and whether both give the same image.
 
     python benchmarks/degradation_speed.py --out runs/degradation_speed.json
-
-Plain: ``cv2.filter2D`` with the two-dimensional kernel on float32, then BasicSR's ``imresize``, then rounding.
-Ours: ``stea_arch.degradations.classical.degrade``. Both get the same patch and the same freshly drawn parameters and
-start from there (kernels included), one after the other in turns, in one process on one thread. The ratio is that of
-the median times; "differs" is the largest difference between the two outputs in 8-bit steps.
 """
 import argparse
 import json
@@ -26,6 +21,12 @@ import torch
 import stea_arch  # noqa: F401  (makes basicsr importable)
 from stea_arch.degradations.classical import ClassicalSampler, degrade
 
+PROTOCOL = (
+    'Plain: cv2.filter2D with the two-dimensional kernel on float32, then imresize of BasicSR, then rounding. '
+    'Ours: stea_arch.degradations.classical.degrade. Both get the same patch and the same freshly drawn parameters '
+    '(kernels are made within the time), one after the other in turns, in one process on one thread. ratio: of the '
+    'median times. differs: the largest difference between the two outputs in 8-bit steps.'
+)
 SETTINGS = {
     '1 isotropic 21x21': {'kernel_type': 'isotropic', 'kernel_size': 21},
     '2 anisotropic 31x31, disturbed': {'kernel_type': 'anisotropic', 'kernel_size': 31, 'kernel_noise': 0.25},
@@ -86,6 +87,7 @@ def main(argv=None):
     for row in rows:
         print(f'{row["setting"]:32} {row["scale"]:>5} {row["plain_ms"]:>9.2f} {row["ours_ms"]:>8.2f} '
               f'{row["ratio"]:>6.1f} {row["differs"]:>8.2f}')
+    print(PROTOCOL)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(report(args, rows), indent=2) + '\n')
@@ -95,7 +97,7 @@ def report(args, rows):
     """The rows with what is needed to read them: versions, machine, protocol."""
     modules = {'numpy': np, 'opencv': cv2, 'scipy': scipy, 'torch': torch}
     return {
-        'protocol': ' '.join(__doc__.split('\n\n')[2].split()) + f' {args.repeats} patches of {args.size}x{args.size}.',
+        'protocol': f'{PROTOCOL} {args.repeats} patches of about {args.size}x{args.size} for each row.',
         'date': datetime.now(UTC).isoformat(timespec='seconds'),
         'machine': platform.machine(),
         'python': platform.python_version(),

@@ -16,7 +16,6 @@ from data_prep.parallel import in_threads
 from stea_arch.data.image_io import decode, list_images, read_header, stem
 from stea_arch.data.meta_info import meta_info_line
 
-LONGEST_KEY = 511  # LMDB's limit in bytes
 COMMIT_EVERY = 64  # images
 PAGE = 4096
 
@@ -62,9 +61,6 @@ def _paths_by_key(folders):
             if key in paths:
                 raise ValueError(f'The images of one LMDB need different names, but {paths[key]} and {path} are both '
                                  f'called {key}. Rename one, or make two LMDBs.')
-            if len(key.encode()) > LONGEST_KEY:
-                raise ValueError(f'The name of an image in an LMDB has at most {LONGEST_KEY} bytes, but {path} has '
-                                 f'{len(key.encode())}. Shorten it.')
             paths[key] = path
     return paths
 

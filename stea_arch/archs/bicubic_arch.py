@@ -1,4 +1,5 @@
 """Bicubic enlargement as a network without parameters."""
+
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn

@@ -1,4 +1,5 @@
 """LabNet, "Image Super-Resolution with Taylor Expansion Approximation and Large Field Reception" (arXiv 2408.00470)."""
+
 from collections.abc import Sequence
 
 import torch

@@ -1,4 +1,5 @@
 """Small parts that every block of the network shares; all take and return ``(B, C, H, W)``."""
+
 import torch
 import torch.nn.functional as F
 from torch import nn

@@ -1,4 +1,5 @@
 """Multi-scale large field reception (MLFR), arXiv 2408.00470."""
+
 import torch
 import torch.nn.functional as F
 from torch import nn

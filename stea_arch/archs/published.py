@@ -1,4 +1,5 @@
 """Weights in the authors' naming: recognise them, find out which network they are of, and load them into ours."""
+
 import os
 import re
 from collections.abc import Mapping
@@ -94,9 +95,12 @@ def is_published(state_dict):
     """Whether ``state_dict`` names parameters as the authors do. Quick: ``from_published`` checks that all are there.
 
     Args:
-        state_dict (Mapping): bare, or wrapped in ``params`` or ``params_ema``.
+        state_dict (Mapping): bare, or wrapped in ``params`` or ``params_ema``; False for anything else.
     """
-    return any(MODULE_KEY.match(name) for name in _unwrap(state_dict))
+    try:
+        return any(MODULE_KEY.match(name) for name in _unwrap(state_dict))
+    except ValueError:
+        return False
 
 
 def from_published(state_dict):
@@ -135,7 +139,7 @@ def from_published(state_dict):
         read_as = ', '.join(f'{key} {value}' for key, value in config.items())
         raise ValueError(
             f'This is not a complete checkpoint of the published LabNet. Read as {read_as}, it has '
-            f'{"; ".join(filter(None, problems))}. Pass a checkpoint of the authors\' LabNet or RealNet generator; one '
+            f"{'; '.join(filter(None, problems))}. Pass a checkpoint of the authors' LabNet or RealNet generator; one "
             'that stea_arch trained goes into LabNet.load_state_dict or the option path.pretrain_network_g instead.'
         )
     return {own: found[name] for name, own in names.items()}, config
@@ -181,9 +185,7 @@ def _find_config(found):
         config['upscale'] = 3 if tail.shape[0] == 9 * config['num_feat'] else 2
     if any('.b3.' in name for name in found):
         config['attention'] = 'ttea'
-    blocks = [
-        {name.split('.')[1] for name in found if re.match(rf'{stage}\.\d+\.', name)} for stage in STAGES.values()
-    ]
+    blocks = [{name.split('.')[1] for name in found if re.match(rf'{stage}\.\d+\.', name)} for stage in STAGES.values()]
     config['num_blocks'] = tuple(max(1, len(numbers)) for numbers in blocks) if any(blocks) else (6, 8, 10, 6, 8, 8)
     return config
 

@@ -5,6 +5,7 @@ regrouped from the right, every product of N x N matrices (N = H W pixels) becom
 statistic. The published block learns that statistic as a gate per channel, driven by the global average of its input,
 and the linear maps around it as bottlenecks, so that the whole costs O(N).
 """
+
 from torch import nn
 
 from stea_arch.archs.layers import ChannelGate, SelfGate, bottleneck, depthwise, pointwise

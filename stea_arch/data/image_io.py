@@ -107,7 +107,7 @@ def read_header(path):
             if img.format == 'JPEG' and img.getexif().get(0x0112, 1) >= 5:  # shown turned by 90 degrees
                 width, height = height, width
             mode, transparent = img.mode, 'transparency' in img.info
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f'An encoded image was expected in {path}, but it could not be recognised: {error}. Replace '
                          'the file or leave it out; stea-prep check finds every such image.') from error
     bits = 16 if mode.startswith('I') else 32 if mode == 'F' else 8

@@ -62,7 +62,7 @@ def blur(img, kernel):
     planes[:, radius:radius + height, radius:radius + width] = torch.from_numpy(img).permute(2, 0, 1)
     for dim, length in ((1, height), (2, width)):
         source = radius + np.pad(np.arange(length), radius, mode='reflect')
-        beyond = torch.tensor([*range(radius), *range(radius + length, length + 2 * radius)])
+        beyond = torch.tensor([*range(radius), *range(radius + length, length + 2 * radius)], dtype=torch.long)
         planes.index_copy_(dim, beyond, planes.index_select(dim, torch.from_numpy(source)[beyond]))
     torch.fft.rfft2(planes, out=spectrum)
     turned = np.ascontiguousarray(kernel[::-1, ::-1], np.float32)  # correlation, not convolution

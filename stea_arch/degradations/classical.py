@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from stea_arch.degradations.blur import blur, matrix_after_blur
 from stea_arch.degradations.kernels import anisotropic_kernel, disturb, isotropic_factor, isotropic_kernel
@@ -159,7 +160,9 @@ def degrade(gt, params):
         planes = np.ascontiguousarray(gt.transpose(2, 0, 1))
     else:
         planes = blur(gt, params.kernel())
-    lq = rows.astype(np.float32) @ planes @ columns.astype(np.float32).T
+    # by torch, because in a loader's worker it keeps to one thread, and numpy would take one for each core
+    rows, planes, columns = (torch.from_numpy(np.asarray(array, np.float32)) for array in (rows, planes, columns))
+    lq = (rows @ planes @ columns.T).numpy()
     if params.noise_sigma:
         noise = np.random.default_rng((params.seed, 1)).standard_normal(lq.shape, dtype=np.float32)
         lq += noise * np.float32(params.noise_sigma / 255)

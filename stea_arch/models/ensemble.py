@@ -3,8 +3,20 @@ import torch
 import torch.nn.functional as F
 
 
+def input_multiple(network_opt):
+    """What height and width of a network's input must be multiples of.
+
+    Args:
+        network_opt (dict): ``network_g``. SwinIR takes whole windows, RRDBNet at x2 and x1 pixel-unshuffles its input;
+            BasicSR's other networks and ours take any size.
+    """
+    if network_opt['type'] == 'RRDBNet':
+        return {1: 4, 2: 2}.get(network_opt.get('scale', 4), 1)
+    return network_opt.get('window_size', 1)
+
+
 def forward_any_size(net, lq, multiple=1):
-    """Apply a network whose input must be a multiple of something (SwinIR: its window) to an image of any size.
+    """Apply a network whose input must be a multiple of something to an image of any size.
 
     The image is reflected at its right and bottom borders up to the next multiple and the output cropped.
 

@@ -8,7 +8,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch.nn.parallel import DistributedDataParallel
 
 from stea_arch.models.checkpoints import CheckpointMixin
-from stea_arch.models.ensemble import forward_any_size, self_ensemble
+from stea_arch.models.ensemble import forward_any_size, input_multiple, self_ensemble
 from stea_arch.models.progress import TrainingBar
 from stea_arch.models.validation import ValidationMixin
 from stea_arch.registry import register
@@ -129,5 +129,5 @@ class LabNetModel(CheckpointMixin, ValidationMixin, SRModel):
         was_training = net.training
         net.eval()
         with torch.inference_mode():
-            self.output = run(net, self.lq, multiple=self.opt['network_g'].get('window_size', 1))
+            self.output = run(net, self.lq, multiple=input_multiple(self.opt['network_g']))
         net.train(was_training)

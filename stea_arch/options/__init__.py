@@ -4,6 +4,7 @@
 ``relations`` and ``files`` judge what single keys cannot show. ``python -m stea_arch.options FILE...`` checks files
 without starting anything.
 """
+
 from stea_arch.options.check import check_options
 from stea_arch.options.problems import OptionError
 from stea_arch.options.reading import parse_value, read_options

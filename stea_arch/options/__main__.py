@@ -1,4 +1,5 @@
 """``python -m stea_arch.options FILE...``: check option files without starting a run."""
+
 import argparse
 import sys
 

@@ -1,4 +1,5 @@
 """The walk over an option file: every section against its table or its signature, all problems at once."""
+
 import difflib
 
 import basicsr.archs

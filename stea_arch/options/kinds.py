@@ -1,4 +1,5 @@
 """What a value may be: each kind has a name for people and a test."""
+
 import math
 import re
 from collections.abc import Callable
@@ -92,9 +93,11 @@ def sequence(kind, length=None, low=1):
     size = f'{length} elements' if length else f'{low} or more elements'
     return Kind(
         f'a list of {size}, each {kind.expected}',
-        lambda v: isinstance(v, list)
-        and (len(v) == length if length else len(v) >= low)
-        and all(kind.accepts(element) for element in v),
+        lambda v: (
+            isinstance(v, list)
+            and (len(v) == length if length else len(v) >= low)
+            and all(kind.accepts(element) for element in v)
+        ),
     )
 
 
@@ -103,19 +106,19 @@ def span(low, high=None):
     bounds = f'{low} <= lo <= hi' + (f' <= {high}' if high is not None else '')
     return Kind(
         f'[lo, hi] with {bounds}',
-        lambda v: isinstance(v, list)
-        and len(v) == 2
-        and all(is_number(x) for x in v)
-        and low <= v[0] <= v[1]
-        and (high is None or v[1] <= high),
+        lambda v: (
+            isinstance(v, list)
+            and len(v) == 2
+            and all(is_number(x) for x in v)
+            and low <= v[0] <= v[1]
+            and (high is None or v[1] <= high)
+        ),
     )
 
 
 def odd(low, high):
     """An odd integer."""
-    return Kind(
-        f'an odd integer from {low} to {high}', lambda v: is_integer(v) and low <= v <= high and v % 2 == 1
-    )
+    return Kind(f'an odd integer from {low} to {high}', lambda v: is_integer(v) and low <= v <= high and v % 2 == 1)
 
 
 def mapping():

@@ -1,4 +1,5 @@
 """What an option file needs from this machine: a device, data, weights."""
+
 import os
 from pathlib import Path
 

@@ -1,4 +1,5 @@
 """How problems are collected, worded and raised."""
+
 import difflib
 
 

@@ -1,4 +1,5 @@
 """From text to a dict: YAML read safely, ``--force_yml`` applied without evaluating anything."""
+
 import re
 from pathlib import Path
 
@@ -71,8 +72,9 @@ def load(text):
         content = loader.construct_document(node) if node is not None else None
     except yaml.MarkedYAMLError as error:
         where = f'line {error.problem_mark.line + 1}: ' if error.problem_mark else ''
-        hint = '' if 'tag' not in str(error.problem) else '. Only plain values are allowed, nothing is executed'
-        raise OptionError([('', f'{where}{error.problem}{hint}')]) from None
+        what = ', '.join(text for text in (error.context, error.problem) if text)
+        hint = '. Only plain values are allowed, nothing is executed' if 'constructor' in what else ''
+        raise OptionError([('', f'{where}{what}{hint}')]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise OptionError([('', f'this is no YAML text in UTF-8: {error}')]) from None
     return content, origins

@@ -3,6 +3,7 @@
 Every function takes what may be a malformed option file: values of a wrong kind have been complained about before,
 so they are passed over here.
 """
+
 import inspect
 import warnings
 

@@ -3,6 +3,7 @@
 A table is ``{key: Key}``. Sections that are handed to a registered class or function as arguments (networks, losses,
 optimisers, schedulers, metrics) have no table: ``signatures`` compares them with the signature.
 """
+
 from dataclasses import dataclass
 
 from stea_arch.options.kinds import (

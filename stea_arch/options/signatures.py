@@ -1,4 +1,5 @@
 """Sections that become the arguments of something registered: found by name, compared with its signature."""
+
 import inspect
 
 from stea_arch.options.kinds import integer, like, mismatch

@@ -3,6 +3,7 @@
 Weights are looked up in our own networks' state dicts; the order of operations, the padding and the dilation are
 spelled out here again and share no code with stea_arch.
 """
+
 import math
 
 import torch

@@ -1,4 +1,5 @@
 """The published networks without their weights: names and shapes from tests/reference, values by a fixed rule."""
+
 import json
 import re
 import zlib

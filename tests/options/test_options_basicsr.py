@@ -1,4 +1,5 @@
 """What BasicSR itself reads must pass: its models, datasets and the keys of its own option files."""
+
 import pytest
 import torch
 

@@ -1,4 +1,5 @@
 """Keys, types, choices and arguments of single sections."""
+
 import copy
 import re
 
@@ -27,7 +28,10 @@ def test_check_leaves_the_options_alone(train_opt):
 
 def test_all_problems_come_at_once_with_path_and_nearest_key(train_opt):
     opt = train_opt(
-        ('datasets.train.gt_sise', 96), ('datasets.train.gt_size', ...), ('train.total_itr', 5), ('network_g.num_fea', 16)
+        ('datasets.train.gt_sise', 96),
+        ('datasets.train.gt_size', ...),
+        ('train.total_itr', 5),
+        ('network_g.num_fea', 16),
     )
     with pytest.raises(OptionError) as caught:
         check_options(opt, True, check_files=False)
@@ -178,16 +182,17 @@ def test_misplaced_key_names_its_section(train_opt, test_opt, problems_of):
 
 
 def test_keys_that_a_phase_does_not_read(train_opt, test_opt, problems_of):
-    only(problems_of(train_opt(('datasets.val.batch_size_per_gpu', 1))), '.*: nothing reads this key in the val phase.*')
-    only(problems_of(train_opt(('datasets.train.num_kernels', 8))), '.*: nothing reads this key in the train phase.*')
-    only(problems_of(test_opt(('val.val_freq', 8)), False), 'val.val_freq: nothing reads this key in the test phase.*')
+    validated, trained = ('datasets.val.batch_size_per_gpu', 1), ('datasets.train.num_kernels', 8)
+    only(problems_of(train_opt(validated)), f'{validated[0]}: nothing reads this key in the val phase.*')
+    only(problems_of(train_opt(trained)), f'{trained[0]}: nothing reads this key in the train phase.*')
+    only(problems_of(test_opt(('val.val_freq', 8)), False), 'val.val_freq: nothing reads this key in the test .*')
     problems = problems_of(train_opt(('path.pretrain_network_g', 'x.pth')), is_train=False)
     assert any(p.startswith('train: nothing reads this key in the test phase') for p in problems)
     assert any(p.startswith('datasets.train: in a test file datasets are named test, test_1') for p in problems)
 
 
 def test_dataset_names(train_opt, problems_of):
-    only(problems_of(train_opt(('datasets.test', {}))), 'datasets.test: in a train file datasets are named train, val.*')
+    only(problems_of(train_opt(('datasets.test', {}))), 'datasets.test: in a train file datasets are named train, .*')
     only(problems_of(train_opt(('datasets.train_2', {}))), 'datasets.train_2: in a train file .*')
 
 
@@ -221,11 +226,28 @@ def other_plugin(monkeypatch):
 
 def test_other_plugins_may_have_keys_of_their_own(other_plugin, train_opt, problems_of):
     opt = train_opt(
-        ('datasets.train.type', 'ForeignDataset'), ('datasets.train.colours', 3),
-        ('network_g', {'type': 'ForeignNet', 'upscale': 2, 'magic': 1}), ('val.metrics.magic', {'type': 'foreign_metric', 'm': 1}),
-    )  # fmt: skip
+        ('datasets.train.type', 'ForeignDataset'),
+        ('datasets.train.colours', 3),
+        ('network_g', {'type': 'ForeignNet', 'upscale': 2, 'magic': 1}),
+        ('val.metrics.magic', {'type': 'foreign_metric', 'm': 1}),
+    )
     assert problems_of(opt) == []
-    foreign_model = train_opt(('model_type', 'ForeignModel'), ('train.magic', 1), ('magic', 2), ('logger.magic', 3))
-    assert problems_of(foreign_model) == []
-    only(problems_of(train_opt(('model_type', 'ForeignModel'), ('logger.use_tb_logger', ...))), 'logger.use_tb_logger: .*')
+    foreign = ('model_type', 'ForeignModel')
+    assert problems_of(train_opt(foreign, ('train.magic', 1), ('magic', 2), ('logger.magic', 3))) == []
+    only(problems_of(train_opt(foreign, ('logger.use_tb_logger', ...))), 'logger.use_tb_logger: missing.*')
     only(problems_of(train_opt(('datasets.train.type', 'ForeignDataset'), ('path.magic', 1))), 'path.magic: unknown .*')
+
+
+def paths_of(opt, prefix=''):
+    for key, value in opt.items():
+        yield f'{prefix}{key}'
+        if isinstance(value, dict):
+            yield from paths_of(value, f'{prefix}{key}.')
+
+
+@pytest.mark.parametrize('junk', [None, 'junk', '1e-4', -7, 2.5, True, [], [None, 'x'], {}, {'type': []}, {1: {2: 3}}])
+def test_junk_anywhere_is_reported_and_never_crashes(junk, train_opt, test_opt, problems_of):
+    for make, is_train in ((train_opt, True), (test_opt, False)):
+        assert sum(bool(problems_of(make((path, junk)), is_train)) for path in paths_of(make())) > len(make())
+        for path in paths_of(make()):
+            assert problems_of(make(('network_g.type', 'EDSR'), (path, junk)), is_train) != []

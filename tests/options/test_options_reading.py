@@ -1,6 +1,7 @@
 """YAML, --force_yml, lines in messages, and the command."""
-import os
-import subprocess
+
+import contextlib
+import runpy
 import sys
 
 import pytest
@@ -49,10 +50,8 @@ def test_parse_value_refuses(text):
 
 def test_parse_value_evaluates_nothing(tmp_path):
     trap = tmp_path / 'executed'
-    try:
+    with contextlib.suppress(OptionError):
         parse_value(f"[__import__('pathlib').Path('{trap}').touch()]")
-    except OptionError:
-        pass
     assert not trap.exists()
 
 
@@ -64,7 +63,7 @@ def test_file_gives_what_basicsr_reads(write, train_opt):
 
 
 def test_no_such_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match='there is no option file .*missing.yml'):
+    with pytest.raises(FileNotFoundError, match=r'there is no option file .*missing\.yml'):
         read(tmp_path / 'missing.yml')
 
 
@@ -99,15 +98,15 @@ def test_merge_keys_are_indeed_unreadable_for_basicsr():
 
 def test_messages_name_the_line(write, train_opt):
     text = yaml.safe_dump(train_opt(('datasets.train.gt_sise', 96)), sort_keys=False)
-    line = [number for number, written in enumerate(text.splitlines(), 1) if 'gt_sise' in written][0]
-    with pytest.raises(OptionError, match=rf"datasets.train.gt_sise: unknown key .*\[line {line}\]"):
+    line = next(number for number, written in enumerate(text.splitlines(), 1) if 'gt_sise' in written)
+    with pytest.raises(OptionError, match=rf'datasets.train.gt_sise: unknown key .*\[line {line}\]'):
         read(write(text))
 
 
 def test_force(write, train_opt):
     path = write(train_opt())
     opt = read(
-        path, 'name=other', 'train:optim_g:lr=1e-4', 'train:amp=bf16', 'network_g:attention=ttea',
+        path, ' name = other ', 'train:optim_g:lr=1e-4', 'train:amp=bf16', 'network_g:attention=ttea',
         'datasets:train:sigma_range=[0.2, 1]', 'train:ema_decay=0', 'path:resume_state=~',
     )  # fmt: skip
     assert opt['name'] == 'other' and opt['train']['optim_g']['lr'] == 1e-4
@@ -130,13 +129,9 @@ def test_force(write, train_opt):
         ('=1', "a key consists of letters, digits and underscores, got ''"),
         ('train:amp=', 'the value is empty: write ~ for none'),
         ('train:amp={a: 1}', 'is neither a number, text'),
-        ('name\n=1', 'takes no value|name'),
     ],
 )
 def test_force_refused(entry, pattern, write, train_opt):
-    if entry == 'name\n=1':  # blanks around the whole key are cut off, as BasicSR does
-        assert read(write(train_opt()), entry.replace('1', 'x'))['name'] == 'x'
-        return
     with pytest.raises(OptionError, match=pattern):
         read(write(train_opt()), entry)
 
@@ -146,7 +141,8 @@ def test_force_agrees_with_basicsr(write, train_opt, monkeypatch):
     from basicsr.utils import options
 
     monkeypatch.setattr(options, '_postprocess_yml_value', parse_value)
-    entries = ['train:optim_g:lr=1e-4', 'datasets:train:sigma_range=[0.2, 1]', 'path:resume_state=none', 'val:pbar=True']
+    entries = ['train:optim_g:lr=1e-4', 'datasets:train:sigma_range=[0.2, 1]', 'path:resume_state=none']
+    entries.append('val:pbar=True')
     path = write(train_opt())
     monkeypatch.setattr(sys, 'argv', ['train', '-opt', str(path), '--force_yml', *entries])
     theirs, _ = options.parse_options(str(path.parent), is_train=True)
@@ -172,9 +168,10 @@ def test_command(write, train_opt, test_opt, capsys):
     assert 'nowhere.yml: there is no option file' in out
 
 
-def test_command_from_a_shell(write, train_opt):
-    path = str(write(train_opt(('scale', 3))))
-    done = subprocess.run(
-        [sys.executable, '-m', 'stea_arch.options', '--no-files', path], capture_output=True, text=True, env=os.environ
-    )
-    assert done.returncode == 1 and 'network_g.upscale: must equal the top-level scale 3' in done.stdout
+def test_command_as_a_module(write, train_opt, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['options', '--no-files', str(write(train_opt(('scale', 3))))])
+    monkeypatch.delitem(sys.modules, 'stea_arch.options.__main__')
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module('stea_arch.options', run_name='__main__')
+    assert caught.value.code == 1
+    assert 'network_g.upscale: must equal the top-level scale 3' in capsys.readouterr().out

@@ -1,4 +1,5 @@
 """Combinations that cannot work, and what this machine lacks."""
+
 import re
 
 import lmdb
@@ -157,7 +158,7 @@ def test_files_that_are_there(disk, train_opt, test_opt, problems_of):
     [
         ('disk', 'datasets/nowhere', r'datasets/nowhere does not exist \(seen from .*\): prepare it with stea-prep.*'),
         ('lmdb', 'datasets/sample/train.lmdb', r'datasets/sample/train.lmdb does not exist .*: ./quickstart.sh .*'),
-        ('lmdb', 'datasets/photos', r'io_backend is lmdb, so a folder that ends in .lmdb is expected.*stea-prep lmdb.*'),
+        ('lmdb', 'datasets/photos', r'io_backend is lmdb, so a folder that ends in .lmdb is .*: .* stea-prep lmdb.*'),
         ('lmdb', 'datasets/hollow.lmdb', r'datasets/hollow.lmdb holds no data.mdb.*'),
         ('disk', 'datasets/photos.lmdb', r'datasets/photos.lmdb is an LMDB, but io_backend is disk.*'),
         ('disk', 'datasets/empty', r'datasets/empty is empty, expected images'),
