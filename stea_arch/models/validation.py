@@ -81,9 +81,10 @@ class ValidationMixin:
     def _report(self, summary, records, dataset, current_iter, tb_logger):
         name = dataset.opt['name']
         self.metric_results = summary['mean']
-        self._initialize_best_metric_results(name)
-        for metric, value in self.metric_results.items():
-            self._update_best_metric_result(name, metric, value, current_iter)
+        if self.is_train:
+            self._initialize_best_metric_results(name)
+            for metric, value in self.metric_results.items():
+                self._update_best_metric_result(name, metric, value, current_iter)
         self._log_validation_metric_values(current_iter, name, tb_logger)
         if summary['exact']:
             get_root_logger().info(f'{name}: results equal to the truth are left out of the mean: {summary["exact"]}')
