@@ -1,4 +1,5 @@
 """Packaging of stea_arch. Imports nothing but setuptools; the version is read, not imported."""
+
 import re
 from pathlib import Path
 

@@ -1,7 +1,8 @@
 """How fast the classical degradation is beside the plain way, and whether both give the same image.
 
-    python benchmarks/degradation_speed.py --out runs/degradation_speed.json
+python benchmarks/degradation_speed.py --out runs/degradation_speed.json
 """
+
 import argparse
 import json
 import os
@@ -46,7 +47,7 @@ def photograph(size):
     """A (size, size, 3) float32 patch of scikit-image's astronaut."""
     from skimage.data import astronaut
 
-    return np.ascontiguousarray(astronaut()[:size, 100:100 + size], np.float32) / 255
+    return np.ascontiguousarray(astronaut()[:size, 100 : 100 + size], np.float32) / 255
 
 
 def measure(scale, setting, size, repeats):
@@ -85,8 +86,10 @@ def main(argv=None):
     rows = [measure(scale, setting, args.size, args.repeats) for setting in SETTINGS for scale in (2, 3, 4)]
     print(f'{"setting":32} {"scale":>5} {"plain ms":>9} {"ours ms":>8} {"ratio":>6} {"differs":>8}')
     for row in rows:
-        print(f'{row["setting"]:32} {row["scale"]:>5} {row["plain_ms"]:>9.2f} {row["ours_ms"]:>8.2f} '
-              f'{row["ratio"]:>6.1f} {row["differs"]:>8.2f}')
+        print(
+            f'{row["setting"]:32} {row["scale"]:>5} {row["plain_ms"]:>9.2f} {row["ours_ms"]:>8.2f} '
+            f'{row["ratio"]:>6.1f} {row["differs"]:>8.2f}'
+        )
     print(PROTOCOL)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
 """Decode every image of a folder or LMDB and say what training or evaluation would stumble over."""
+
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,8 +26,9 @@ class Report:
     def __str__(self):
         lines = [f'{self.images} images, {len(self.problems)} with problems']
         if self.heights:
-            lines.append(f'heights {min(self.heights)} to {max(self.heights)}, '
-                         f'widths {min(self.widths)} to {max(self.widths)}')
+            lines.append(
+                f'heights {min(self.heights)} to {max(self.heights)}, widths {min(self.widths)} to {max(self.widths)}'
+            )
         return '\n'.join(lines + [f'- {problem}' for problem in self.problems])
 
 
@@ -57,8 +59,10 @@ def check_images(path, gt_size=None, allow_gray=False, workers=2, progress=True)
         report.heights.append(height)
         report.widths.append(width)
         if gt_size and min(found) < gt_size:
-            report.problems.append(f'{name} has {height}x{width} pixels, but crops of {gt_size}x{gt_size} are wanted. '
-                                   'Leave it out or lower gt_size.')
+            report.problems.append(
+                f'{name} has {height}x{width} pixels, but crops of {gt_size}x{gt_size} are wanted. '
+                'Leave it out or lower gt_size.'
+            )
     return report
 
 

@@ -1,4 +1,5 @@
 """The console command stea-prep."""
+
 import argparse
 import os
 import sys
@@ -67,8 +68,9 @@ def _check(args):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog='stea-prep', description=DESCRIPTION, epilog=EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog='stea-prep', description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
     def command(name, run, text):
@@ -80,9 +82,11 @@ def _parser():
         sub.add_argument('--workers', type=_positive, default=min(os.cpu_count() or 1, 8), help='threads to use')
 
     def gray(sub):
-        sub.add_argument('--allow-gray', action='store_true',
-                         help='accept images of one channel (evaluation reads them as three equal ones; training '
-                              'refuses them)')
+        sub.add_argument(
+            '--allow-gray',
+            action='store_true',
+            help='accept images of one channel (evaluation reads them as three equal ones; training refuses them)',
+        )
 
     sample = command('sample', _sample, "write scikit-image's photographs to OUT/train and OUT/val")
     sample.add_argument('out', metavar='OUT', help='folder to make')

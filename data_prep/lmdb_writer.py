@@ -5,6 +5,7 @@
 
 BasicSR's own readers cut a name at its first dot, ours at its last: an image ``a.b.png`` is found by ours alone.
 """
+
 import os
 from functools import partial
 from pathlib import Path
@@ -40,14 +41,18 @@ def write_lmdb(folders, target, allow_gray=False, workers=2, progress=True):
         ValueError: No ``.lmdb`` at the end, two images of one name, a broken or unsuitable image.
     """
     if not str(target).endswith('.lmdb'):
-        raise ValueError(f'The name of an LMDB must end in .lmdb, because BasicSR asks for it, but {target} came. '
-                         f'Write {target}.lmdb.')
+        raise ValueError(
+            f'The name of an LMDB must end in .lmdb, because BasicSR asks for it, but {target} came. '
+            f'Write {target}.lmdb.'
+        )
     paths = _paths_by_key(folders)
     shapes = in_threads(partial(_checked_shape, allow_gray), paths.values(), workers, progress)
     with complete_or_absent(target) as part:
         needed = sum(os.path.getsize(path) + 2 * PAGE for path in paths.values())
-        with lmdb.open(str(part), map_size=_map_size(needed)) as env, \
-                open(part / 'meta_info.txt', 'w', encoding='utf-8') as meta_info:
+        with (
+            lmdb.open(str(part), map_size=_map_size(needed)) as env,
+            open(part / 'meta_info.txt', 'w', encoding='utf-8') as meta_info,
+        ):
             _write_images(env, meta_info, paths, shapes)
             env.sync(True)
     return len(paths)
@@ -59,8 +64,10 @@ def _paths_by_key(folders):
         for name in list_images(folder):
             path, key = Path(folder) / name, stem(name)
             if key in paths:
-                raise ValueError(f'The images of one LMDB need different names, but {paths[key]} and {path} are both '
-                                 f'called {key}. Rename one, or make two LMDBs.')
+                raise ValueError(
+                    f'The images of one LMDB need different names, but {paths[key]} and {path} are both '
+                    f'called {key}. Rename one, or make two LMDBs.'
+                )
             paths[key] = path
     return paths
 

@@ -1,4 +1,5 @@
 """Results appear under their final name only when they are complete."""
+
 import os
 import shutil
 import tempfile
@@ -39,9 +40,11 @@ def complete_or_absent(target):
 def refuse_existing(target):
     """Raise a FileExistsError if there is anything at ``target``."""
     if Path(target).exists():
-        raise FileExistsError(f'The result is to be written to {target}, a name that must be free, but something is '
-                              'there already and nothing is overwritten. Choose another name, or remove or rename '
-                              'what is there.')
+        raise FileExistsError(
+            f'The result is to be written to {target}, a name that must be free, but something is '
+            'there already and nothing is overwritten. Choose another name, or remove or rename '
+            'what is there.'
+        )
 
 
 def _umask():

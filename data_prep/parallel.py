@@ -1,4 +1,5 @@
 """The same work for many images on several cores. Threads do: reading, decoding and encoding release Python's lock."""
+
 from concurrent.futures import ThreadPoolExecutor
 
 from tqdm import tqdm

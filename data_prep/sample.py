@@ -3,6 +3,7 @@
 Only files that the installed package contains are used, only colour photographs of 8 bits. Two are held out for
 validation. Of the stereo pair one view is used.
 """
+
 import shutil
 from pathlib import Path
 
@@ -44,11 +45,14 @@ def write_sample(out):
             (part / folder).mkdir()
             for name, (author, licence) in photographs.items():
                 if not (shipped / name).is_file():
-                    raise FileNotFoundError(f'The photograph {name} was expected inside the scikit-image package, but '
-                                            f'{shipped} does not contain it. Install scikit-image 0.24 or newer from '
-                                            'PyPI.')
+                    raise FileNotFoundError(
+                        f'The photograph {name} was expected inside the scikit-image package, but '
+                        f'{shipped} does not contain it. Install scikit-image 0.24 or newer from '
+                        'PyPI.'
+                    )
                 shutil.copyfile(shipped / name, part / folder / name)
                 lines.append(f'{folder}/{name}: {author}; {licence}')
-        (part / 'LICENSES.txt').write_text('Photographs shipped with scikit-image.\n' + '\n'.join(lines) + '\n',
-                                           encoding='utf-8')
+        (part / 'LICENSES.txt').write_text(
+            'Photographs shipped with scikit-image.\n' + '\n'.join(lines) + '\n', encoding='utf-8'
+        )
     return lines

@@ -1,4 +1,5 @@
 """Large images -> overlapping tiles, so that reading a training crop does not decode a whole photograph."""
+
 from functools import partial
 from pathlib import Path
 
@@ -32,8 +33,10 @@ def write_subimages(folder, target, size=480, step=240, workers=2, progress=True
         ValueError: Impossible sizes, or an image that is smaller than a tile, broken or not RGB.
     """
     if not 1 <= step <= size:
-        raise ValueError(f'The step between tiles must be between 1 and their size {size}, or pixels would be lost, '
-                         f'but {step} came. Half of the size is usual.')
+        raise ValueError(
+            f'The step between tiles must be between 1 and their size {size}, or pixels would be lost, '
+            f'but {step} came. Half of the size is usual.'
+        )
     source = ImageSource(folder, 'disk')
     source.check(size, f'the tiles have {size} pixels')
     with complete_or_absent(target) as part:
@@ -50,11 +53,14 @@ def tile_starts(length, size, step):
 
 def _cut(source, part, size, step, name):
     img = cv2.cvtColor(source.read(name), cv2.COLOR_RGB2BGR)
-    corners = [(top, left) for top in tile_starts(img.shape[0], size, step)
-               for left in tile_starts(img.shape[1], size, step)]
+    corners = [
+        (top, left) for top in tile_starts(img.shape[0], size, step) for left in tile_starts(img.shape[1], size, step)
+    ]
     for number, (top, left) in enumerate(corners, 1):
         path = Path(part) / f'{stem(name)}_s{number:03d}.png'
-        if not cv2.imwrite(str(path), img[top:top + size, left:left + size]):
-            raise OSError(f'A tile should have been written to {path}, but OpenCV could not. Check the free space and '
-                          'the permissions of the folder.')
+        if not cv2.imwrite(str(path), img[top : top + size, left : left + size]):
+            raise OSError(
+                f'A tile should have been written to {path}, but OpenCV could not. Check the free space and '
+                'the permissions of the folder.'
+            )
     return len(corners)

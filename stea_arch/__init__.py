@@ -1,4 +1,5 @@
 """LabNet and RealNet as a plugin for BasicSR: importing this package fills BasicSR's registries."""
+
 from stea_arch import compat
 
 compat.prepare()
@@ -8,5 +9,5 @@ from stea_arch.archs.published import load_published  # noqa: E402
 
 compat.apply()
 
-__version__ = "0.1.0"
+__version__ = '0.1.0'
 __all__ = ['load_published']

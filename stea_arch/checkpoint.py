@@ -1,4 +1,5 @@
 """Reading and writing checkpoint files: nothing in them is executed, and none is ever half-written."""
+
 import os
 import pickle
 from pathlib import Path

@@ -1,4 +1,5 @@
 """What the two entries share: BasicSR's flags, the strict check, and errors without a traceback."""
+
 import argparse
 import os
 import sys

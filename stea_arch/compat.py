@@ -4,6 +4,7 @@
 function here says what breaks without it, since when, and where upstream stands; tests/test_compat.py fails as soon
 as one of them is no longer needed.
 """
+
 import importlib
 import importlib.util
 import sys

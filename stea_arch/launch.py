@@ -1,4 +1,5 @@
 """Start of distributed training on GPUs (nccl) and on CPUs (gloo)."""
+
 import os
 
 import torch

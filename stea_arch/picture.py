@@ -1,4 +1,5 @@
 """Crops side by side: input, every network's result, truth."""
+
 from pathlib import Path
 
 import cv2
@@ -12,13 +13,14 @@ MARGIN, LABEL, SHOWN = 8, 38, 240  # pixels: between crops, of the text below on
 def make_picture(runs, path, rows=4, crop=80):
     """Write a PNG with a row an image and a column each for input, every run's result, and truth.
 
-    The crop is where the first run (bicubic, say) errs most, so that differences show. The kernel changes from row
-    to row. Each result carries its PSNR over the whole image.
+    The crop is where the other runs, on average, gain most on the first (bicubic, say): where there is something to
+    see. Rows go through the images, and from the narrowest kernel to the widest. Each result carries its first metric
+    over the whole image.
 
     Args:
         runs (list[dict]): Contents of ``metrics_<dataset>.json`` of the same dataset, each with saved images.
         path (str | Path): Target PNG.
-        rows (int): Images at most.
+        rows (int): How many.
         crop (int): Side of the crop in ground-truth pixels.
 
     Raises:
@@ -35,7 +37,7 @@ def make_picture(runs, path, rows=4, crop=80):
         item = dataset[index]
         gt, lq = _to_rgb(item['gt']), _to_rgb(item['lq'])
         results = [cv2.cvtColor(cv2.imread(run['images'][index]['result']), cv2.COLOR_BGR2RGB) for run in runs]
-        top, left, size = _where_it_errs_most(results[0], gt, min(crop, *gt.shape[:2]) // scale * scale, scale)
+        top, left, size = _where_most_is_gained(results, gt, min(crop, *gt.shape[:2]) // scale * scale, scale)
         tiles = [lq[top // scale : (top + size) // scale, left // scale : (left + size) // scale]]
         tiles += [image[top : top + size, left : left + size] for image in [*results, gt]]
         values = [f'{run["images"][index][metric]:.2f}' for run in runs]
@@ -49,17 +51,20 @@ def _label(run):
 
 
 def _choose(records, rows):
-    """One record per image, the kernels taken in turn from the narrowest to the widest."""
+    """Indices of ``rows`` records: the images in turn, the kernels from the narrowest to the widest."""
     images = {}
     for record in records:
         images.setdefault(record['image'].rsplit('_', 1)[0], []).append(record['index'])
-    chosen = list(images.values())[:rows]
-    return [indices[round(i * (len(indices) - 1) / max(len(chosen) - 1, 1))] for i, indices in enumerate(chosen)]
+    cases = list(images.values())
+    chosen = [cases[row % len(cases)] for row in range(rows)]
+    indices = [case[round(row * (len(case) - 1) / max(rows - 1, 1))] for row, case in enumerate(chosen)]
+    return list(dict.fromkeys(indices))
 
 
-def _where_it_errs_most(image, gt, size, scale):
-    error = np.abs(image.astype(np.float32) - gt).mean(2)
-    mean = cv2.boxFilter(error, -1, (size, size), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+def _where_most_is_gained(results, gt, size, scale):
+    first, *others = (np.abs(image.astype(np.float32) - gt).mean(2) for image in results)
+    gain = first - sum(others) / len(others) if others else first
+    mean = cv2.boxFilter(gain, -1, (size, size), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
     valid = mean[: gt.shape[0] - size + 1 : scale, : gt.shape[1] - size + 1 : scale]
     top, left = np.unravel_index(valid.argmax(), valid.shape)
     return top * scale, left * scale, size

@@ -1,4 +1,5 @@
 """``stea-report``: one table and one picture from the results of several tests."""
+
 import argparse
 import json
 from pathlib import Path
@@ -82,7 +83,7 @@ def main(argv=None):
     parser.add_argument('results', nargs='+', help='folders results/<name>, in the order of the rows')
     parser.add_argument('--table', type=Path, help='also write the table to this Markdown file')
     parser.add_argument('--picture', type=Path, help='write crops side by side (tests need val.save_img: true)')
-    parser.add_argument('--rows', type=int, default=4, help='images in the picture (default 4)')
+    parser.add_argument('--rows', type=int, default=4, help='rows of the picture (default 4)')
     args = parser.parse_args(argv)
     by_dataset = load_results(args.results)
     text = '\n\n'.join(make_table(name, runs) for name, runs in by_dataset.items())

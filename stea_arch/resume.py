@@ -1,4 +1,5 @@
 """Find the last complete training state, and start the data where that state left it."""
+
 import math
 import re
 import warnings

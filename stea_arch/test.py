@@ -1,4 +1,5 @@
 """``python -m stea_arch.test -opt FILE``: check the options, then run BasicSR's test pipeline."""
+
 from stea_arch.cli import run
 
 

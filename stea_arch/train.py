@@ -1,4 +1,5 @@
 """``python -m stea_arch.train -opt FILE``: check the options, then run BasicSR's training pipeline."""
+
 from stea_arch.cli import run
 
 

@@ -1,4 +1,5 @@
 """What a result was computed with."""
+
 import platform
 from importlib.metadata import version
 

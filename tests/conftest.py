@@ -1,4 +1,5 @@
 """Shared by the tests: photographs that scikit-image ships, a tiny option file, a run of the pipeline in-process."""
+
 import copy
 import logging
 import sys

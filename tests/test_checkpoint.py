@@ -1,4 +1,5 @@
 """Checkpoint files: whole or not at all, and never executed."""
+
 import os
 import pickle
 

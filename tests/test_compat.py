@@ -1,5 +1,7 @@
 """Each patch of compat.py is still needed, does what it says, and survives being applied twice."""
+
 import argparse
+import contextlib
 import importlib
 import inspect
 import os
@@ -63,10 +65,8 @@ def test_basicsr_evaluates_forced_values_and_we_do_not(tmp_path):
     original(basicsr.utils.options, '_postprocess_yml_value')(code)
     assert (tmp_path / 'executed').is_dir()
     (tmp_path / 'executed').rmdir()
-    try:
+    with contextlib.suppress(ValueError):
         basicsr.utils.options._postprocess_yml_value(code)
-    except ValueError:
-        pass
     assert not (tmp_path / 'executed').exists()
     assert basicsr.utils.options._postprocess_yml_value('1e-4') == 1e-4
     assert basicsr.utils.options._postprocess_yml_value('[1, 2]') == [1, 2]
@@ -109,9 +109,14 @@ def test_flags_are_those_of_basicsr(monkeypatch, tmp_path):
     """BasicSR parses the same command line after us: a flag of one must be a flag of the other."""
     from stea_arch.cli import _parser
 
-    seen = []
-    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', lambda self: seen.append(self) or (_ for _ in ()).throw(SystemExit))
-    with pytest.raises(SystemExit):
+    class Seen(Exception):
+        pass
+
+    def stop(parser):
+        raise Seen(parser)
+
+    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', stop)
+    with pytest.raises(Seen) as seen:
         basicsr.utils.options.parse_options(os.fspath(tmp_path))
-    theirs = {flag for action in seen[0]._actions for flag in action.option_strings}
+    theirs = {flag for action in seen.value.args[0]._actions for flag in action.option_strings}
     assert theirs == {flag for action in _parser(True)._actions for flag in action.option_strings}

@@ -1,4 +1,5 @@
 """The table and the picture from results made by the test pipeline."""
+
 import json
 
 import numpy as np
@@ -38,11 +39,16 @@ def test_table_and_picture(results, tmp_path, capsys):
     table = capsys.readouterr().out.strip()
     assert table == (tmp_path / 't.md').read_text().strip()
     lines = table.splitlines()
-    assert lines[0] == (
-        'photos, x2, 6 images under 3 kernels (psnr: psnr on Y, border 2; ssim: ssim on Y, border 2)'
-    )
+    assert lines[0] == ('photos, x2, 6 images under 3 kernels (psnr: psnr on Y, border 2; ssim: ssim on Y, border 2)')
     cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines[2:]]
-    assert cells[0] == ['network', 'run', 'parameters', 'psnr', 'ssim', *(f'psnr sigma{s}' for s in ('0.80', '1.20', '1.60'))]
+    assert cells[0] == [
+        'network',
+        'run',
+        'parameters',
+        'psnr',
+        'ssim',
+        *(f'psnr sigma{s}' for s in ('0.80', '1.20', '1.60')),
+    ]
     content = json.loads((results[0] / 'metrics_photos.json').read_text())
     by_group = [np.mean([r['psnr'] for r in content['images'] if r['group'] == g]) for g in content['groups']]
     assert cells[2] == [
@@ -50,7 +56,7 @@ def test_table_and_picture(results, tmp_path, capsys):
         f'{np.mean([r["ssim"] for r in content["images"]]):.4f}', *(f'{value:.2f}' for value in by_group),
     ]  # fmt: skip
     assert cells[3][0] == 'LabNet'
-    # five crops in a row (input, bicubic, labnet, truth) and four rows, none of them blank
+    # four crops in a row (input, bicubic, labnet, truth) and four rows, none of them blank
     image = np.asarray(Image.open(tmp_path / 'p.png'))
     assert image.shape[1] == 4 * (240 + 8) + 8
     for row in range(4):
@@ -64,7 +70,9 @@ def test_different_protocols_do_not_share_a_table(results):
     content = json.loads(file.read_text())
     content['metrics']['psnr']['crop_border'] = 4
     file.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match='labnet and bicubic cannot stand in one table: their metrics of photos differ'):
+    with pytest.raises(
+        ValueError, match='labnet and bicubic cannot stand in one table: their metrics of photos differ'
+    ):
         report.load_results(results)
 
 
@@ -77,5 +85,5 @@ def test_a_picture_needs_saved_images(results, tmp_path):
     runs = next(iter(report.load_results(results).values()))
     for record in runs[1]['images']:
         del record['result']
-    with pytest.raises(ValueError, match='labnet has no saved images: set val.save_img: true'):
+    with pytest.raises(ValueError, match=r'labnet has no saved images: set val\.save_img: true'):
         report.make_picture(runs, tmp_path / 'p.png')

@@ -1,4 +1,5 @@
 """A run that was stopped, killed or split among processes is the run it would have been."""
+
 import os
 import signal
 import subprocess
@@ -47,7 +48,14 @@ VAL = {'name': 'val', 'type': 'ClassicalDegradationDataset', 'io_backend': {'typ
     [
         (4, {}),  # in the middle of the second epoch of three iterations
         # at its end, with workers (a run that ends at 6 also validates there, so the unbroken one must)
-        (6, {'datasets': {'train': {'num_worker_per_gpu': 2}}, 'logger': {'save_checkpoint_freq': 2}, 'val': {'val_freq': 2}}),
+        (
+            6,
+            {
+                'datasets': {'train': {'num_worker_per_gpu': 2}},
+                'logger': {'save_checkpoint_freq': 2},
+                'val': {'val_freq': 2},
+            },
+        ),
         (4, {'train': {'amp': 'bf16', 'optim_g': {'type': 'AdamW'}}, 'network_g': 'dropout'}),
     ],
 )
@@ -70,7 +78,9 @@ def test_stopped_and_resumed_equals_unbroken(tiny_options, run_main, tmp_path, p
 
 def test_workers_do_not_change_the_run(tiny_options, run_main, tmp_path):
     for workers in (0, 2):
-        options = tiny_options({'name': f'w{workers}', 'val': ..., 'datasets': {'train': {'num_worker_per_gpu': workers}}})
+        options = tiny_options(
+            {'name': f'w{workers}', 'val': ..., 'datasets': {'train': {'num_worker_per_gpu': workers}}}
+        )
         run_main(train.main, options)
     nets = [read_checkpoint(tmp_path / f'experiments/w{workers}/models/net_g_latest.pth') for workers in (0, 2)]
     assert_same(*nets)
@@ -138,7 +148,10 @@ def test_killed_in_the_middle_and_resumed_equals_unbroken(tiny_options, tmp_path
     assert start(command, options, tmp_path, '--auto_resume').wait(180) == 0, (tmp_path / 'output.txt').read_text()
     assert start(command, {**options, 'name': 'unbroken'}, tmp_path).wait(180) == 0
     assert 'Resuming training from' in (tmp_path / 'output.txt').read_text()
-    files = [[tmp_path / 'experiments' / n / f for f in ('models/net_g_40.pth', 'training_states/40.state')] for n in ('killed', 'unbroken')]
+    files = [
+        [tmp_path / 'experiments' / n / f for f in ('models/net_g_40.pth', 'training_states/40.state')]
+        for n in ('killed', 'unbroken')
+    ]
     assert_same(*([read_checkpoint(path) for path in paths] for paths in files))
 
 

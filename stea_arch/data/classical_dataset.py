@@ -1,4 +1,5 @@
 """Ground-truth images in, pairs of low and high quality out: settings 1 and 2 in training, Gaussian8 in evaluation."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,13 +90,16 @@ class ClassicalDegradationDataset(Dataset):
         self.scale = opt.get('scale')
         check_scale(self.scale)
         if opt.get('phase') not in ('train', 'val', 'test'):
-            raise ValueError(f'phase must be train, val or test, but {opt.get("phase")!r} came. BasicSR takes it from '
-                             'the name of the section below datasets.')
+            raise ValueError(
+                f'phase must be train, val or test, but {opt.get("phase")!r} came. BasicSR takes it from '
+                'the name of the section below datasets.'
+            )
         self.training = opt['phase'] == 'train'
         if self.training:
             self.gt_size = self._checked_gt_size()
-            self.sampler = ClassicalSampler(self.scale, **self._given(
-                'kernel_type', 'kernel_size', 'sigma_range', 'kernel_noise', 'noise_range'))
+            self.sampler = ClassicalSampler(
+                self.scale, **self._given('kernel_type', 'kernel_size', 'sigma_range', 'kernel_noise', 'noise_range')
+            )
         else:
             self._refuse_training_only()
             self.cases = list(gaussian8(self.scale, **self._given('kernel_size', 'sigma_range', 'num_kernels')).items())
@@ -113,17 +117,21 @@ class ClassicalDegradationDataset(Dataset):
     def _checked_gt_size(self):
         size = self.opt.get('gt_size')
         if type(size) is not int or size < self.scale or size % self.scale:
-            raise ValueError(f'gt_size, the side of the ground-truth crops, must be a whole multiple of the scale '
-                             f'{self.scale}, but {size!r} came. For low-quality patches of 64 pixels give '
-                             f'{64 * self.scale}.')
+            raise ValueError(
+                f'gt_size, the side of the ground-truth crops, must be a whole multiple of the scale '
+                f'{self.scale}, but {size!r} came. For low-quality patches of 64 pixels give '
+                f'{64 * self.scale}.'
+            )
         return size
 
     def _refuse_training_only(self):
         plain = {'kernel_type': 'isotropic', 'kernel_noise': 0, 'noise_range': [0, 0]}
         for key, value in self._given(*plain).items():
             if (list(value) if isinstance(value, tuple) else value) != plain[key]:
-                raise ValueError(f'In the phases val and test the kernels are isotropic Gaussians without disturbance '
-                                 f'or noise (Gaussian8), but {key}: {value} came. Leave {key} to the training section.')
+                raise ValueError(
+                    f'In the phases val and test the kernels are isotropic Gaussians without disturbance '
+                    f'or noise (Gaussian8), but {key}: {value} came. Leave {key} to the training section.'
+                )
 
     def __len__(self):
         return len(self.source) if self.training else len(self.source) * len(self.cases)
@@ -160,11 +168,13 @@ class ClassicalDegradationDataset(Dataset):
         img = self.source.read(name)
         height, width = img.shape[:2]
         if min(height, width) < size:
-            raise ValueError(f'Images of at least gt_size {size}x{size} pixels were expected, but '
-                             f'{self.source.location(name)} of {self.source.dataroot} has {height}x{width}. Leave it '
-                             'out by listing the others in a file given as meta_info, or lower gt_size.')
+            raise ValueError(
+                f'Images of at least gt_size {size}x{size} pixels were expected, but '
+                f'{self.source.location(name)} of {self.source.dataroot} has {height}x{width}. Leave it '
+                'out by listing the others in a file given as meta_info, or lower gt_size.'
+            )
         top, left = int(recipe.top * (height - size + 1)), int(recipe.left * (width - size + 1))
-        gt = img[top:top + size, left:left + size]
+        gt = img[top : top + size, left : left + size]
         gt = gt[:, ::-1] if recipe.hflip else gt
         gt = gt[::-1] if recipe.vflip else gt
         gt = gt.transpose(1, 0, 2) if recipe.transpose else gt
@@ -181,12 +191,18 @@ class ClassicalDegradationDataset(Dataset):
         img = self._last[1]
         height, width = (length - length % self.scale for length in img.shape[:2])
         if not (height and width):
-            raise ValueError(f'Images of at least {self.scale}x{self.scale} pixels were expected (the scale), but '
-                             f'{self.source.location(name)} has {img.shape[0]}x{img.shape[1]}. Leave it out by listing '
-                             'the others in a file given as meta_info.')
+            raise ValueError(
+                f'Images of at least {self.scale}x{self.scale} pixels were expected (the scale), but '
+                f'{self.source.location(name)} has {img.shape[0]}x{img.shape[1]}. Leave it out by listing '
+                'the others in a file given as meta_info.'
+            )
         label = stem(name).replace('/', '_')  # a result is named by it: images of sub-folders must stay apart
-        return {**_pair(img[:height, :width], params), 'lq_path': f'{label}_{group}.png',
-                'gt_path': self.source.location(name), 'group': group}
+        return {
+            **_pair(img[:height, :width], params),
+            'lq_path': f'{label}_{group}.png',
+            'gt_path': self.source.location(name),
+            'group': group,
+        }
 
 
 def _pair(gt, params):

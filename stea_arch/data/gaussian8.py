@@ -2,6 +2,7 @@
 
 Source: Gu et al., "Blind Super-Resolution With Iterative Kernel Correction", CVPR 2019; ranges as in the DAN papers.
 """
+
 import numpy as np
 
 from stea_arch.degradations.classical import ClassicalParams, check_kernel_size, check_range, check_scale
@@ -28,9 +29,11 @@ def gaussian8(scale, kernel_size=21, sigma_range=None, num_kernels=8):
     check_kernel_size(kernel_size)
     low, high = check_range('sigma_range', SIGMA_RANGES[scale] if sigma_range is None else sigma_range, above_zero=True)
     if type(num_kernels) is not int or num_kernels < 1 or (num_kernels == 1) != (low == high):
-        raise ValueError('num_kernels must be a whole number above 1, or 1 with a sigma_range of twice the same sigma, '
-                         f'but num_kernels {num_kernels!r} with sigma_range [{low}, {high}] came. The published '
-                         'protocol has 8.')
+        raise ValueError(
+            'num_kernels must be a whole number above 1, or 1 with a sigma_range of twice the same sigma, '
+            f'but num_kernels {num_kernels!r} with sigma_range [{low}, {high}] came. The published '
+            'protocol has 8.'
+        )
     sigmas = np.linspace(low, high, num_kernels).tolist()
     decimals = 2
     while len({f'{sigma:.{decimals}f}' for sigma in sigmas}) < num_kernels:

@@ -5,6 +5,7 @@ caller allows it: in evaluation, because benchmark sets contain gray images, but
 among colour ones are a mistake in the data more often than a wish. More bits and transparency are refused everywhere:
 dropping either silently would change what is measured.
 """
+
 import os
 
 import cv2
@@ -30,13 +31,20 @@ def list_images(folder):
             other).
     """
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f'A folder of images was expected at {folder}, but there is none. Check the path; '
-                                'relative ones start where the command is run.')
-    names = sorted(entry.name for entry in os.scandir(folder)
-                   if entry.is_file() and not entry.name.startswith('.') and entry.name.lower().endswith(EXTENSIONS))
+        raise FileNotFoundError(
+            f'A folder of images was expected at {folder}, but there is none. Check the path; '
+            'relative ones start where the command is run.'
+        )
+    names = sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.is_file() and not entry.name.startswith('.') and entry.name.lower().endswith(EXTENSIONS)
+    )
     if not names:
-        raise ValueError(f'At least one image ({", ".join(EXTENSIONS)}) was expected in {folder}, but there is none; '
-                         'sub-folders are not searched. Check the path.')
+        raise ValueError(
+            f'At least one image ({", ".join(EXTENSIONS)}) was expected in {folder}, but there is none; '
+            'sub-folders are not searched. Check the path.'
+        )
     check_stems(names, folder)
     return names
 
@@ -47,8 +55,10 @@ def check_stems(names, where):
     for name in names:
         other = stems.setdefault(stem(name), name)
         if other != name:
-            raise ValueError(f'Images should differ in more than their extension, but {where} has {other} and {name}: '
-                             'the result of one would overwrite that of the other. Rename one.')
+            raise ValueError(
+                f'Images should differ in more than their extension, but {where} has {other} and {name}: '
+                'the result of one would overwrite that of the other. Rename one.'
+            )
 
 
 def decode(data, name, allow_gray):
@@ -69,9 +79,11 @@ def decode(data, name, allow_gray):
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if data[:2] == b'\xff\xd8' else cv2.IMREAD_UNCHANGED
     img = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
     if img is None:
-        raise ValueError(f'An encoded image (png, jpg, webp, bmp, tif) was expected in {name}, but its {len(data)} '
-                         'bytes could not be decoded: the file is broken or of another kind. Replace it or leave it '
-                         'out; stea-prep check finds every such image.')
+        raise ValueError(
+            f'An encoded image (png, jpg, webp, bmp, tif) was expected in {name}, but its {len(data)} '
+            'bytes could not be decoded: the file is broken or of another kind. Replace it or leave it '
+            'out; stea-prep check finds every such image.'
+        )
     channels = img.shape[2] if img.ndim == 3 else 1
     check_kind(name, channels, img.dtype.itemsize * 8, allow_gray)
     return cv2.cvtColor(img, cv2.COLOR_GRAY2RGB if channels == 1 else cv2.COLOR_BGR2RGB)
@@ -80,13 +92,16 @@ def decode(data, name, allow_gray):
 def check_kind(name, channels, bits, allow_gray):
     """Raise a ValueError unless an image has 8 bits and three channels (or one, where gray is allowed)."""
     if bits != 8:
-        raise ValueError(f'An image of 8 bits a channel was expected, but {name} has {bits}. Convert it to 8 bits, '
-                         'or leave it out.')
+        raise ValueError(
+            f'An image of 8 bits a channel was expected, but {name} has {bits}. Convert it to 8 bits, or leave it out.'
+        )
     if channels == 1 and not allow_gray:
         raise ValueError(f'An RGB image was expected for training, but {name} is gray (one channel). {GRAY_HELP}')
     if channels not in (1, 3):
-        raise ValueError(f'An image of three channels (RGB) was expected, but {name} has {channels}: transparency '
-                         'cannot be used. Paint it onto a background or remove the alpha channel.')
+        raise ValueError(
+            f'An image of three channels (RGB) was expected, but {name} has {channels}: transparency '
+            'cannot be used. Paint it onto a background or remove the alpha channel.'
+        )
 
 
 def read_header(path):
@@ -108,8 +123,10 @@ def read_header(path):
                 width, height = height, width
             mode, transparent = img.mode, 'transparency' in img.info
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f'An encoded image was expected in {path}, but it could not be recognised: {error}. Replace '
-                         'the file or leave it out; stea-prep check finds every such image.') from error
+        raise ValueError(
+            f'An encoded image was expected in {path}, but it could not be recognised: {error}. Replace '
+            'the file or leave it out; stea-prep check finds every such image.'
+        ) from error
     bits = 16 if mode.startswith('I') else 32 if mode == 'F' else 8
     channels = 4 if mode in ('RGBA', 'LA', 'PA', 'RGBa') or transparent else 1 if mode[0] in '1LIF' else 3
     return height, width, channels, bits

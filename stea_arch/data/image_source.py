@@ -1,4 +1,5 @@
 """The images of one dataset, from a folder or an LMDB, all of them or those that a list names."""
+
 import os
 
 from stea_arch.data.image_io import check_kind, check_stems, decode, list_images, read_header
@@ -26,11 +27,15 @@ class ImageSource:
 
     def __init__(self, dataroot, backend, meta_info=None, allow_gray=False):
         if backend not in BACKENDS:
-            raise ValueError(f'io_backend.type must be disk or lmdb, but {backend!r} came. Use disk for a folder of '
-                             'images and lmdb for what stea-prep lmdb has made.')
+            raise ValueError(
+                f'io_backend.type must be disk or lmdb, but {backend!r} came. Use disk for a folder of '
+                'images and lmdb for what stea-prep lmdb has made.'
+            )
         if not dataroot:
-            raise ValueError('dataroot_gt, the folder or LMDB of the ground-truth images, was expected, but none '
-                             'came. Set dataroot_gt in the section of the dataset.')
+            raise ValueError(
+                'dataroot_gt, the folder or LMDB of the ground-truth images, was expected, but none '
+                'came. Set dataroot_gt in the section of the dataset.'
+            )
         self.dataroot, self.allow_gray = str(dataroot), allow_gray
         self.store = LmdbStore(self.dataroot) if backend == 'lmdb' else None
         if meta_info:
@@ -49,8 +54,10 @@ class ImageSource:
                 if not self.store and not os.path.isfile(self.location(name)):
                     missing.append(name)
         if missing:
-            raise FileNotFoundError(f'Every name in {meta_info} should be an image in {self.dataroot}, but '
-                                    f'{_some(missing, len(listed))}. Correct the list or dataroot_gt.')
+            raise FileNotFoundError(
+                f'Every name in {meta_info} should be an image in {self.dataroot}, but '
+                f'{_some(missing, len(listed))}. Correct the list or dataroot_gt.'
+            )
         check_stems(names, meta_info)
         return names
 
@@ -90,9 +97,11 @@ class ImageSource:
             if min(height, width) < smallest:
                 small.append(f'{name} ({height}x{width})')
         if small:
-            raise ValueError(f'Images of at least {smallest}x{smallest} pixels were expected ({purpose}), but in '
-                             f'{self.dataroot} {_some(small, len(self.names), "are smaller")}. Leave them out '
-                             '(the meta_info of a dataset lists the images to use), or ask for less.')
+            raise ValueError(
+                f'Images of at least {smallest}x{smallest} pixels were expected ({purpose}), but in '
+                f'{self.dataroot} {_some(small, len(self.names), "are smaller")}. Leave them out '
+                '(the meta_info of a dataset lists the images to use), or ask for less.'
+            )
 
     def _header(self, name):
         if self.store:

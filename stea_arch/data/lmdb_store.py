@@ -5,6 +5,7 @@ environment counts as having it open. So each process has one environment per re
 opened on first use; one that came through a fork is closed before it is opened again. With ``lock=False`` closing
 touches nothing that the parent relies on.
 """
+
 import os
 import threading
 from pathlib import Path
@@ -53,15 +54,19 @@ def _open(path):
     data = Path(path) / 'data.mdb'
     if not data.is_file():
         found = 'a folder without data.mdb' if Path(path).is_dir() else 'nothing of the kind'
-        raise FileNotFoundError(f'An LMDB is a folder with a file data.mdb in it, but at {path} there is {found}. '
-                                'Check the path, make one from a folder of images by stea-prep lmdb, or set '
-                                'io_backend: {type: disk} to read the images themselves.')
+        raise FileNotFoundError(
+            f'An LMDB is a folder with a file data.mdb in it, but at {path} there is {found}. '
+            'Check the path, make one from a folder of images by stea-prep lmdb, or set '
+            'io_backend: {type: disk} to read the images themselves.'
+        )
     try:
         return lmdb.open(path, readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
-        raise ValueError(f'{path} was expected to be an LMDB, but it could not be opened: {error}. If the file is '
-                         'damaged or was not copied completely, make it again by stea-prep lmdb; if other code in '
-                         'this process has it open, close it there first.') from error
+        raise ValueError(
+            f'{path} was expected to be an LMDB, but it could not be opened: {error}. If the file is '
+            'damaged or was not copied completely, make it again by stea-prep lmdb; if other code in '
+            'this process has it open, close it there first.'
+        ) from error
 
 
 class LmdbStore:
@@ -87,8 +92,10 @@ class LmdbStore:
         self.path = str(path)
         env = environment(self.path)
         if env.stat()['entries'] == 0:
-            raise ValueError(f'The LMDB {self.path} is empty: at least one image was expected, but it has no keys. '
-                             'Make it again by stea-prep lmdb from a folder that contains images.')
+            raise ValueError(
+                f'The LMDB {self.path} is empty: at least one image was expected, but it has no keys. '
+                'Make it again by stea-prep lmdb from a folder that contains images.'
+            )
         meta_info = Path(self.path) / 'meta_info.txt'
         with env.begin() as txn:
             if meta_info.is_file():
@@ -110,14 +117,18 @@ class LmdbStore:
             keys[name] = found[0]
             other = owners.setdefault(found[0], name)
             if other != name:
-                raise ValueError(f'Every name in {self.path}/meta_info.txt should have an image of its own, but '
-                                 f'{other} and {name} share the key {found[0].decode()}: one has overwritten the '
-                                 'other when the LMDB was made. Make it again by stea-prep lmdb.')
+                raise ValueError(
+                    f'Every name in {self.path}/meta_info.txt should have an image of its own, but '
+                    f'{other} and {name} share the key {found[0].decode()}: one has overwritten the '
+                    'other when the LMDB was made. Make it again by stea-prep lmdb.'
+                )
         if missing:
-            raise ValueError(f'Every name in {self.path}/meta_info.txt should have an image in the database, but '
-                             f'{len(missing)} of {len(names)} have none: {", ".join(missing[:5])}'
-                             f'{", ..." if len(missing) > 5 else ""}. Make the LMDB again by stea-prep lmdb, or '
-                             'remove these lines.')
+            raise ValueError(
+                f'Every name in {self.path}/meta_info.txt should have an image in the database, but '
+                f'{len(missing)} of {len(names)} have none: {", ".join(missing[:5])}'
+                f'{", ..." if len(missing) > 5 else ""}. Make the LMDB again by stea-prep lmdb, or '
+                'remove these lines.'
+            )
         return keys
 
     def __len__(self):
@@ -148,8 +159,10 @@ class LmdbStore:
         with environment(self.path).begin() as txn:
             data = txn.get(self._keys[name])
         if data is None:
-            raise ValueError(f'The LMDB {self.path} held an image {name} when it was listed, but has none now: the '
-                             'file was replaced while in use. Start again, with an LMDB that nobody writes to.')
+            raise ValueError(
+                f'The LMDB {self.path} held an image {name} when it was listed, but has none now: the '
+                'file was replaced while in use. Start again, with an LMDB that nobody writes to.'
+            )
         return data
 
 

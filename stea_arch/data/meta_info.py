@@ -1,4 +1,5 @@
 """Lists of image names in BasicSR's form: one name a line, then perhaps its shape and compression level."""
+
 import re
 from pathlib import Path
 
@@ -21,8 +22,10 @@ def read_meta_info(path):
         ValueError: No name in it, or one twice.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'A text file with one image name a line was expected at {path}, but there is none. '
-                                'Check meta_info, or leave it out to use every image.')
+        raise FileNotFoundError(
+            f'A text file with one image name a line was expected at {path}, but there is none. '
+            'Check meta_info, or leave it out to use every image.'
+        )
     shapes = {}
     for line in Path(path).read_text(encoding='utf-8').splitlines():
         if not line.strip():
@@ -30,12 +33,14 @@ def read_meta_info(path):
         match = _WITH_SHAPE.match(line.strip())
         name = match['name'] if match else line.split()[0]
         if name in shapes:
-            raise ValueError(f'Every image should stand once in {path}, but {name} stands there twice. '
-                             'Remove one of the lines.')
+            raise ValueError(
+                f'Every image should stand once in {path}, but {name} stands there twice. Remove one of the lines.'
+            )
         shapes[name] = tuple(int(match[axis]) for axis in 'hwc') if match else None
     if not shapes:
-        raise ValueError(f'At least one image name was expected in {path}, but the file is empty. '
-                         'Write one name a line.')
+        raise ValueError(
+            f'At least one image name was expected in {path}, but the file is empty. Write one name a line.'
+        )
     return shapes
 
 

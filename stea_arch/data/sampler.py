@@ -1,4 +1,5 @@
 """A sampler that can start in the middle of an epoch and tells each sample which draw of the run it is."""
+
 from basicsr.data.data_sampler import EnlargedSampler
 
 

@@ -1,4 +1,5 @@
 """Blur with mirrored borders (reflect-101: the outermost pixel is not repeated), as cv2.filter2D, but faster."""
+
 import threading
 
 import cv2
@@ -21,7 +22,7 @@ def matrix_after_blur(matrix, factor):
     padded = cv2.copyMakeBorder(matrix, 0, 0, radius, radius, cv2.BORDER_CONSTANT)
     spread = cv2.filter2D(padded, -1, factor[None], borderType=cv2.BORDER_CONSTANT)
     source = np.pad(np.arange(length), radius, mode='reflect')
-    combined = spread[:, radius:radius + length]
+    combined = spread[:, radius : radius + length]
     for beyond in (*range(radius), *range(radius + length, length + 2 * radius)):
         combined[:, source[beyond]] += spread[:, beyond]
     return combined
@@ -57,9 +58,9 @@ def blur(img, kernel):
     size, radius = len(kernel), len(kernel) // 2
     shape = [next_fast_len(length + size - 1, real=True) for length in (height, width)]
     planes, spectrum = _workspace.of(channels, *shape)
-    planes[:, height + 2 * radius:] = 0
-    planes[:, :, width + 2 * radius:] = 0
-    planes[:, radius:radius + height, radius:radius + width] = torch.from_numpy(img).permute(2, 0, 1)
+    planes[:, height + 2 * radius :] = 0
+    planes[:, :, width + 2 * radius :] = 0
+    planes[:, radius : radius + height, radius : radius + width] = torch.from_numpy(img).permute(2, 0, 1)
     for dim, length in ((1, height), (2, width)):
         source = radius + np.pad(np.arange(length), radius, mode='reflect')
         beyond = torch.tensor([*range(radius), *range(radius + length, length + 2 * radius)], dtype=torch.long)
@@ -68,4 +69,4 @@ def blur(img, kernel):
     turned = np.ascontiguousarray(kernel[::-1, ::-1], np.float32)  # correlation, not convolution
     spectrum *= torch.fft.rfft2(torch.from_numpy(turned), shape)
     torch.fft.irfft2(spectrum, shape, out=planes)
-    return planes[:, size - 1:size - 1 + height, size - 1:size - 1 + width].numpy()
+    return planes[:, size - 1 : size - 1 + height, size - 1 : size - 1 + width].numpy()

@@ -11,6 +11,7 @@ numbers that can be logged as JSON, and the same parameters give the same image 
 Speed: an isotropic Gaussian is separable like the bicubic, so blur and downsampling become one matrix per axis and two
 small products. Other kernels are applied by FFT, then downsampled by the two products.
 """
+
 import math
 from dataclasses import dataclass
 
@@ -98,8 +99,10 @@ class ClassicalSampler:
     def __post_init__(self):
         check_scale(self.scale)
         if self.kernel_type not in KERNEL_TYPES:
-            raise ValueError(f'kernel_type must be one of {", ".join(KERNEL_TYPES)}, but {self.kernel_type!r} came. '
-                             'Use isotropic for setting 1 and anisotropic for setting 2.')
+            raise ValueError(
+                f'kernel_type must be one of {", ".join(KERNEL_TYPES)}, but {self.kernel_type!r} came. '
+                'Use isotropic for setting 1 and anisotropic for setting 2.'
+            )
         check_kernel_size(self.kernel_size)
         if self.sigma_range is None:
             published = ISOTROPIC_SIGMAS[self.scale] if self.kernel_type == 'isotropic' else ANISOTROPIC_SIGMAS
@@ -107,8 +110,10 @@ class ClassicalSampler:
         object.__setattr__(self, 'sigma_range', check_range('sigma_range', self.sigma_range, above_zero=True))
         object.__setattr__(self, 'noise_range', check_range('noise_range', self.noise_range, above_zero=False))
         if not _is_number(self.kernel_noise) or self.kernel_noise < 0:
-            raise ValueError(f'kernel_noise must be a number of at least 0, but {self.kernel_noise!r} came. '
-                             'Give 0 for none or 0.25 for setting 2.')
+            raise ValueError(
+                f'kernel_noise must be a number of at least 0, but {self.kernel_noise!r} came. '
+                'Give 0 for none or 0.25 for setting 2.'
+            )
 
     def __call__(self, rng):
         """Draw one set of parameters from a ``numpy.random.Generator``."""
@@ -146,12 +151,16 @@ def degrade(gt, params):
     """
     scale = params.scale
     if gt.ndim != 3 or gt.dtype != np.float32:
-        raise ValueError(f'degrade expects one image of shape (H, W, C) and type float32, but {gt.shape}, {gt.dtype} '
-                         'came. Convert 8-bit images by img.astype(np.float32) / 255.')
+        raise ValueError(
+            f'degrade expects one image of shape (H, W, C) and type float32, but {gt.shape}, {gt.dtype} '
+            'came. Convert 8-bit images by img.astype(np.float32) / 255.'
+        )
     height, width = gt.shape[:2]
     if height % scale or width % scale or not gt.size:
-        raise ValueError(f'degrade expects a height and a width that are multiples of the scale {scale}, but an image '
-                         f'of {height}x{width} came. Crop it at the bottom and right first.')
+        raise ValueError(
+            f'degrade expects a height and a width that are multiples of the scale {scale}, but an image '
+            f'of {height}x{width} came. Crop it at the bottom and right first.'
+        )
     rows = resize_matrix(height, height // scale)
     columns = resize_matrix(width, width // scale)
     if params.separable:
@@ -179,8 +188,10 @@ def check_scale(scale):
 def check_kernel_size(kernel_size):
     """Raise a ValueError unless ``kernel_size`` is an odd whole number above 0."""
     if type(kernel_size) is not int or kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f'kernel_size must be an odd whole number of pixels, but {kernel_size!r} came. '
-                         'Give 21 (setting 1) or 31 (setting 2 at x4).')
+        raise ValueError(
+            f'kernel_size must be an odd whole number of pixels, but {kernel_size!r} came. '
+            'Give 21 (setting 1) or 31 (setting 2 at x4).'
+        )
 
 
 def check_range(name, values, above_zero):
@@ -189,8 +200,10 @@ def check_range(name, values, above_zero):
     good = len(values) == 2 and all(map(_is_number, values)) and values[0] <= values[1]
     if not good or values[0] < 0 or (above_zero and values[0] == 0):
         lowest = 'above 0' if above_zero else 'at least 0'
-        raise ValueError(f'{name} must be two numbers [lowest, highest], both {lowest}, but {list(values)} came. '
-                         'Give the same number twice for a fixed value.')
+        raise ValueError(
+            f'{name} must be two numbers [lowest, highest], both {lowest}, but {list(values)} came. '
+            'Give the same number twice for a fixed value.'
+        )
     return tuple(map(float, values))
 
 

@@ -2,6 +2,7 @@
 
 Sigmas are in pixels of the image they blur. The weights are samples on the integer grid, not integrals over pixels.
 """
+
 import math
 
 import numpy as np
@@ -57,8 +58,9 @@ def anisotropic_kernel(kernel_size, sigma_x, sigma_y, theta):
     _check_sigma(sigma_x)
     _check_sigma(sigma_y)
     if not math.isfinite(theta):
-        raise ValueError(f'The rotation of a kernel must be a finite angle in radians, but {theta} came. '
-                         'Give a value in [0, pi).')
+        raise ValueError(
+            f'The rotation of a kernel must be a finite angle in radians, but {theta} came. Give a value in [0, pi).'
+        )
     x, y = grid[None, :], grid[:, None]
     u = x * math.cos(theta) + y * math.sin(theta)
     v = y * math.cos(theta) - x * math.sin(theta)
@@ -81,21 +83,27 @@ def disturb(kernel, level, rng):
         ValueError: A negative level.
     """
     if not 0 <= level < math.inf:
-        raise ValueError(f'The disturbance of a kernel must be a finite number of at least 0, but {level} came. '
-                         'Give 0 for none or 0.25 for weights raised by up to a quarter.')
+        raise ValueError(
+            f'The disturbance of a kernel must be a finite number of at least 0, but {level} came. '
+            'Give 0 for none or 0.25 for weights raised by up to a quarter.'
+        )
     kernel = kernel * (1 + rng.uniform(0, level, kernel.shape))
     return kernel / kernel.sum()
 
 
 def _grid(kernel_size):
     if kernel_size < 1 or kernel_size % 2 != 1:
-        raise ValueError(f'The size of a kernel must be an odd number of pixels, so that it has a centre, but '
-                         f'{kernel_size} came. Give for example 21.')
+        raise ValueError(
+            f'The size of a kernel must be an odd number of pixels, so that it has a centre, but '
+            f'{kernel_size} came. Give for example 21.'
+        )
     radius = int(kernel_size) // 2
     return np.arange(-radius, radius + 1, dtype=np.float64)
 
 
 def _check_sigma(sigma):
     if not 0 < sigma < math.inf:
-        raise ValueError(f'The sigma of a Gaussian kernel must be a positive number of pixels, but {sigma} came. '
-                         'Give for example 0.2 for almost no blur.')
+        raise ValueError(
+            f'The sigma of a Gaussian kernel must be a positive number of pixels, but {sigma} came. '
+            'Give for example 0.2 for almost no blur.'
+        )

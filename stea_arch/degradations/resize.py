@@ -8,6 +8,7 @@ the weights of output pixel ``i``, whose centre lies at ``u = (i + 0.5) / scale 
 with Keys' cubic of a = -0.5, stretched by 1 / scale when shrinking (antialiasing). Pixels beyond the border are the
 mirrored ones, the outermost repeated: their weights are added to those of the pixels they mirror.
 """
+
 import math
 from functools import lru_cache
 
@@ -41,12 +42,16 @@ def resize_matrix(in_length, out_length, scale=None):
         ValueError: A length below 1 or a scale not above 0.
     """
     if in_length < 1 or out_length < 1:
-        raise ValueError(f'Lengths of a resized axis must be at least 1, but in_length={in_length} and '
-                         f'out_length={out_length} came. Use a larger image or a milder scale.')
+        raise ValueError(
+            f'Lengths of a resized axis must be at least 1, but in_length={in_length} and '
+            f'out_length={out_length} came. Use a larger image or a milder scale.'
+        )
     scale = out_length / in_length if scale is None else float(scale)
     if not (scale > 0 and math.isfinite(scale)):
-        raise ValueError(f'The scale of a resized axis must be a positive number, but {scale} came. '
-                         'Give for example 0.25 to shrink by four.')
+        raise ValueError(
+            f'The scale of a resized axis must be a positive number, but {scale} came. '
+            'Give for example 0.25 to shrink by four.'
+        )
     return _resize_matrix(int(in_length), int(out_length), scale)
 
 
@@ -80,8 +85,10 @@ def imresize(img, scale):
         ValueError: Not two or three axes, an empty axis, or a scale not above 0.
     """
     if img.ndim not in (2, 3):
-        raise ValueError(f'An image of shape (H, W) or (H, W, C) was expected, but {img.shape} came. '
-                         'Resize the images of a batch one by one.')
+        raise ValueError(
+            f'An image of shape (H, W) or (H, W, C) was expected, but {img.shape} came. '
+            'Resize the images of a batch one by one.'
+        )
     height, width = img.shape[:2]
     rows = resize_matrix(height, math.ceil(height * scale), scale).astype(np.float32)
     columns = resize_matrix(width, math.ceil(width * scale), scale).astype(np.float32)

@@ -1,2 +1,3 @@
 """Loss, step, EMA, checkpoints. Importing this package fills MODEL_REGISTRY."""
+
 from stea_arch.models import labnet_model  # noqa: F401

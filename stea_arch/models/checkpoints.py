@@ -1,4 +1,5 @@
 """How the training model saves, loads, prunes and resumes."""
+
 import random
 import re
 from pathlib import Path
@@ -168,4 +169,3 @@ def _gather(value):
     values = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
-

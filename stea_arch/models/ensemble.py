@@ -1,4 +1,5 @@
 """Running a network on an image of any size, and the eightfold self-ensemble."""
+
 import torch
 import torch.nn.functional as F
 

@@ -1,4 +1,5 @@
 """The training model: BasicSR's SRModel with mixed precision, guarded steps and exact, crash-proof checkpoints."""
+
 from collections import OrderedDict
 
 import torch
@@ -29,8 +30,8 @@ class LabNetModel(CheckpointMixin, ValidationMixin, SRModel):
     - ``train.amp`` (``bf16`` | ``fp16`` | ~): the forward pass under autocast; the loss is always taken in fp32.
       ``fp16`` scales the loss dynamically.
     - ``train.grad_clip_norm`` (float | ~): largest norm of the gradient of all parameters.
-    - ``train.max_bad_steps`` (int, default 20): a step whose loss or gradient is not finite changes nothing; after this many
-      of them in a row the run stops.
+    - ``train.max_bad_steps`` (int, default 20): a step whose loss or gradient is not finite changes nothing; after
+      this many of them in a row the run stops.
     - ``train.optim_g.type``: ``AdamW`` too.
     - ``val.self_ensemble`` (bool): test with the mean over eight flips and rotations.
     - ``val.save_best`` (name of a metric | ~): keep the weights that score best on the first validation dataset.
@@ -117,10 +118,10 @@ class LabNetModel(CheckpointMixin, ValidationMixin, SRModel):
         if self.bad_steps >= self.max_bad_steps:
             raise TrainingDiverged(
                 f'Training stopped at iteration {self.step}: {self.bad_steps} steps in a row had a loss or gradient '
-                f'that is not finite ({state}). The weights are those of iteration {self.step - self.bad_steps}; the last '
-                f'saved state is in {self.opt["path"]["training_states"]}. Lower train.optim_g.lr, set '
-                'train.grad_clip_norm (0.5, say), use train.amp: bf16 in place of fp16, or look at the images named '
-                'in the data. --auto_resume continues from the last saved state.'
+                f'that is not finite ({state}). The weights are those of iteration {self.step - self.bad_steps}; the '
+                f'last saved state is in {self.opt["path"]["training_states"]}, and --auto_resume continues from it. '
+                'Lower train.optim_g.lr, set train.grad_clip_norm (0.5, say), use train.amp: bf16 in place of fp16, '
+                'or look at the images in the data.'
             )
 
     def test(self):

@@ -1,4 +1,5 @@
 """A progress bar for BasicSR's training loop, which has none."""
+
 import logging
 import sys
 

@@ -1,10 +1,10 @@
 """Validation and testing: shared among the processes, grouped by kernel, kept as JSON."""
+
 import json
 import math
 import os
 from pathlib import Path
 
-import torch
 import torch.distributed as dist
 from basicsr.metrics import calculate_metric
 from basicsr.utils import get_root_logger, imwrite, tensor2img
@@ -48,7 +48,9 @@ class ValidationMixin:
         records = [self._validate_one(dataset[i], i, name, current_iter, save_img) for i in indices]
         records = sorted(_gather_to_first(records), key=lambda record: record['index'])
         if rank == 0 and self.opt['val'].get('metrics') is not None:
-            self._report(summarize(records, list(self.opt['val']['metrics'])), records, dataset, current_iter, tb_logger)
+            self._report(
+                summarize(records, list(self.opt['val']['metrics'])), records, dataset, current_iter, tb_logger
+            )
 
     @property
     def _validated(self):
@@ -127,7 +129,9 @@ class ValidationMixin:
     def _write_results(self, summary, records, dataset):
         content = {
             'name': self.opt['name'],
-            'dataset': {k: v for k, v in dataset.opt.items() if isinstance(v, (str, int, float, list, dict, type(None)))},
+            'dataset': {
+                k: v for k, v in dataset.opt.items() if isinstance(v, (str, int, float, list, dict, type(None)))
+            },
             'scale': self.opt.get('scale'),
             'network_g': self.opt['network_g'],
             'parameters': sum(p.numel() for p in self.get_bare_model(self.net_g).parameters()),

@@ -20,8 +20,16 @@ PHOTO = skimage_data.coffee()[100:170, 200:261]  # 70 x 61: no multiple of 2, 3 
 
 def options(folder, phase='train', **changes):
     train = {'gt_size': 48, 'use_hflip': True, 'use_rot': True} if phase == 'train' else {}
-    return {'name': 'photos', 'type': 'ClassicalDegradationDataset', 'phase': phase, 'scale': 4,
-            'dataroot_gt': str(folder), 'io_backend': {'type': 'disk'}, **train, **changes}
+    return {
+        'name': 'photos',
+        'type': 'ClassicalDegradationDataset',
+        'phase': phase,
+        'scale': 4,
+        'dataroot_gt': str(folder),
+        'io_backend': {'type': 'disk'},
+        **train,
+        **changes,
+    }
 
 
 def write_images(folder, **images):
@@ -34,7 +42,8 @@ def write_images(folder, **images):
 def equal(first, second):
     return first.keys() == second.keys() and all(
         torch.equal(value, second[key]) if torch.is_tensor(value) else value == second[key]
-        for key, value in first.items())
+        for key, value in first.items()
+    )
 
 
 @pytest.fixture
@@ -44,9 +53,13 @@ def photo_lmdb(photo_folder, tmp_path):
 
 
 @pytest.mark.parametrize('scale', [2, 3, 4])
-@pytest.mark.parametrize('setting', [
-    {}, {'kernel_type': 'anisotropic', 'kernel_size': 31, 'kernel_noise': 0.25, 'noise_range': [0, 10]},
-])
+@pytest.mark.parametrize(
+    'setting',
+    [
+        {},
+        {'kernel_type': 'anisotropic', 'kernel_size': 31, 'kernel_noise': 0.25, 'noise_range': [0, 10]},
+    ],
+)
 def test_training_item(photo_folder, scale, setting):
     dataset = build_dataset(options(photo_folder, scale=scale, **setting))
     item = dataset[2]
@@ -121,8 +134,9 @@ def test_python_and_numpy_globals_are_not_touched(photo_folder):
 
 
 def test_recipes_replay_through_json(photo_folder):
-    dataset = ClassicalDegradationDataset(options(photo_folder, kernel_type='anisotropic', kernel_noise=0.25,
-                                                  noise_range=[1, 5]))
+    dataset = ClassicalDegradationDataset(
+        options(photo_folder, kernel_type='anisotropic', kernel_noise=0.25, noise_range=[1, 5])
+    )
     recipe = dataset.recipe(3)
     again = PatchRecipe.from_dict(json.loads(json.dumps(dataclasses.asdict(recipe))))
     assert again == recipe and equal(dataset.patch(recipe), dataset.patch(again))
@@ -186,15 +200,30 @@ def sr_model(tmp_path, is_train):
     from basicsr.models import build_model
 
     path = {key: str(tmp_path) for key in ('models', 'training_states', 'visualization', 'log', 'results_root')}
-    return build_model({
-        'name': 'edsr', 'model_type': 'SRModel', 'scale': 4, 'num_gpu': 0, 'dist': False, 'is_train': is_train,
-        'network_g': {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 4},
-        'path': {'pretrain_network_g': None, 'strict_load_g': True, **path},
-        'train': {'ema_decay': 0.9, 'optim_g': {'type': 'Adam', 'lr': 1e-3}, 'pixel_opt': {'type': 'L1Loss'},
-                  'scheduler': {'type': 'MultiStepLR', 'milestones': [100]}, 'total_iter': 10},
-        'val': {'save_img': True, 'suffix': None,
-                'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 4, 'test_y_channel': True}}},
-    })
+    return build_model(
+        {
+            'name': 'edsr',
+            'model_type': 'SRModel',
+            'scale': 4,
+            'num_gpu': 0,
+            'dist': False,
+            'is_train': is_train,
+            'network_g': {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 4},
+            'path': {'pretrain_network_g': None, 'strict_load_g': True, **path},
+            'train': {
+                'ema_decay': 0.9,
+                'optim_g': {'type': 'Adam', 'lr': 1e-3},
+                'pixel_opt': {'type': 'L1Loss'},
+                'scheduler': {'type': 'MultiStepLR', 'milestones': [100]},
+                'total_iter': 10,
+            },
+            'val': {
+                'save_img': True,
+                'suffix': None,
+                'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 4, 'test_y_channel': True}},
+            },
+        }
+    )
 
 
 def test_basicsr_trains_and_validates_its_own_network(photo_folder, tmp_path):
@@ -215,20 +244,26 @@ def test_basicsr_trains_and_validates_its_own_network(photo_folder, tmp_path):
     assert len(list((tmp_path / 'photos').glob('photo?_sigma?.?0_edsr.png'))) == 12
 
 
-@pytest.mark.parametrize(('changes', 'message'), [
-    ({'scale': 5}, 'scale must be 2, 3 or 4, but 5 came'),
-    ({'phase': 'train_1'}, "phase must be train, val or test, but 'train_1' came"),
-    ({'gt_size': 50}, 'must be a whole multiple of the scale 4, but 50 came'),
-    ({'gt_size': None}, 'must be a whole multiple of the scale 4, but None came'),
-    ({'gt_size': 80}, r'at least 80x80 pixels .*\(gt_size is 80\).*6 of 6 are smaller: photo0.png \(72x64\)'),
-    ({'kernel_size': 20}, 'kernel_size must be an odd whole number'),
-    ({'kernel_type': 'box'}, 'kernel_type must be one of'),
-    ({'dataroot_gt': None}, 'dataroot_gt, the folder or LMDB of the ground-truth images, was expected'),
-    ({'io_backend': {'type': 'memcached'}}, "io_backend.type must be disk or lmdb, but 'memcached' came"),
-    ({'phase': 'val', 'kernel_type': 'anisotropic'}, 'are isotropic Gaussians .* but kernel_type: anisotropic came'),
-    ({'phase': 'val', 'noise_range': [0, 5]}, 'Leave noise_range to the training section'),
-    ({'phase': 'test', 'num_kernels': 1}, 'num_kernels must be a whole number above 1'),
-])
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'scale': 5}, 'scale must be 2, 3 or 4, but 5 came'),
+        ({'phase': 'train_1'}, "phase must be train, val or test, but 'train_1' came"),
+        ({'gt_size': 50}, 'must be a whole multiple of the scale 4, but 50 came'),
+        ({'gt_size': None}, 'must be a whole multiple of the scale 4, but None came'),
+        ({'gt_size': 80}, r'at least 80x80 pixels .*\(gt_size is 80\).*6 of 6 are smaller: photo0.png \(72x64\)'),
+        ({'kernel_size': 20}, 'kernel_size must be an odd whole number'),
+        ({'kernel_type': 'box'}, 'kernel_type must be one of'),
+        ({'dataroot_gt': None}, 'dataroot_gt, the folder or LMDB of the ground-truth images, was expected'),
+        ({'io_backend': {'type': 'memcached'}}, "io_backend.type must be disk or lmdb, but 'memcached' came"),
+        (
+            {'phase': 'val', 'kernel_type': 'anisotropic'},
+            'are isotropic Gaussians .* but kernel_type: anisotropic came',
+        ),
+        ({'phase': 'val', 'noise_range': [0, 5]}, 'Leave noise_range to the training section'),
+        ({'phase': 'test', 'num_kernels': 1}, 'num_kernels must be a whole number above 1'),
+    ],
+)
 def test_refuses_impossible_options(photo_folder, changes, message):
     with pytest.raises(ValueError, match=message):
         ClassicalDegradationDataset(options(photo_folder, **changes))

@@ -4,11 +4,14 @@ import pytest
 from stea_arch.data.gaussian8 import gaussian8
 
 
-@pytest.mark.parametrize(('scale', 'sigmas'), [
-    (2, [0.80, 0.914286, 1.028571, 1.142857, 1.257143, 1.371429, 1.485714, 1.60]),
-    (3, [1.35, 1.50, 1.65, 1.80, 1.95, 2.10, 2.25, 2.40]),
-    (4, [1.80, 2.00, 2.20, 2.40, 2.60, 2.80, 3.00, 3.20]),
-])
+@pytest.mark.parametrize(
+    ('scale', 'sigmas'),
+    [
+        (2, [0.80, 0.914286, 1.028571, 1.142857, 1.257143, 1.371429, 1.485714, 1.60]),
+        (3, [1.35, 1.50, 1.65, 1.80, 1.95, 2.10, 2.25, 2.40]),
+        (4, [1.80, 2.00, 2.20, 2.40, 2.60, 2.80, 3.00, 3.20]),
+    ],
+)
 def test_published_kernels(scale, sigmas):
     kernels = gaussian8(scale)
     assert list(kernels) == [f'sigma{sigma:.2f}' for sigma in sigmas]
@@ -21,9 +24,15 @@ def test_names_stay_apart_and_one_kernel_is_possible():
     assert list(gaussian8(4, sigma_range=[2.6, 2.6], num_kernels=1)) == ['sigma2.60']
 
 
-@pytest.mark.parametrize('options', [
-    {'num_kernels': 0}, {'num_kernels': 2.0}, {'num_kernels': 1}, {'sigma_range': [2, 2]},
-])
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'num_kernels': 0},
+        {'num_kernels': 2.0},
+        {'num_kernels': 1},
+        {'sigma_range': [2, 2]},
+    ],
+)
 def test_refuses(options):
     with pytest.raises(ValueError, match=r'num_kernels must be a whole number above 1, .* came'):
         gaussian8(4, **options)

@@ -8,7 +8,10 @@ def test_reads_basicsr_lines_and_plain_names(tmp_path):
     lines = ['0001_s001.png (480,360,3) 1', '', 'my photo.v2.jpg (10, 20, 1)', 'sub/0002.png', '0003.png and more']
     file.write_text('\n'.join(lines))
     assert read_meta_info(file) == {
-        '0001_s001.png': (480, 360, 3), 'my photo.v2.jpg': (10, 20, 1), 'sub/0002.png': None, '0003.png': None,
+        '0001_s001.png': (480, 360, 3),
+        'my photo.v2.jpg': (10, 20, 1),
+        'sub/0002.png': None,
+        '0003.png': None,
     }
 
 

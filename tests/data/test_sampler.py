@@ -1,4 +1,5 @@
 """The sampler against BasicSR's own, and what a draw is."""
+
 import pickle
 
 import pytest

@@ -13,8 +13,9 @@ from stea_arch.data.image_io import decode
 
 
 def test_help_names_every_command():
-    shown = subprocess.run([sys.executable, '-m', 'data_prep.cli', '--help'], capture_output=True, text=True,
-                           cwd=Path(__file__).parents[2])
+    shown = subprocess.run(
+        [sys.executable, '-m', 'data_prep.cli', '--help'], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
     assert shown.returncode == 0
     for command in ('sample', 'subimages', 'lmdb', 'check'):
         assert f'stea-prep {command}' in shown.stdout
@@ -71,14 +72,20 @@ def test_subimages_cover_every_pixel(photo_folder, tmp_path):
     corners = [(top, left) for top in (0, 20, 32) for left in (0, 20, 24)]
     for number, (top, left) in enumerate(corners, 1):
         tile = cv2.imread(str(out / f'photo0_s{number:03d}.png'))
-        np.testing.assert_array_equal(tile, whole[top:top + 40, left:left + 40])
-        covered[top:top + 40, left:left + 40] = True
+        np.testing.assert_array_equal(tile, whole[top : top + 40, left : left + 40])
+        covered[top : top + 40, left : left + 40] = True
     assert covered.all()
 
 
-@pytest.mark.parametrize(('length', 'size', 'step', 'starts'), [
-    (480, 480, 240, [0]), (481, 480, 240, [0, 1]), (960, 480, 240, [0, 240, 480]), (1000, 480, 240, [0, 240, 480, 520]),
-])
+@pytest.mark.parametrize(
+    ('length', 'size', 'step', 'starts'),
+    [
+        (480, 480, 240, [0]),
+        (481, 480, 240, [0, 1]),
+        (960, 480, 240, [0, 240, 480]),
+        (1000, 480, 240, [0, 240, 480, 520]),
+    ],
+)
 def test_tile_starts(length, size, step, starts):
     assert tile_starts(length, size, step) == starts
 

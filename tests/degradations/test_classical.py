@@ -16,7 +16,7 @@ SETTING_2 = {'kernel_type': 'anisotropic', 'kernel_size': 31, 'kernel_noise': 0.
 
 
 def photograph(height, width):
-    return astronaut()[60:60 + height, 150:150 + width].astype(np.float32) / np.float32(255)
+    return astronaut()[60 : 60 + height, 150 : 150 + width].astype(np.float32) / np.float32(255)
 
 
 def plainly(gt, params, imresize=basicsr_imresize):
@@ -84,17 +84,23 @@ def test_noise_has_its_sigma_and_comes_before_rounding():
     np.testing.assert_array_equal(lq, np.rint(lq * 255) / np.float32(255))
 
 
-@pytest.mark.parametrize(('options', 'message'), [
-    ({'scale': 5}, 'scale must be 2, 3 or 4, but 5 came'),
-    ({'kernel_type': 'motion'}, "kernel_type must be one of isotropic, anisotropic, but 'motion' came"),
-    ({'kernel_size': 20}, 'kernel_size must be an odd whole number of pixels, but 20 came'),
-    ({'kernel_size': 21.0}, 'kernel_size must be an odd whole number'),
-    ({'sigma_range': [2, 1]}, r'sigma_range must be two numbers \[lowest, highest\], both above 0, but \[2, 1\] came'),
-    ({'sigma_range': [0, 1]}, 'sigma_range must be two numbers'),
-    ({'sigma_range': 2.0}, 'sigma_range must be two numbers'),
-    ({'noise_range': [-1, 1]}, r'noise_range must be two numbers .* at least 0, but \[-1, 1\] came'),
-    ({'kernel_noise': -0.5}, 'kernel_noise must be a number of at least 0, but -0.5 came'),
-])
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'scale': 5}, 'scale must be 2, 3 or 4, but 5 came'),
+        ({'kernel_type': 'motion'}, "kernel_type must be one of isotropic, anisotropic, but 'motion' came"),
+        ({'kernel_size': 20}, 'kernel_size must be an odd whole number of pixels, but 20 came'),
+        ({'kernel_size': 21.0}, 'kernel_size must be an odd whole number'),
+        (
+            {'sigma_range': [2, 1]},
+            r'sigma_range must be two numbers \[lowest, highest\], both above 0, but \[2, 1\] came',
+        ),
+        ({'sigma_range': [0, 1]}, 'sigma_range must be two numbers'),
+        ({'sigma_range': 2.0}, 'sigma_range must be two numbers'),
+        ({'noise_range': [-1, 1]}, r'noise_range must be two numbers .* at least 0, but \[-1, 1\] came'),
+        ({'kernel_noise': -0.5}, 'kernel_noise must be a number of at least 0, but -0.5 came'),
+    ],
+)
 def test_sampler_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         ClassicalSampler(**{'scale': 4, **options})

@@ -30,7 +30,7 @@ def test_border_longer_than_signal(lengths):
     line = np.concatenate([signal, signal[::-1]] * 2 * repeats)
     long = resize_matrix(len(line), len(line) * out // length, out / length) @ line
     start = 2 * repeats * out
-    np.testing.assert_allclose(resize_matrix(length, out) @ signal, long[start:start + out], atol=1e-12)
+    np.testing.assert_allclose(resize_matrix(length, out) @ signal, long[start : start + out], atol=1e-12)
 
 
 def test_constant_stays_constant():

@@ -1,4 +1,5 @@
 """A training model on random tensors, without files."""
+
 import copy
 
 import pytest

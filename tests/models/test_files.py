@@ -1,4 +1,5 @@
 """What the model loads, refuses, keeps and removes."""
+
 import pytest
 import torch
 
@@ -32,7 +33,9 @@ def test_ema_is_loaded_into_ema(make_model, tmp_path):
 
 def test_another_width_is_refused_with_shapes(make_model, tmp_path):
     changes = save(tmp_path, LabNet(**{**SMALL, 'num_feat': 32}).state_dict())
-    with pytest.raises(ValueError, match=r'does not fit LabNet.*Of another shape: \d+ .*\(32, 3, 3, 3\).*\(16, 3, 3, 3\)'):
+    with pytest.raises(
+        ValueError, match=r'does not fit LabNet.*Of another shape: \d+ .*\(32, 3, 3, 3\).*\(16, 3, 3, 3\)'
+    ):
         make_model(changes)
 
 

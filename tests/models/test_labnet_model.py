@@ -1,4 +1,5 @@
 """The training step against BasicSR's SRModel and plain torch."""
+
 import math
 
 import pytest

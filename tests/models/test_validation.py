@@ -1,4 +1,5 @@
 """Validation: means, groups, files."""
+
 import json
 import math
 

@@ -1,0 +1,57 @@
+"""What a person sees who mistypes something."""
+
+import re
+
+import pytest
+
+from stea_arch import test as test_entry
+from stea_arch import train
+
+
+@pytest.mark.parametrize(
+    ('changes', 'flags', 'message'),
+    [
+        (
+            {'datasets': {'train': {'gt_sise': 32}}},
+            (),
+            r"datasets\.train\.gt_sise: unknown key.*did you mean 'gt_size'",
+        ),
+        ({'train': {'optim_g': {'lr': '1e-4'}}}, (), r'train\.optim_g\.lr: .*text'),
+        ({}, ('--force_yml', 'train:total_itr=5'), r'total_itr.*total_iter'),
+        (
+            {'datasets': {'train': {'dataroot_gt': 'no/such/folder'}}},
+            (),
+            r'datasets\.train\.dataroot_gt.*no/such/folder',
+        ),
+        ({'network_g': {'num_feat': 20}}, (), r'network_g\.num_feat.*multiple of 16'),
+        ({'network_g': {'upscale': 3}}, (), r'network_g\.upscale.*3'),
+        ({'path': {'pretrain_network_g': 'none.pth'}}, (), r'path\.pretrain_network_g.*none\.pth'),
+    ],
+)
+def test_a_wrong_option_ends_the_program_before_anything_is_made(
+    tiny_options, run_main, tmp_path, capsys, changes, flags, message
+):
+    with pytest.raises(SystemExit) as stop:
+        run_main(train.main, tiny_options({'val': ..., **changes}), *flags)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error, re.DOTALL), error
+    assert 'Traceback' not in error
+    assert not (tmp_path / 'experiments').exists()
+
+
+def test_an_older_experiment_of_the_same_name_is_archived(tiny_options, run_main, tmp_path):
+    options = tiny_options({'val': ..., 'train': {'total_iter': 1}})
+    for _ in range(2):
+        run_main(train.main, options)
+    names = sorted(path.name for path in (tmp_path / 'experiments').iterdir())
+    assert len(names) == 2 and names[0] == 'tiny' and names[1].startswith('tiny_archived_')
+    assert all((tmp_path / 'experiments' / name / 'models/net_g_latest.pth').is_file() for name in names)
+
+
+def test_a_missing_option_file_is_named(run_main, monkeypatch, capsys):
+    monkeypatch.setattr('sys.argv', ['stea-test', '-opt', 'no.yml'])
+    with pytest.raises(SystemExit) as stop:
+        test_entry.main()
+    assert stop.value.code == 2
+    assert 'no.yml' in capsys.readouterr().err
