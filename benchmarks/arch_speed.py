@@ -15,7 +15,6 @@ at its start value of 0, beta would hide the large-field part from the compariso
 import argparse
 import copy
 import json
-import platform
 import statistics
 import time
 from pathlib import Path
@@ -23,9 +22,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import stea_arch
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.mlfr import DilatedDepthwise
+from stea_arch.versions import get_versions
 
 # (num_feat, num_blocks, batch, height and width of the input, train?)
 CASES = [
@@ -113,13 +112,7 @@ def main():
 
     report = {
         'protocol': f'interleaved, 1 round to warm up, median of {args.rounds} rounds, fp32, x4, CPU',
-        'threads': args.threads,
-        'versions': {
-            'stea_arch': stea_arch.__version__,
-            'torch': torch.__version__,
-            'python': platform.python_version(),
-            'cpu_capability': torch.backends.cpu.get_cpu_capability(),
-        },
+        'versions': get_versions(),
         'cases': [],
     }
     for case in CASES:
