@@ -5,4 +5,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 ./install.sh tests
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/python -m pytest --durations=10 "$@"
+# one thread a process: two that share two cores would wait for each other
+OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal --durations=10 "$@"

@@ -29,6 +29,8 @@ setup(
         'lmdb>=1.4',
         'pyyaml>=6.0',
         'scikit-image>=0.24',
+        'scipy>=1.11',
+        'pillow>=10.1',
         'tqdm>=4.60',
         'setuptools>=65',  # basicsr imports distutils, which left the standard library in 3.12
     ],

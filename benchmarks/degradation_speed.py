@@ -1,26 +1,23 @@
 """How fast the classical degradation is beside the plain way, and whether both give the same image.
 
-python benchmarks/degradation_speed.py --out runs/degradation_speed.json
+python benchmarks/degradation_speed.py --out benchmarks/degradation_speed.json
 """
 
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import cv2
 import numpy as np
-import scipy
 import torch
 
-import stea_arch  # noqa: F401  (makes basicsr importable)
 from stea_arch.degradations.classical import ClassicalSampler, degrade
+from stea_arch.versions import get_versions
 
 PROTOCOL = (
     'Plain: cv2.filter2D with the two-dimensional kernel on float32, then imresize of BasicSR, then rounding. '
@@ -98,13 +95,9 @@ def main(argv=None):
 
 def report(args, rows):
     """The rows with what is needed to read them: versions, machine, protocol."""
-    modules = {'numpy': np, 'opencv': cv2, 'scipy': scipy, 'torch': torch}
     return {
         'protocol': f'{PROTOCOL} {args.repeats} patches of about {args.size}x{args.size} for each row.',
-        'date': datetime.now(UTC).isoformat(timespec='seconds'),
-        'machine': platform.machine(),
-        'python': platform.python_version(),
-        'versions': {name: module.__version__ for name, module in modules.items()},
+        'versions': get_versions(),
         'rows': rows,
     }
 

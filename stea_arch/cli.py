@@ -3,10 +3,12 @@
 import argparse
 import os
 import sys
+import traceback
 
 import torch.distributed as dist
 
 import stea_arch  # noqa: F401  (fills the registries)
+from stea_arch.models.labnet_model import TrainingDiverged
 from stea_arch.options import OptionError, read_options
 
 
@@ -14,7 +16,8 @@ def run(is_train):
     """Check the option file named on the command line, then hand over to BasicSR's pipeline.
 
     The working directory is the root: ``experiments/``, ``results/`` and ``tb_logger/`` are made there. A wrong
-    option file ends the program with status 2 and the list of what is wrong.
+    option file ends the program with status 2 and the list of what is wrong; data, a checkpoint or a training that
+    turns out to be bad ends it with status 1 and the error's own paragraph. Any other error keeps its traceback.
     """
     args = _parser(is_train).parse_args()
     try:
@@ -29,9 +32,23 @@ def run(is_train):
         from basicsr.test import test_pipeline as pipeline
     try:
         pipeline(os.getcwd())
+    except KeyboardInterrupt:
+        print('\nInterrupted. --auto_resume continues from the last saved state.', file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, FileNotFoundError, TrainingDiverged) as error:
+        if not _raised_by_us(error):
+            raise
+        print(f'{args.opt}: {error}', file=sys.stderr)
+        sys.exit(1)
     finally:
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _raised_by_us(error):
+    """Whether the error was raised in this package, with a message meant for whoever wrote the option file."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_globals['__name__'].partition('.')[0] == 'stea_arch'
 
 
 def _parser(is_train):

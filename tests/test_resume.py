@@ -1,6 +1,7 @@
 """A run that was stopped, killed or split among processes is the run it would have been."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -108,17 +109,29 @@ def test_a_small_dataset_trains_to_the_last_iteration(tiny_options, run_main, tm
     assert (tmp_path / 'experiments/tiny/training_states/12.state').is_file()
 
 
-def test_a_dataset_smaller_than_a_batch_is_refused(tiny_options, run_main):
+def test_a_dataset_smaller_than_a_batch_is_refused_in_a_paragraph(tiny_options, run_main, capsys):
     options = tiny_options({'val': ..., 'datasets': {'train': {'batch_size_per_gpu': 7}}})
-    with pytest.raises(ValueError, match='6 samples an epoch on each process do not fill one batch of 7'):
+    with pytest.raises(SystemExit) as stop:
         run_main(train.main, options)
+    assert stop.value.code == 1
+    assert '6 samples an epoch on each process do not fill one batch of 7' in capsys.readouterr().err
 
 
-def test_weights_are_no_training_state(tiny_options, run_main, tmp_path):
+def test_weights_are_no_training_state(tiny_options, run_main, tmp_path, capsys):
     torch.save({'params': {'w': torch.zeros(1)}}, tmp_path / 'net.pth')
     options = tiny_options({'val': ..., 'path': {'resume_state': str(tmp_path / 'net.pth')}})
-    with pytest.raises(ValueError, match=r'net\.pth is not a training state.*pretrain_network_g'):
+    with pytest.raises(SystemExit):
         run_main(train.main, options)
+    assert re.search(r'net\.pth is not a training state.*pretrain_network_g', capsys.readouterr().err)
+
+
+def test_an_error_that_is_not_ours_keeps_its_traceback(tiny_options, run_main, monkeypatch):
+    def broken(opt):
+        raise ValueError('a bug elsewhere')
+
+    monkeypatch.setattr('basicsr.train.build_model', broken)
+    with pytest.raises(ValueError, match='a bug elsewhere'):
+        run_main(train.main, tiny_options({'val': ...}))
 
 
 def start(command, options, tmp_path, *flags):
