@@ -34,7 +34,8 @@ class DilatedDepthwise(nn.Conv2d):
         x = x.reshape(b, rows, d, cols, d, c).permute(0, 2, 4, 1, 3, 5).reshape(b * d * d, rows, cols, c)
         x = F.conv2d(x.permute(0, 3, 1, 2), self.weight, self.bias, padding=self.kernel_size[0] // 2, groups=c)
         x = x.permute(0, 2, 3, 1).reshape(b, d, d, rows, cols, c).permute(0, 3, 1, 4, 2, 5)
-        return x.reshape(b, rows * d, cols * d, c)[:, :h, :w].permute(0, 3, 1, 2)
+        # narrow, where a slice's end may lie beyond the tensor: export must know that H and W come out as they went in
+        return x.reshape(b, rows * d, cols * d, c).narrow(1, 0, h).narrow(2, 0, w).permute(0, 3, 1, 2)
 
 
 class LargeFieldBranch(nn.Module):
