@@ -32,12 +32,13 @@ setup(
         'scipy>=1.11',
         'pillow>=10.1',
         'tqdm>=4.60',
+        'safetensors>=0.4',
         'setuptools>=65',  # basicsr imports distutils, which left the standard library in 3.12
     ],
     extras_require={
         'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', *EXPORT],
         'export': EXPORT,
-        'metrics': ['lpips>=0.1.4', 'pyiqa>=0.1.13'],
+        'metrics': ['lpips>=0.1.4'],
     },
     entry_points={
         'console_scripts': [

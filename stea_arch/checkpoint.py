@@ -5,6 +5,8 @@ import pickle
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 
 def read_checkpoint(path):
@@ -23,9 +25,9 @@ def read_checkpoint(path):
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'Checkpoint {path} does not exist (working directory: {Path.cwd()}).')
-    if path.suffix == '.safetensors':
-        return _read_safetensors(path)
     try:
+        if path.suffix == '.safetensors':
+            return load_file(path)
         return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
@@ -33,19 +35,11 @@ def read_checkpoint(path):
             'whose loading could execute code. If you trust its origin, save it again as a plain state dict with the '
             f'program that made it. ({_refused_object(error)})'
         ) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, SafetensorError) as error:
         raise ValueError(
-            f'{path} could not be read as a PyTorch checkpoint: it is damaged, cut short or of another format. Copy or '
+            f'{path} could not be read as a checkpoint: it is damaged, cut short or of another format. Copy or '
             f'download it again. ({_first_line(error)})'
         ) from error
-
-
-def _read_safetensors(path):
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise ImportError(f'Reading {path} needs the package safetensors: pip install safetensors') from error
-    return load_file(path)
 
 
 def _refused_object(error):

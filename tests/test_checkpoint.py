@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from stea_arch import checkpoint
 from stea_arch.checkpoint import read_checkpoint, unwrap_state_dict, write_checkpoint
@@ -37,8 +38,16 @@ def test_code_is_refused_and_not_executed(tmp_path, writer):
 def test_a_damaged_file_is_named(tmp_path, content):
     file = tmp_path / 'net.pth'
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=r'net\.pth (could not be read as a PyTorch checkpoint|is refused)'):
+    with pytest.raises(ValueError, match=r'net\.pth (could not be read as a checkpoint|is refused)'):
         read_checkpoint(file)
+
+
+def test_safetensors_are_read(tmp_path):
+    save_file({'w': torch.arange(3.0)}, tmp_path / 'net.safetensors')
+    assert read_checkpoint(tmp_path / 'net.safetensors')['w'].tolist() == [0, 1, 2]
+    (tmp_path / 'net.safetensors').write_bytes(b'hello, this is no header')
+    with pytest.raises(ValueError, match=r'net\.safetensors could not be read'):
+        read_checkpoint(tmp_path / 'net.safetensors')
 
 
 def test_half_a_file_is_named(tmp_path):

@@ -55,3 +55,11 @@ def test_a_missing_option_file_is_named(run_main, monkeypatch, capsys):
         test_entry.main()
     assert stop.value.code == 2
     assert 'no.yml' in capsys.readouterr().err
+
+
+def test_debug_mode_and_tensorboard(tiny_options, run_main, tmp_path):
+    options = tiny_options({'val': ..., 'train': {'total_iter': 8}, 'logger': {'use_tb_logger': True, 'print_freq': 2}})
+    run_main(train.main, options, '--debug')
+    assert (tmp_path / 'experiments/debug_tiny/training_states/8.state').is_file()
+    run_main(train.main, options)
+    assert list((tmp_path / 'tb_logger/tiny').glob('events.out.tfevents.*'))

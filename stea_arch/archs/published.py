@@ -73,14 +73,13 @@ def load_published(path_or_state_dict):
 
     Args:
         path_or_state_dict (str | PathLike | Mapping): a ``.pth`` file, read with ``weights_only=True`` so that nothing
-            in it is executed, a ``.safetensors`` file (needs the package safetensors), or what such a file holds.
+            in it is executed, a ``.safetensors`` file, or what such a file holds.
 
     Returns:
         LabNet: takes and gives RGB ``(B, 3, H, W)`` in [0, 1].
 
     Raises:
         FileNotFoundError: there is no such file.
-        ImportError: a ``.safetensors`` file came and the package is not installed.
         ValueError: the file cannot be read as plain weights, or they are not of the published network.
     """
     if isinstance(path_or_state_dict, str | os.PathLike):
