@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 MARGIN, LABEL, SHOWN = 8, 38, 240  # pixels: between crops, of the text below one, side of a crop as shown
 
 
-def make_picture(runs, path, rows=4, crop=80):
+def make_picture(runs, labels, path, rows=4, crop=80):
     """Write a PNG with a row an image and a column each for input, every run's result, and truth.
 
     The crop is where the other runs, on average, gain most on the first (bicubic, say): where there is something to
@@ -19,6 +19,7 @@ def make_picture(runs, path, rows=4, crop=80):
 
     Args:
         runs (list[dict]): Contents of ``metrics_<dataset>.json`` of the same dataset, each with saved images.
+        labels (list[str]): What to write above the runs' columns.
         path (str | Path): Target PNG.
         rows (int): How many.
         crop (int): Side of the crop in ground-truth pixels.
@@ -31,7 +32,7 @@ def make_picture(runs, path, rows=4, crop=80):
             raise ValueError(f'{run["name"]} has no saved images: set val.save_img: true and test again.')
     scale, metric = runs[0]['scale'], next(iter(runs[0]['metrics']))
     dataset = build_dataset(runs[0]['dataset'])
-    headers = ['input', *(_label(run) for run in runs), 'truth']
+    headers = ['input', *labels, 'truth']
     lines = []
     for index in _choose(runs[0]['images'], rows):
         item = dataset[index]
@@ -44,10 +45,6 @@ def make_picture(runs, path, rows=4, crop=80):
         record = runs[0]['images'][index]
         lines.append((tiles, [record['image'], *(f'{metric} {value}' for value in values), '']))
     _draw(headers, lines).save(Path(path))
-
-
-def _label(run):
-    return run['network_g']['type'] + (' +' if run['self_ensemble'] else '')
 
 
 def _choose(records, rows):

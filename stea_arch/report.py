@@ -53,20 +53,27 @@ def make_table(dataset_name, runs):
         str: Lines aligned for a terminal.
     """
     metrics, groups = list(runs[0]['metrics']), list(runs[0]['groups'])
-    header = ['network', 'run', 'parameters', *metrics, *(f'{metrics[0]} {group}' for group in groups)]
-    rows = [header]
-    for run in runs:
-        network = run['network_g']['type'] + (' +' if run['self_ensemble'] else '')
+    rows = [['network', 'parameters', *metrics, *groups]]
+    for label, run in zip(make_labels(runs), runs):
         means = [_number(run['mean'][m]) for m in metrics]
         per_group = [_number(run['groups'][g][metrics[0]]) for g in groups]
-        rows.append([network, run['name'], f'{run["parameters"]:,}', *means, *per_group])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+        rows.append([label, f'{run["parameters"]:,}', *means, *per_group])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ['| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths)) + ' |' for row in rows]
     lines.insert(1, '|' + '|'.join('-' * (width + 2) for width in widths) + '|')
-    images = len({record['image'].rsplit('_', 1)[0] for record in runs[0]['images']}) if groups else None
-    kernels = f', {images} images under {len(groups)} kernels' if groups else f', {len(runs[0]["images"])} images'
+    images = len({record['image'].rsplit('_', 1)[0] if groups else record['image'] for record in runs[0]['images']})
+    under = f' under {len(groups)} kernels' if groups else ''
     protocol = '; '.join(f'{name}: {_protocol(opt)}' for name, opt in runs[0]['metrics'].items())
-    return '\n'.join([f'{dataset_name}, x{runs[0]["scale"]}{kernels} ({protocol})', '', *lines])
+    heading = f'{dataset_name}, x{runs[0]["scale"]}, {images} images{under}. {protocol}.'
+    if groups:
+        heading += f' The columns of kernels hold {metrics[0]}.'
+    return '\n'.join([heading, '', *lines])
+
+
+def make_labels(runs):
+    """The network of each run, ``+`` for the self-ensemble; with the run's name where two would be the same."""
+    labels = [run['network_g']['type'] + (' +' if run['self_ensemble'] else '') for run in runs]
+    return [f'{label} ({run["name"]})' if labels.count(label) > 1 else label for label, run in zip(labels, runs)]
 
 
 def _number(value):
@@ -91,7 +98,8 @@ def main(argv=None):
     if args.table:
         args.table.write_text(text + '\n', encoding='utf-8')
     if args.picture:
-        make_picture(next(iter(by_dataset.values())), args.picture, args.rows)
+        runs = next(iter(by_dataset.values()))
+        make_picture(runs, make_labels(runs), args.picture, args.rows)
 
 
 if __name__ == '__main__':

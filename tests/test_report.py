@@ -39,20 +39,16 @@ def test_table_and_picture(results, tmp_path, capsys):
     table = capsys.readouterr().out.strip()
     assert table == (tmp_path / 't.md').read_text().strip()
     lines = table.splitlines()
-    assert lines[0] == ('photos, x2, 6 images under 3 kernels (psnr: psnr on Y, border 2; ssim: ssim on Y, border 2)')
+    assert lines[0] == (
+        'photos, x2, 6 images under 3 kernels. psnr: psnr on Y, border 2; ssim: ssim on Y, border 2. '
+        'The columns of kernels hold psnr.'
+    )
     cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines[2:]]
-    assert cells[0] == [
-        'network',
-        'run',
-        'parameters',
-        'psnr',
-        'ssim',
-        *(f'psnr sigma{s}' for s in ('0.80', '1.20', '1.60')),
-    ]
+    assert cells[0] == ['network', 'parameters', 'psnr', 'ssim', 'sigma0.80', 'sigma1.20', 'sigma1.60']
     content = json.loads((results[0] / 'metrics_photos.json').read_text())
     by_group = [np.mean([r['psnr'] for r in content['images'] if r['group'] == g]) for g in content['groups']]
     assert cells[2] == [
-        'Bicubic', 'bicubic', '0', f'{np.mean(by_group):.2f}',
+        'Bicubic', '0', f'{np.mean(by_group):.2f}',
         f'{np.mean([r["ssim"] for r in content["images"]]):.4f}', *(f'{value:.2f}' for value in by_group),
     ]  # fmt: skip
     assert cells[3][0] == 'LabNet'
@@ -86,4 +82,11 @@ def test_a_picture_needs_saved_images(results, tmp_path):
     for record in runs[1]['images']:
         del record['result']
     with pytest.raises(ValueError, match=r'labnet has no saved images: set val\.save_img: true'):
-        report.make_picture(runs, tmp_path / 'p.png')
+        report.make_picture(runs, ['a', 'b'], tmp_path / 'p.png')
+
+
+def test_two_runs_of_one_network_are_told_apart(results):
+    runs = next(iter(report.load_results([results[1], results[1]]).values()))
+    assert report.make_labels(runs) == ['LabNet (labnet)', 'LabNet (labnet)']
+    runs[1] = {**runs[1], 'self_ensemble': True}
+    assert report.make_labels(runs) == ['LabNet', 'LabNet +']
