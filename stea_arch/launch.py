@@ -1,4 +1,4 @@
-"""Start of distributed training on GPUs (nccl) and on CPUs (gloo)."""
+"""Distributed training on GPUs (nccl) and on CPUs (gloo): how it starts, and how processes share values."""
 
 import os
 
@@ -29,3 +29,16 @@ def with_cpu(init_dist):
             dist.init_process_group(backend='gloo', **kwargs)
 
     return init
+
+
+def gather(value):
+    """The values of all processes, in the order of their ranks, on every process; ``[value]`` in a single one.
+
+    Args:
+        value (object): Anything that can be pickled.
+    """
+    if not dist.is_available() or not dist.is_initialized():
+        return [value]
+    values = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
 from stea_arch.archs.published import from_published, is_published
 from stea_arch.checkpoint import read_checkpoint, unwrap_state_dict, write_checkpoint
+from stea_arch.launch import gather
 
 
 class CheckpointMixin:
@@ -22,7 +22,7 @@ class CheckpointMixin:
 
         The state is written after the network, and removed before it: where a state is, its network is too.
         """
-        self.random_states = _gather(get_random_state())
+        self.random_states = gather(get_random_state())
         super().save(epoch, current_iter)
         self._prune()
 
@@ -161,11 +161,3 @@ def set_random_state(state):
     torch.set_rng_state(state['torch'])
     if state['cuda'] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state['cuda'])
-
-
-def _gather(value):
-    if not dist.is_available() or not dist.is_initialized():
-        return [value]
-    values = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values

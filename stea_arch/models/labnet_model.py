@@ -50,6 +50,7 @@ class LabNetModel(CheckpointMixin, ValidationMixin, SRModel):
         self.max_bad_steps = train_opt.get('max_bad_steps', 20)
         self.bad_steps = 0
         self.step = 0
+        self.validated = {}  # dataset -> step at which it was validated last
         self.bar = TrainingBar(self.opt)
         super().init_training_settings()
 

@@ -1,16 +1,17 @@
 """Validation and testing: shared among the processes, grouped by kernel, kept as JSON."""
 
+import itertools
 import json
 import math
 import os
 from pathlib import Path
 
-import torch.distributed as dist
 from basicsr.metrics import calculate_metric
 from basicsr.utils import get_root_logger, imwrite, tensor2img
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
+from stea_arch.launch import gather
 from stea_arch.versions import get_versions
 
 
@@ -38,23 +39,17 @@ class ValidationMixin:
         name = dataset.opt['name']
         if self.is_train:
             current_iter = self.step  # BasicSR counts one further after the last step
-            if self._validated.get(name) == current_iter:
+            if self.validated.get(name) == current_iter:
                 return
-            self._validated[name] = current_iter
+            self.validated[name] = current_iter
         rank, world_size = self.opt['rank'], self.opt['world_size']
         indices = range(rank, len(dataset), world_size)
         if self.opt['val'].get('pbar') and rank == 0:
             indices = tqdm(indices, unit='image', desc=name, dynamic_ncols=True)
         records = [self._validate_one(dataset[i], i, name, current_iter, save_img) for i in indices]
-        records = sorted(_gather_to_first(records), key=lambda record: record['index'])
+        records = sorted(itertools.chain(*gather(records)), key=lambda record: record['index'])
         if rank == 0 and self.opt['val'].get('metrics') is not None:
-            self._report(
-                summarize(records, list(self.opt['val']['metrics'])), records, dataset, current_iter, tb_logger
-            )
-
-    @property
-    def _validated(self):
-        return self.__dict__.setdefault('_validated_at', {})
+            self._report(records, dataset, current_iter, tb_logger)
 
     def _validate_one(self, item, index, dataset_name, current_iter, save_img):
         self.feed_data(default_collate([item]))
@@ -80,7 +75,8 @@ class ValidationMixin:
             return root / name / f'{name}_{current_iter}.png'
         return root / dataset_name / f'{name}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
 
-    def _report(self, summary, records, dataset, current_iter, tb_logger):
+    def _report(self, records, dataset, current_iter, tb_logger):
+        summary = summarize(records, list(self.opt['val']['metrics']))
         name = dataset.opt['name']
         self.metric_results = summary['mean']
         if self.is_train:
@@ -184,11 +180,3 @@ def read_json_lines(path):
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text(encoding='utf-8').split('\n')[:-1]]
-
-
-def _gather_to_first(records):
-    if not dist.is_available() or not dist.is_initialized():
-        return records
-    shares = [None] * dist.get_world_size()
-    dist.all_gather_object(shares, records)
-    return [record for share in shares for record in share]
