@@ -110,14 +110,18 @@ class ValidationMixin:
 
     def replay_validations(self, iteration):
         """Rebuild the best results from what was validated up to ``iteration``, and forget what came after it."""
-        if self.opt['rank'] != 0 or not self.opt.get('val', {}).get('metrics'):
+        if not self.opt.get('val', {}).get('metrics'):
             return
         lines = [line for line in read_json_lines(self._validations_file) if line['iter'] <= iteration]
+        lines = gather(lines)[0]  # processes that disagreed on what is validated would wait for each other
         for line in lines:
+            self.validated[line['dataset']] = line['iter']
             self._initialize_best_metric_results(line['dataset'])
             for metric, value in line['mean'].items():
                 if metric in self.best_metric_results[line['dataset']]:
                     self._update_best_metric_result(line['dataset'], metric, value, line['iter'])
+        if self.opt['rank'] != 0:
+            return
         partial = self._validations_file.with_suffix('.partial')
         partial.write_text(''.join(json.dumps(line) + '\n' for line in lines), encoding='utf-8')
         os.replace(partial, self._validations_file)

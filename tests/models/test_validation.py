@@ -101,5 +101,7 @@ def test_training_keeps_the_best_and_a_line_per_validation(make_model, loader, b
         file.write('{"iter": 9, "dat')
     resumed = make_model()
     resumed.replay_validations(2)
+    resumed.step = 2
+    resumed.validation(loader, 3, None, save_img=False)  # was validated before the run stopped
     assert resumed.best_metric_results == {'six': {'psnr': {'better': 'higher', 'val': means[0], 'iter': 1}}}
     assert [line['iter'] for line in read_json_lines(tmp_path / 'experiments_root/validations.jsonl')] == [1, 2]
