@@ -92,14 +92,20 @@ def main(argv=None):
     parser.add_argument('--picture', type=Path, help='write crops side by side (tests need val.save_img: true)')
     parser.add_argument('--rows', type=int, default=4, help='rows of the picture (default 4)')
     args = parser.parse_args(argv)
-    by_dataset = load_results(args.results)
+    try:
+        by_dataset = load_results(args.results)
+    except (FileNotFoundError, ValueError) as error:
+        parser.exit(1, f'{error}\n')
     text = '\n\n'.join(make_table(name, runs) for name, runs in by_dataset.items())
     print(text)
     if args.table:
         args.table.write_text(text + '\n', encoding='utf-8')
     if args.picture:
         runs = next(iter(by_dataset.values()))
-        make_picture(runs, make_labels(runs), args.picture, args.rows)
+        try:
+            make_picture(runs, make_labels(runs), args.picture, args.rows)
+        except ValueError as error:
+            parser.exit(1, f'{error}\n')
 
 
 if __name__ == '__main__':
