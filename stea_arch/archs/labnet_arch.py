@@ -7,7 +7,16 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
-from stea_arch.archs.layers import ChannelGate, ChannelNorm, GatedFeedForward, SelfGate, conv3x3, depthwise, pointwise
+from stea_arch.archs.layers import (
+    ChannelGate,
+    ChannelNorm,
+    GatedFeedForward,
+    SelfGate,
+    average,
+    conv3x3,
+    depthwise,
+    pointwise,
+)
 from stea_arch.archs.mlfr import MLFR
 from stea_arch.archs.stea import STEA, TTEA
 from stea_arch.registry import register
@@ -49,12 +58,21 @@ class LabBlock(nn.Module):
         self.channel_attention = ChannelGate(num_feat)
         self.norm2 = ChannelNorm(num_feat)
         self.feed_forward = GatedFeedForward(num_feat)
+        self.mix_halo = max(self.attention.halo + (MLFR.halo if large_field else 0), 2)  # 2: the local path
 
     def forward(self, f):
         x = self.norm1(f)
-        a = self.beta * self.large_field(self.attention(x)) + self.self_gate(x) + x
-        y = self.merge(torch.cat([a, self.local(x)], dim=1))
-        z = f + y * self.channel_attention(y)
+        y = self.mix(x, self.attention.statistics(x))
+        return self.finish(f, y, average(y))
+
+    def mix(self, x, statistics):
+        """``y`` of ``x``, given the ``statistics`` of the whole image; a pixel sees ``mix_halo`` pixels around it."""
+        a = self.beta * self.large_field(self.attention(x, statistics)) + self.self_gate(x) + x
+        return self.merge(torch.cat([a, self.local(x)], dim=1))
+
+    def finish(self, f, y, mean):
+        """``out`` of ``f``, ``y`` and the average of ``y`` over the whole image; a pixel sees one around it."""
+        z = f + y * self.channel_attention(mean)
         return z + self.feed_forward(self.norm2(z))
 
 

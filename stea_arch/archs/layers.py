@@ -44,7 +44,8 @@ def bottleneck(num_feat, reduction):
 class ChannelGate(nn.Module):
     """One factor in (0, 1) per image and channel: ``sigmoid . P[C/16->C] . GELU . P[C->C/16] (avg x)``.
 
-    The average runs over the whole image, so a crop is gated a little differently from the image it was cut from.
+    The average is taken outside, over the whole image: a crop is gated a little differently from the image it was cut
+    from, and an image computed in parts is gated by the average of all of them.
 
     Args:
         num_feat (int): channels C, at least 16.
@@ -54,9 +55,14 @@ class ChannelGate(nn.Module):
         super().__init__()
         self.body = bottleneck(num_feat, 16)
 
-    def forward(self, x):
-        """``(B, C, H, W)`` -> ``(B, C, 1, 1)``."""
-        return torch.sigmoid(self.body(x.mean((2, 3), keepdim=True)))
+    def forward(self, average):
+        """``avg x``, ``(B, C, 1, 1)`` -> ``(B, C, 1, 1)``."""
+        return torch.sigmoid(self.body(average))
+
+
+def average(x):
+    """Mean over all pixels of an image: ``(B, C, H, W)`` -> ``(B, C, 1, 1)``."""
+    return x.mean((2, 3), keepdim=True)
 
 
 class SelfGate(nn.Module):

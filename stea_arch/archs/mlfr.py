@@ -61,11 +61,13 @@ class MLFR(nn.Module):
     """Multi-scale large field reception: ``u = P[4C->C] [ m_2, m_4, m_6, P[C->C] t ] + t``.
 
     The three branches ``m_d`` (see ``LargeFieldBranch``) take (d, k) = (2, 3), (4, 5), (6, 7) and so reach over 17, 33
-    and 49 pixels.
+    and 49 pixels, ``halo`` to each side.
 
     Args:
         num_feat (int): channels C.
     """
+
+    halo = 24
 
     def __init__(self, num_feat):
         super().__init__()

@@ -8,11 +8,16 @@ and the linear maps around it as bottlenecks, so that the whole costs O(N).
 
 from torch import nn
 
-from stea_arch.archs.layers import ChannelGate, SelfGate, bottleneck, depthwise, pointwise
+from stea_arch.archs.layers import ChannelGate, SelfGate, average, bottleneck, depthwise, pointwise
 
 
 class _TaylorAttention(nn.Module):
-    """What both orders share: ``t = expansion(x, v) + DW[7,1](v) + x * GELU(P[C->C] x) + x``, ``v = P[C->C] x``."""
+    """What both orders share: ``t = expansion(x, v) + DW[7,1](v) + x * GELU(P[C->C] x) + x``, ``v = P[C->C] x``.
+
+    All that a pixel learns of the rest of the image, beyond ``halo`` pixels around it, goes through ``statistics``.
+    """
+
+    halo = 3
 
     def __init__(self, num_feat):
         super().__init__()
@@ -25,10 +30,14 @@ class _TaylorAttention(nn.Module):
         self.local = depthwise(num_feat, 7)
         self.self_gate = SelfGate(num_feat)
 
-    def forward(self, x):
-        """Normalised features ``x`` -> ``t``, both ``(B, C, H, W)``."""
+    def statistics(self, x):
+        """Means over the pixels of ``x``, ``(B, C, H, W)``; those of an image are the weighted means of its parts'."""
+        return (average(x),)
+
+    def forward(self, x, statistics):
+        """Normalised features ``x`` -> ``t``, both ``(B, C, H, W)``; ``statistics`` are those of the whole image."""
         v = self.value(x)
-        return self.expansion(x, v) + self.local(v) + self.self_gate(x) + x
+        return self.expansion(x, v, *statistics) + self.local(v) + self.self_gate(x) + x
 
 
 class STEA(_TaylorAttention):
@@ -45,9 +54,9 @@ class STEA(_TaylorAttention):
         num_feat (int): channels C, a multiple of 16.
     """
 
-    def expansion(self, x, v):
-        t1 = self.phi2(x + self.gate1(x) * self.phi1(x))
-        t2 = self.phi3(x + v + self.gate2(x) * t1)
+    def expansion(self, x, v, mean):
+        t1 = self.phi2(x + self.gate1(mean) * self.phi1(x))
+        t2 = self.phi3(x + v + self.gate2(mean) * t1)
         return t1 + t2
 
 
@@ -67,8 +76,8 @@ class TTEA(_TaylorAttention):
         super().__init__(num_feat)
         self.gate3 = ChannelGate(num_feat)
 
-    def expansion(self, x, v):
-        p1 = self.gate1(x) * self.phi1(x)
-        p2 = self.gate2(x) * self.phi2(p1)
-        p3 = self.gate3(x) * self.phi2(p2)
+    def expansion(self, x, v, mean):
+        p1 = self.gate1(mean) * self.phi1(x)
+        p2 = self.gate2(mean) * self.phi2(p1)
+        p3 = self.gate3(mean) * self.phi2(p2)
         return self.phi3(x + v + p1) + self.phi3(x + v + p2) + self.phi3(x + v + p3)
