@@ -48,7 +48,7 @@ def count(net):
 
 
 def test_there_are_files_of_every_kind():
-    assert {path.parent.name for path in FILES} == {'train', 'test', 'compare', 'sample'}
+    assert {path.parent.name for path in FILES} == {'train', 'test', 'sample'}
     for scale in (2, 3, 4):
         assert ROOT / f'train/LabNet_x{scale}.yml' in FILES and ROOT / f'test/Bicubic_x{scale}.yml' in FILES
 
@@ -139,5 +139,5 @@ def test_test_file_fits_its_training_file(path):
 
 @pytest.mark.parametrize('name', ['EDSR_x4', 'RCAN_x4', 'SwinIR-light_x4', 'RRDBNet_x4'])
 def test_baselines_are_compared_like_with_like(name):
-    labnet, baseline = read(ROOT / 'train/LabNet_x4.yml'), read(ROOT / f'compare/{name}.yml')
+    labnet, baseline = read(ROOT / 'train/LabNet_x4.yml'), read(ROOT / f'train/{name}.yml')
     assert same_except(labnet, baseline, 'name', 'network_g', 'train.optim_g.lr')
