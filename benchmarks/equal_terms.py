@@ -10,6 +10,7 @@ The weights land in experiments/equal_<name>/models/net_g_latest.pth, where opti
 """
 
 import argparse
+import importlib
 import json
 import statistics
 import subprocess
@@ -18,12 +19,14 @@ import time
 from pathlib import Path
 
 import torch
-from basicsr.archs import build_network
 
 from stea_arch.options import read_options
 from stea_arch.versions import get_versions
 
 OPTIONS = [f'options/train/{name}_x4.yml' for name in ('LabNet-S', 'EDSR', 'RCAN-S', 'SwinIR-light', 'RRDBNet-S')]
+
+# after the plugin, which mends what basicsr needs to be imported
+build_network = importlib.import_module('basicsr.archs').build_network
 
 
 def overrides(opt, args, iterations):
