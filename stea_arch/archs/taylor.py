@@ -34,9 +34,9 @@ class Taylor(QueryKeyAttention):
 
         expansion_i = sum_j T_n(q_i . k_j) v_j / sum_j T_n(q_i . k_j)
 
-    computed from the means over pixels of ``phi(k) v^T`` and ``phi(k)``, where ``T_n(q . k) = phi(q) . phi(k)`` (see the
-    top of this file). Costs ``2 F (C + h)`` multiply-adds a pixel with F = (d + n)! / (d! n!) features a head: 5, 15, 35
-    for d = 4 and n = 1, 2, 3.
+    computed from the means over pixels of ``phi(k) v^T`` and ``phi(k)``, where ``T_n(q . k) =
+    phi(q) . phi(k)``, see the top of this file. Costs ``2 F (C + h)`` multiply-adds a pixel with
+    F = (d + n)! / (d! n!) features a head: 5, 15, 35 for d = 4 and n = 1, 2, 3.
 
     As ``|q . k| < 0.9``, the normaliser is a mean of numbers above 0.1, 0.5 and 0.38 for n = 1, 2, 3, and the result
     differs from softmax by less than 1, 0.3 and 0.07 times the range of the values.

@@ -23,7 +23,7 @@ OURS = (
         if key not in BASICSR_KEYS
         and not any(key in keys for name, keys in schema.DATASETS.items() if name != 'ClassicalDegradationDataset')
     }
-    | set(schema.ARGUMENTS['LabNet']) - {'upscale'}
+    | set(schema.ARGUMENTS['LabNet']) - {'upscale', 'num_heads'}
     | {'large_field'}
 )
 
@@ -48,7 +48,7 @@ def count(net):
 
 
 def test_there_are_files_of_every_kind():
-    assert {path.parent.name for path in FILES} == {'train', 'test', 'compare', 'sample'}
+    assert {path.parent.name for path in FILES} == {'train', 'test', 'compare', 'sample', 'ablation'}
     for scale in (2, 3, 4):
         assert ROOT / f'train/LabNet_x{scale}.yml' in FILES and ROOT / f'test/Bicubic_x{scale}.yml' in FILES
 
