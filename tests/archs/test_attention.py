@@ -2,10 +2,12 @@
 
 import math
 
+import onnxruntime
 import plain
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from stea_arch.archs.attention import bounded
 from stea_arch.archs.labnet_arch import ATTENTIONS
@@ -106,3 +108,27 @@ def test_products_are_bounded(size):
     assert products.abs().max() < 0.9 + 1e-6
     if size > 1:
         assert products.max() > 0.899
+
+
+class Whole(nn.Module):
+    """An attention with the statistics of its own input."""
+
+    def __init__(self, attention):
+        super().__init__()
+        self.attention = attention
+
+    def forward(self, x):
+        return self.attention(x, self.attention.statistics(x))
+
+
+@pytest.mark.parametrize('name', ['taylor', 'softmax'])
+def test_exports_to_onnx_with_free_sizes(name, tmp_path):
+    whole, free, path = Whole(make(name).float()), torch.export.Dim.DYNAMIC, str(tmp_path / 'attention.onnx')
+    shapes = {'x': {0: free, 2: free, 3: free}}
+    torch.onnx.export(whole, (torch.rand(2, 16, 8, 12),), path, dynamo=True, dynamic_shapes=shapes, verbose=False)
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    for shape in [(2, 16, 8, 12), (1, 16, 5, 24), (1, 16, 1, 1)]:
+        x = torch.randn(shape)
+        (onnx,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        with torch.no_grad():
+            torch.testing.assert_close(torch.from_numpy(onnx), whole(x), rtol=0, atol=1e-5)

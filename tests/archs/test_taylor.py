@@ -1,5 +1,6 @@
 """The expansion against the N x N matrix of its polynomial, against softmax, and in reduced precision."""
 
+import itertools
 import math
 
 import numpy as np
@@ -88,7 +89,7 @@ def test_distance_from_softmax_is_within_the_bound_and_falls(largest):
     spread = v.amax(-1, keepdim=True) - v.amin(-1, keepdim=True)
     errors = [((linear(q, k, v, order) - softmax).abs() / spread).max().item() for order in range(1, 8)]
     assert all(0 < error <= error_bound(largest, order) for order, error in enumerate(errors, 1))
-    assert all(later < 0.6 * earlier for earlier, later in zip(errors, errors[1:]))
+    assert all(later < 0.6 * earlier for earlier, later in itertools.pairwise(errors))
 
 
 @pytest.mark.parametrize('order', range(1, 6))
