@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
+from stea_arch.archs.attention import NoAttention
 from stea_arch.archs.layers import (
     ChannelGate,
     ChannelNorm,
@@ -18,10 +19,12 @@ from stea_arch.archs.layers import (
     pointwise,
 )
 from stea_arch.archs.mlfr import MLFR
+from stea_arch.archs.softmax import Softmax
 from stea_arch.archs.stea import STEA, TTEA
+from stea_arch.archs.taylor import Taylor
 from stea_arch.registry import register
 
-ATTENTIONS = {'stea': STEA, 'ttea': TTEA}
+ATTENTIONS = {'stea': STEA, 'ttea': TTEA, 'taylor': Taylor, 'softmax': Softmax, 'none': NoAttention}
 
 
 class LabBlock(nn.Module):
@@ -30,7 +33,7 @@ class LabBlock(nn.Module):
     ::
 
         x   = LayerNorm f
-        a   = beta * MLFR(STEA(x)) + x * GELU(P[C->C] x) + x
+        a   = beta * MLFR(Attention(x)) + x * GELU(P[C->C] x) + x
         l   = DW[3,1] . GELU . DW[3,1] (x)
         y   = P[2C->C] [a, l]
         z   = f + y * gate(y)
@@ -43,14 +46,16 @@ class LabBlock(nn.Module):
         num_feat (int): channels C, a multiple of 16.
         attention (str): a key of ``ATTENTIONS``.
         large_field (bool): False leaves MLFR out. As MLFR adds to what it is given, what remains is
-            ``a = beta * STEA(x) + x * GELU(P[C->C] x) + x``.
+            ``a = beta * Attention(x) + x * GELU(P[C->C] x) + x``.
+        dilations (sequence of int): those of MLFR.
+        **arguments: further arguments of the attention, see ``Taylor`` and ``Softmax``.
     """
 
-    def __init__(self, num_feat, attention, large_field):
+    def __init__(self, num_feat, attention, large_field, dilations=(2, 4, 6), **arguments):
         super().__init__()
         self.norm1 = ChannelNorm(num_feat)
-        self.attention = ATTENTIONS[attention](num_feat)
-        self.large_field = MLFR(num_feat) if large_field else nn.Identity()
+        self.attention = ATTENTIONS[attention](num_feat, **arguments)
+        self.large_field = MLFR(num_feat, dilations) if large_field else nn.Identity()
         self.beta = nn.Parameter(torch.zeros(1, num_feat, 1, 1))
         self.self_gate = SelfGate(num_feat)
         self.local = nn.Sequential(depthwise(num_feat, 3), nn.GELU(), depthwise(num_feat, 3))
@@ -58,7 +63,7 @@ class LabBlock(nn.Module):
         self.channel_attention = ChannelGate(num_feat)
         self.norm2 = ChannelNorm(num_feat)
         self.feed_forward = GatedFeedForward(num_feat)
-        self.mix_halo = max(self.attention.halo + (MLFR.halo if large_field else 0), 2)  # 2: the local path
+        self.mix_halo = max(self.attention.halo + (self.large_field.halo if large_field else 0), 2)  # 2: the local path
 
     def forward(self, f):
         x = self.norm1(f)
@@ -105,8 +110,13 @@ class LabNet(nn.Module):
         num_feat (int): width C, a multiple of 16 (the gates squeeze C channels into C/16).
         num_blocks (sequence of six int): blocks in enc1, enc2, latent, dec1, dec2, refine; each at least 1.
         upscale (int): 2, 3 or 4.
-        attention (str): 'stea' (second order, published) or 'ttea' (third order, the ablation).
+        attention (str): 'stea' (learned gates, second order: published) or 'ttea' (third order, the paper's ablation),
+            'taylor' (softmax attention expanded to ``taylor_order``), 'softmax' (its O(N^2) reference) or 'none'.
         large_field (bool): False leaves the MLFR out of every block, for ablations (see ``LabBlock``).
+        dilations (sequence of int): of the MLFR's branches, each at least 1.
+        taylor_order (int): 1, 2 or 3; only 'taylor' reads it.
+        num_heads (int): heads, a divisor of ``num_feat``; only 'taylor' and 'softmax' read it.
+        key_dim (int): dimension of queries and keys in one head; only 'taylor' and 'softmax' read it.
 
     Raises:
         ValueError: an argument is outside of what is listed here.
@@ -121,15 +131,24 @@ class LabNet(nn.Module):
         upscale=4,
         attention='stea',
         large_field=True,
+        dilations=(2, 4, 6),
+        taylor_order=2,
+        num_heads=4,
+        key_dim=4,
     ):
         super().__init__()
-        _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale, attention)
+        _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale)
+        _check_ablations(attention, dilations, taylor_order, num_heads, key_dim, num_feat)
         self.num_in_ch = num_in_ch
         self.upscale = upscale
         c = num_feat
 
+        heads = {'num_heads': num_heads, 'key_dim': key_dim}
+        arguments = {'softmax': heads, 'taylor': {'order': taylor_order, **heads}}.get(attention, {})
+
         def stage(width, depth):
-            return nn.Sequential(*(LabBlock(width, attention, large_field) for _ in range(depth)))
+            blocks = (LabBlock(width, attention, large_field, dilations, **arguments) for _ in range(depth))
+            return nn.Sequential(*blocks)
 
         self.head = conv3x3(num_in_ch, c)
         self.enc1 = stage(c, num_blocks[0])
@@ -181,7 +200,7 @@ class LabNet(nn.Module):
         return sr[..., : h * self.upscale, : w * self.upscale] + bicubic
 
 
-def _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale, attention):
+def _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale):
     if num_in_ch != num_out_ch or num_in_ch < 1:
         raise ValueError(
             f'LabNet adds the enlarged input to its output, so num_in_ch and num_out_ch must be the same positive '
@@ -201,7 +220,26 @@ def _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale, atten
         )
     if upscale not in (2, 3, 4):
         raise ValueError(f'upscale must be 2, 3 or 4, but {upscale!r} came. Set network_g.upscale to the scale.')
+
+
+def _check_ablations(attention, dilations, taylor_order, num_heads, key_dim, num_feat):
     if attention not in ATTENTIONS:
         raise ValueError(
-            f"attention must be 'stea' (second order, published) or 'ttea' (third order), but {attention!r} came."
+            "attention must be 'stea' (learned gates, published), 'ttea' (the same, third order), 'taylor' (softmax "
+            f"expanded), 'softmax' or 'none', but {attention!r} came."
         )
+    whole = isinstance(dilations, Sequence) and all(type(d) is int and d >= 1 for d in dilations)
+    if not whole or not dilations:
+        raise ValueError(
+            'dilations must be one or more whole numbers of at least 1, a branch of the large field for each, but '
+            f'{dilations!r} came. The published network has [2, 4, 6]; large_field=False leaves all of them out.'
+        )
+    if taylor_order not in (1, 2, 3):
+        raise ValueError(f'taylor_order must be 1, 2 or 3, but {taylor_order!r} came.')
+    if type(num_heads) is not int or num_heads < 1 or num_feat % num_heads:
+        raise ValueError(
+            f'num_heads must be a divisor of num_feat, which is {num_feat}, as the heads share its channels out, but '
+            f'{num_heads!r} came. Use 1, 2, 4, 8 or 16.'
+        )
+    if type(key_dim) is not int or key_dim < 1:
+        raise ValueError(f'key_dim must be a whole number of at least 1, but {key_dim!r} came. Use e.g. 4.')

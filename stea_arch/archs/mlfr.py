@@ -61,19 +61,23 @@ class MLFR(nn.Module):
     """Multi-scale large field reception: ``u = P[4C->C] [ m_2, m_4, m_6, P[C->C] t ] + t``.
 
     The three branches ``m_d`` (see ``LargeFieldBranch``) take (d, k) = (2, 3), (4, 5), (6, 7) and so reach over 17, 33
-    and 49 pixels, ``halo`` to each side.
+    and 49 pixels, ``halo`` to each side. With other ``dilations`` there is a branch for each; k is the smallest odd
+    number that is not below d, so that the dense field fills the gap between two taps of the wide one.
 
     Args:
         num_feat (int): channels C.
+        dilations (sequence of int): d of each branch, at least 1.
+
+    Attributes:
+        halo (int): pixels around a pixel that it sees, four times the largest dilation.
     """
 
-    halo = 24
-
-    def __init__(self, num_feat):
+    def __init__(self, num_feat, dilations=(2, 4, 6)):
         super().__init__()
-        self.branches = nn.ModuleList(LargeFieldBranch(num_feat, d, k) for d, k in ((2, 3), (4, 5), (6, 7)))
+        self.halo = 4 * max(dilations)
+        self.branches = nn.ModuleList(LargeFieldBranch(num_feat, d, d // 2 * 2 + 1) for d in dilations)
         self.bypass = pointwise(num_feat, num_feat)
-        self.merge = pointwise(4 * num_feat, num_feat)
+        self.merge = pointwise((len(dilations) + 1) * num_feat, num_feat)
 
     def forward(self, t):
         """Features ``t`` -> ``u``, both ``(B, C, H, W)``."""

@@ -73,11 +73,23 @@ def _network(problems, opt):
         problems.add('model_type', f'{text}: use LabNetModel or SwinIRModel')
     if named_model(opt) == 'SwinIRModel' and 'window_size' not in part(opt, 'network_g'):
         problems.add('network_g.window_size', 'missing, SwinIRModel pads images to a multiple of it')
+    if name == 'LabNet':
+        _labnet(problems, part(opt, 'network_g'), arguments)
     channels = arguments.get('num_in_ch', arguments.get('in_chans'))
     types = [part(opt, 'datasets', name).get('type') for name in part(opt, 'datasets')]
     if RGB_DATASET in types and is_integer(channels) and channels != 3:
         key = 'num_in_ch' if 'num_in_ch' in arguments else 'in_chans'
         problems.add(join('network_g', key), f'must be 3, as {RGB_DATASET} gives RGB images, but {channels} came')
+
+
+def _labnet(problems, written, arguments):
+    for key, (other, values) in schema.READ_WITH.items():
+        if key in written and arguments[other] not in values:
+            wanted = ' or '.join(str(value).lower() for value in values)
+            problems.add(join('network_g', key), f'only read with {other}: {wanted}; remove it, or change {other}')
+    width, heads = arguments['num_feat'], arguments['num_heads']
+    if is_integer(width) and is_integer(heads) and heads > 0 and width % heads:
+        problems.add('network_g.num_heads', f'must divide num_feat, which is {width}, but {heads} came')
 
 
 def _weights(problems, opt, is_train):

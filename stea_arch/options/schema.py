@@ -250,7 +250,11 @@ ARGUMENTS = {
         'num_feat': Kind('a multiple of 16', lambda v: integer(16).accepts(v) and v % 16 == 0),
         'num_blocks': sequence(integer(1), length=6),
         'upscale': choice(2, 3, 4),
-        'attention': choice('stea', 'ttea'),
+        'attention': choice('stea', 'ttea', 'taylor', 'softmax', 'none'),
+        'dilations': sequence(integer(1)),
+        'taylor_order': choice(1, 2, 3),
+        'num_heads': integer(1),
+        'key_dim': integer(1),
     },
     'Bicubic': {'upscale': integer(1)},
     'EDSR': {'upscale': choice(2, 3, 4, 8)},
@@ -283,5 +287,12 @@ COMMON_ARGUMENTS = {
     'input_order': choice('HWC', 'CHW'),
     'better': choice('higher', 'lower'),
     'convert_to': choice('y', 'gray'),
+}
+# LabNet's arguments that only some values of another one read: {argument: (the other, the values)}
+READ_WITH = {
+    'taylor_order': ('attention', ('taylor',)),
+    'num_heads': ('attention', ('taylor', 'softmax')),
+    'key_dim': ('attention', ('taylor', 'softmax')),
+    'dilations': ('large_field', (True,)),
 }
 WITHOUT_TRAINING = ('Bicubic',)  # networks without a parameter

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
-from stea_arch.archs.labnet_arch import LabBlock, LabNet
+from stea_arch.archs.labnet_arch import ATTENTIONS, LabBlock, LabNet
 
 ONE_EACH = (1, 1, 1, 1, 1, 1)
 
@@ -22,10 +22,9 @@ def network():
     return small(upscale=2)
 
 
-@pytest.fixture
-def one_block():
+def one_block(attention='stea'):
     """All of the network's own operations and a single block, for tools that take minutes to trace six."""
-    network = small(upscale=2)
+    network = small(upscale=2, attention=attention)
     for stage in ('enc2', 'latent', 'dec1', 'dec2', 'refine'):
         setattr(network, stage, nn.Sequential())
     return network
@@ -70,6 +69,53 @@ def test_ablations_together_compute_their_equation():
         torch.testing.assert_close(network(lq), expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize('attention', ['taylor', 'softmax', 'none'])
+@pytest.mark.parametrize('large_field', [True, False])
+def test_block_joins_any_attention_with_the_rest(attention, large_field):
+    block = plain.randomise(LabBlock(16, attention, large_field)).double()
+    f = torch.randn(2, 16, 9, 14, dtype=torch.float64)
+    field = plain.mlfr if large_field else (lambda p, t: t)
+    with torch.no_grad():
+        expected = plain.block(
+            plain.Weights(block.state_dict()), f, lambda p, x: block.attention(x, block.attention.statistics(x)), field
+        )
+        torch.testing.assert_close(block(f), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize('attention', ATTENTIONS)
+@pytest.mark.parametrize(
+    ('field', 'reach'),
+    [({'large_field': True}, 24), ({'large_field': True, 'dilations': (1, 3)}, 12), ({'large_field': False}, 0)],
+)
+def test_mix_sees_as_far_as_its_halo(attention, field, reach):
+    block = plain.randomise(LabBlock(16, attention, **field)).double()
+    assert block.mix_halo == max(reach + (0 if attention == 'none' else 3), 2)
+    statistics = block.attention.statistics(torch.randn(1, 16, 9, 9, dtype=torch.float64))
+    x = torch.randn(1, 16, 1, 61, dtype=torch.float64, requires_grad=True)
+    block.mix(x, statistics)[0, :, 0, 30].sum().backward()
+    reached = x.grad.abs().sum((0, 1, 2)).nonzero().flatten()
+    assert (reached.min(), reached.max()) == (30 - block.mix_halo, 30 + block.mix_halo)
+
+
+def test_arguments_reach_every_block():
+    network = small(attention='taylor', taylor_order=3, num_heads=2, key_dim=5, dilations=(1, 3))
+    blocks = [module for module in network.modules() if isinstance(module, LabBlock)]
+    assert len(blocks) == 6
+    for block in blocks:
+        attention, branches = block.attention, block.large_field.branches
+        assert (attention.order, attention.num_heads, attention.key.out_channels) == (3, 2, 10)
+        assert [branch.far.dilation for branch in branches] == [(1, 1), (3, 3)]
+
+
+@pytest.mark.parametrize('attention', ['taylor', 'softmax', 'none'])
+@pytest.mark.parametrize('size', [(1, 1), (2, 7), (9, 6)])
+def test_any_size_with_any_attention(attention, size):
+    h, w = size
+    with torch.no_grad():
+        sr = small(upscale=2, attention=attention)(torch.rand(1, 3, h, w))
+    assert sr.shape == (1, 3, 2 * h, 2 * w) and sr.isfinite().all()
+
+
 @pytest.mark.parametrize('upscale', [2, 3, 4])
 @pytest.mark.parametrize('size', [(1, 1), (1, 9), (2, 7), (3, 4), (4, 5), (5, 3), (6, 2), (7, 8), (8, 6), (9, 1)])
 def test_any_size_repeats_the_edge(size, upscale):
@@ -101,7 +147,7 @@ def test_starts_with_attention_and_large_field_shut():
     assert not torch.allclose(block(f), before, atol=1e-3)
 
 
-@pytest.mark.parametrize('attention', ['stea', 'ttea'])
+@pytest.mark.parametrize('attention', ATTENTIONS)
 def test_gradient_reaches_every_parameter(attention):
     network = small(attention=attention)
     network(torch.rand(1, 3, 12, 10)).square().mean().backward()
@@ -116,7 +162,9 @@ def test_images_of_a_batch_do_not_meet(network):
         torch.testing.assert_close(network(lq), one_by_one, rtol=0, atol=1e-5)
 
 
-def test_bfloat16_autocast_stays_close(network):
+@pytest.mark.parametrize('attention', ATTENTIONS)
+def test_bfloat16_autocast_stays_close(attention):
+    network = small(upscale=2, attention=attention)
     lq = torch.rand(2, 3, 13, 10)
     with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
         mixed = network(lq)
@@ -125,24 +173,27 @@ def test_bfloat16_autocast_stays_close(network):
     assert 0 < (mixed - exact).abs().max() < 0.02 * exact.abs().max()
 
 
-def test_compiles_to_one_graph(one_block):
-    compiled = torch.compile(one_block, backend='eager', fullgraph=True)
+@pytest.mark.parametrize('attention', ATTENTIONS)
+def test_compiles_to_one_graph(attention):
+    network = one_block(attention)
+    compiled = torch.compile(network, backend='eager', fullgraph=True)
     lq = torch.rand(1, 3, 13, 10)
-    torch.testing.assert_close(compiled(lq), one_block(lq), rtol=0, atol=1e-5)
+    torch.testing.assert_close(compiled(lq), network(lq), rtol=0, atol=1e-5)
 
 
-def test_exports_to_onnx_with_free_sizes(one_block, tmp_path):
+def test_exports_to_onnx_with_free_sizes(tmp_path):
+    network = one_block()
     free = torch.export.Dim.DYNAMIC
     path = str(tmp_path / 'labnet.onnx')
     shapes = {'lq': {0: free, 2: free, 3: free}}
     example = torch.rand(2, 3, 13, 10)
-    torch.onnx.export(one_block, (example,), path, dynamo=True, dynamic_shapes=shapes, verbose=False)
+    torch.onnx.export(network, (example,), path, dynamo=True, dynamic_shapes=shapes, verbose=False)
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     for shape in [(2, 3, 13, 10), (1, 3, 8, 24), (1, 3, 1, 1)]:
         lq = torch.rand(shape)
         (onnx,) = session.run(None, {session.get_inputs()[0].name: lq.numpy()})
         with torch.no_grad():
-            torch.testing.assert_close(torch.from_numpy(onnx), one_block(lq), rtol=0, atol=1e-5)
+            torch.testing.assert_close(torch.from_numpy(onnx), network(lq), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +207,14 @@ def test_exports_to_onnx_with_free_sizes(one_block, tmp_path):
         ({'num_blocks': [1, 1, 1, 1, 1, 1.5]}, r'six whole numbers.* 1\.5\] came'),
         ({'num_blocks': 6}, r'six whole numbers.* 6 came'),
         ({'upscale': 8}, r'upscale must be 2, 3 or 4, but 8 came'),
-        ({'attention': 'softmax'}, r"attention must be 'stea' .* or 'ttea' .*'softmax' came"),
+        ({'attention': 'steaa'}, r"attention must be 'stea' .* or 'none', but 'steaa' came"),
+        ({'dilations': ()}, r'dilations must be one or more whole numbers .*\(\) came.*large_field=False'),
+        ({'dilations': (2, 0)}, r'dilations must be .* at least 1.*\(2, 0\) came'),
+        ({'dilations': 2}, r'dilations must be .* 2 came'),
+        ({'taylor_order': 4}, r'taylor_order must be 1, 2 or 3, but 4 came'),
+        ({'num_heads': 3}, r'num_heads must be a divisor of num_feat, which is 64, .* 3 came'),
+        ({'num_heads': 0}, r'num_heads must be a divisor .* 0 came'),
+        ({'key_dim': 0}, r'key_dim must be a whole number of at least 1, but 0 came'),
         ({'num_in_ch': 1}, r'num_in_ch and num_out_ch must be the same .* num_in_ch=1 and num_out_ch=3 came'),
     ],
 )

@@ -21,6 +21,14 @@ def only(problems, pattern):
     'changes, pattern',
     [
         ([('datasets.train.gt_size', 97)], 'datasets.train.gt_size: must be a multiple of the scale 2, got 97; 96 is'),
+        ([('network_g.taylor_order', 2)], 'network_g.taylor_order: only read with attention: taylor; remove it.*'),
+        ([('network_g.attention', 'taylor'), ('network_g.taylor_order', 4)],
+         'network_g.taylor_order: expected 1 or 2 or 3, got 4'),
+        ([('network_g.key_dim', 4)], 'network_g.key_dim: only read with attention: taylor or softmax; .*'),
+        ([('network_g.attention', 'softmax'), ('network_g.num_heads', 3)],
+         'network_g.num_heads: must divide num_feat, which is 16, but 3 came'),
+        ([('network_g.large_field', False), ('network_g.dilations', [2])],
+         'network_g.dilations: only read with large_field: true; remove it, or change large_field'),
         ([('network_g.upscale', 4)], "network_g.upscale: must equal the top-level scale 2, but LabNet's is 4"),
         ([('network_g.upscale', ...)], r".* LabNet's is 4 by default; write upscale: 2"),
         ([('network_g', {**EDSR, 'upscale': 3})], "network_g.upscale: must equal .* EDSR's is 3"),
@@ -51,6 +59,11 @@ def only(problems, pattern):
 )  # fmt: skip
 def test_impossible_in_training(changes, pattern, train_opt, problems_of):
     only(problems_of(train_opt(*changes)), pattern)
+
+
+def test_ablations_pass(train_opt, problems_of):
+    taylor = {'attention': 'taylor', 'taylor_order': 3, 'num_heads': 2, 'key_dim': 5, 'dilations': [1, 3]}
+    assert problems_of(train_opt(*((f'network_g.{key}', value) for key, value in taylor.items()))) == []
 
 
 def test_rrdbnet_has_no_x3(train_opt, problems_of):
