@@ -8,10 +8,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 bin=.venv/bin
 
 data=datasets/sample
-[ -d "$data/photos" ] || "$bin/stea-prep" sample "$data/photos"
-[ -d "$data/tiles" ] || "$bin/stea-prep" subimages "$data/photos/train" --out "$data/tiles" --size 240 --step 180
-[ -d "$data/train.lmdb" ] || "$bin/stea-prep" lmdb "$data/tiles" --out "$data/train.lmdb"
-[ -d "$data/val.lmdb" ] || "$bin/stea-prep" lmdb "$data/photos/val" --out "$data/val.lmdb"
+[ -d "$data/photos" ] || "$bin/stea-data" sample "$data/photos"
+[ -d "$data/tiles" ] || "$bin/stea-data" subimages "$data/photos/train" --out "$data/tiles" --size 240 --step 180
+[ -d "$data/train.lmdb" ] || "$bin/stea-data" lmdb "$data/tiles" --out "$data/train.lmdb"
+[ -d "$data/val.lmdb" ] || "$bin/stea-data" lmdb "$data/photos/val" --out "$data/val.lmdb"
 
 # a run that is complete is not trained again; delete its folder under experiments/ to train it anew
 for network in LabNetT EDSR; do

@@ -45,7 +45,7 @@ setup(
             'stea-train=stea_arch.train:main',
             'stea-test=stea_arch.test:main',
             'stea-report=stea_arch.report:main',
-            'stea-prep=data_prep.cli:main',
+            'stea-data=data_prep.cli:main',
         ]
     },
 )

@@ -1,4 +1,4 @@
-"""The console command stea-prep."""
+"""The console command stea-data."""
 
 import argparse
 import os
@@ -10,11 +10,11 @@ it is complete."""
 
 EXAMPLES = """\
 examples:
-  stea-prep sample datasets/sample                                    photographs that need no download
-  stea-prep lmdb datasets/sample/train -o datasets/sample_train.lmdb  the same in an LMDB
-  stea-prep subimages DF2K/HR -o DF2K/HR_sub                          480x480 tiles of large images
-  stea-prep lmdb DF2K/HR_sub -o datasets/DF2K_sub.lmdb
-  stea-prep check datasets/DF2K_sub.lmdb --gt-size 256                is all of it usable?
+  stea-data sample datasets/sample                                    photographs that need no download
+  stea-data lmdb datasets/sample/train -o datasets/sample_train.lmdb  the same in an LMDB
+  stea-data subimages DF2K/HR -o DF2K/HR_sub                          480x480 tiles of large images
+  stea-data lmdb DF2K/HR_sub -o datasets/DF2K_sub.lmdb
+  stea-data check datasets/DF2K_sub.lmdb --gt-size 256                is all of it usable?
 """
 
 
@@ -31,7 +31,7 @@ def main(argv=None):
     try:
         return args.run(args)
     except (ValueError, OSError) as error:
-        print(f'stea-prep {args.command}: {error}', file=sys.stderr)
+        print(f'stea-data {args.command}: {error}', file=sys.stderr)
         return 2
 
 
@@ -69,7 +69,7 @@ def _check(args):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog='stea-prep', description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog='stea-data', description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
 

@@ -82,7 +82,7 @@ def decode(data, name, allow_gray):
         raise ValueError(
             f'An encoded image (png, jpg, webp, bmp, tif) was expected in {name}, but its {len(data)} '
             'bytes could not be decoded: the file is broken or of another kind. Replace it or leave it '
-            'out; stea-prep check finds every such image.'
+            'out; stea-data check finds every such image.'
         )
     channels = img.shape[2] if img.ndim == 3 else 1
     check_kind(name, channels, img.dtype.itemsize * 8, allow_gray)
@@ -125,7 +125,7 @@ def read_header(path):
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(
             f'An encoded image was expected in {path}, but it could not be recognised: {error}. Replace '
-            'the file or leave it out; stea-prep check finds every such image.'
+            'the file or leave it out; stea-data check finds every such image.'
         ) from error
     bits = 16 if mode.startswith('I') else 32 if mode == 'F' else 8
     channels = 4 if mode in ('RGBA', 'LA', 'PA', 'RGBa') or transparent else 1 if mode[0] in '1LIF' else 3

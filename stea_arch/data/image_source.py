@@ -29,7 +29,7 @@ class ImageSource:
         if backend not in BACKENDS:
             raise ValueError(
                 f'io_backend.type must be disk or lmdb, but {backend!r} came. Use disk for a folder of '
-                'images and lmdb for what stea-prep lmdb has made.'
+                'images and lmdb for what stea-data lmdb has made.'
             )
         if not dataroot:
             raise ValueError(

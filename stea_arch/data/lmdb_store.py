@@ -56,7 +56,7 @@ def _open(path):
         found = 'a folder without data.mdb' if Path(path).is_dir() else 'nothing of the kind'
         raise FileNotFoundError(
             f'An LMDB is a folder with a file data.mdb in it, but at {path} there is {found}. '
-            'Check the path, make one from a folder of images by stea-prep lmdb, or set '
+            'Check the path, make one from a folder of images by stea-data lmdb, or set '
             'io_backend: {type: disk} to read the images themselves.'
         )
     try:
@@ -64,7 +64,7 @@ def _open(path):
     except lmdb.Error as error:
         raise ValueError(
             f'{path} was expected to be an LMDB, but it could not be opened: {error}. If the file is '
-            'damaged or was not copied completely, make it again by stea-prep lmdb; if other code in '
+            'damaged or was not copied completely, make it again by stea-data lmdb; if other code in '
             'this process has it open, close it there first.'
         ) from error
 
@@ -94,7 +94,7 @@ class LmdbStore:
         if env.stat()['entries'] == 0:
             raise ValueError(
                 f'The LMDB {self.path} is empty: at least one image was expected, but it has no keys. '
-                'Make it again by stea-prep lmdb from a folder that contains images.'
+                'Make it again by stea-data lmdb from a folder that contains images.'
             )
         meta_info = Path(self.path) / 'meta_info.txt'
         with env.begin() as txn:
@@ -120,13 +120,13 @@ class LmdbStore:
                 raise ValueError(
                     f'Every name in {self.path}/meta_info.txt should have an image of its own, but '
                     f'{other} and {name} share the key {found[0].decode()}: one has overwritten the '
-                    'other when the LMDB was made. Make it again by stea-prep lmdb.'
+                    'other when the LMDB was made. Make it again by stea-data lmdb.'
                 )
         if missing:
             raise ValueError(
                 f'Every name in {self.path}/meta_info.txt should have an image in the database, but '
                 f'{len(missing)} of {len(names)} have none: {", ".join(missing[:5])}'
-                f'{", ..." if len(missing) > 5 else ""}. Make the LMDB again by stea-prep lmdb, or '
+                f'{", ..." if len(missing) > 5 else ""}. Make the LMDB again by stea-data lmdb, or '
                 'remove these lines.'
             )
         return keys

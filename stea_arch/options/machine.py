@@ -9,7 +9,7 @@ from stea_arch.options.problems import join, part
 
 CUDA_ONLY_MODELS = ('RealESRNetModel', 'RealESRGANModel')
 SAMPLE = './quickstart.sh makes the sample data'
-PREPARE = 'prepare it with stea-prep (see stea-prep --help), link it there, or write where it is'
+PREPARE = 'prepare it with stea-data (see stea-data --help), link it there, or write where it is'
 
 
 def check_devices(problems, opt):
@@ -65,9 +65,9 @@ def _data(problems, path, written, backend):
         problems.add(path, f'{written} is a file, expected a folder of images or an LMDB')
     elif backend == 'lmdb' and root.suffix != '.lmdb':
         text = f'io_backend is lmdb, so a folder that ends in .lmdb is expected, got {written}'
-        problems.add(path, f'{text}: convert it with stea-prep lmdb, or write io_backend type: disk')
+        problems.add(path, f'{text}: convert it with stea-data lmdb, or write io_backend type: disk')
     elif backend == 'lmdb' and not (root / 'data.mdb').is_file():
-        problems.add(path, f'{written} holds no data.mdb, so it is no LMDB: make it anew with stea-prep lmdb')
+        problems.add(path, f'{written} holds no data.mdb, so it is no LMDB: make it anew with stea-data lmdb')
     elif backend == 'disk' and (root.suffix == '.lmdb' or (root / 'data.mdb').is_file()):
         problems.add(path, f'{written} is an LMDB, but io_backend is disk: write io_backend type: lmdb')
     elif backend == 'disk' and next(root.iterdir(), None) is None:

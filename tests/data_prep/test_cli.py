@@ -18,7 +18,7 @@ def test_help_names_every_command():
     )
     assert shown.returncode == 0
     for command in ('sample', 'subimages', 'lmdb', 'check'):
-        assert f'stea-prep {command}' in shown.stdout
+        assert f'stea-data {command}' in shown.stdout
 
 
 def test_sample_writes_usable_photographs_once(tmp_path, capsys):
@@ -60,7 +60,7 @@ def test_check_reports_every_problem(tmp_path, capsys):
     assert main(['check', str(tmp_path), '--allow-gray']) == 1
     assert '5 images, 3 with problems' in capsys.readouterr().out
     assert main(['check', str(tmp_path / 'none')]) == 2
-    assert 'stea-prep check: A folder of images was expected' in capsys.readouterr().err
+    assert 'stea-data check: A folder of images was expected' in capsys.readouterr().err
 
 
 def test_subimages_cover_every_pixel(photo_folder, tmp_path):

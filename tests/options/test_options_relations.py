@@ -169,9 +169,9 @@ def test_files_that_are_there(disk, train_opt, test_opt, problems_of):
 @pytest.mark.parametrize(
     'backend, root, pattern',
     [
-        ('disk', 'datasets/nowhere', r'datasets/nowhere does not exist \(seen from .*\): prepare it with stea-prep.*'),
+        ('disk', 'datasets/nowhere', r'datasets/nowhere does not exist \(seen from .*\): prepare it with stea-data.*'),
         ('lmdb', 'datasets/sample/train.lmdb', r'datasets/sample/train.lmdb does not exist .*: ./quickstart.sh .*'),
-        ('lmdb', 'datasets/photos', r'io_backend is lmdb, so a folder that ends in .lmdb is .*: .* stea-prep lmdb.*'),
+        ('lmdb', 'datasets/photos', r'io_backend is lmdb, so a folder that ends in .lmdb is .*: .* stea-data lmdb.*'),
         ('lmdb', 'datasets/hollow.lmdb', r'datasets/hollow.lmdb holds no data.mdb.*'),
         ('disk', 'datasets/photos.lmdb', r'datasets/photos.lmdb is an LMDB, but io_backend is disk.*'),
         ('disk', 'datasets/empty', r'datasets/empty is empty, expected images'),
