@@ -1,7 +1,7 @@
 """Benchmark pairs as files: Gaussian8 and setting 2, exactly what the dataset makes on the fly.
 
     OUT/gt/NAME.png            cropped at the bottom and right to a multiple of the scale
-    OUT/sigma1.80/NAME.png     the low-quality images of one kernel; under setting 2, with a kernel for each image: OUT/lq
+    OUT/sigma1.80/NAME.png     the low-quality images of one kernel; setting 2, a kernel for each image: OUT/lq
     OUT/gt.lmdb, OUT/sigma1.80.lmdb, ...   the same in LMDBs, keys NAME
     OUT/manifest.json          protocol, kernels, versions, SHA-256 of every image's pixels
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from data_prep.lmdb_writer import write_lmdb
 from data_prep.manifest import MANIFEST, pixel_checksums
-from data_prep.output import identity_of, is_complete, resumable, write_whole
+from data_prep.output import identity_of, is_complete, resumable, stamp_of, write_whole
 from data_prep.produce import Outcome, produce
 from data_prep.record import FAST, Record, encode_png
 from data_prep.tiles import folder_paths
@@ -93,7 +93,8 @@ def write_setting2(folder, out, scale, way, seed=0, kernel_size=None):
 def _write(paths, out, groups, protocol, way):
     """``groups`` maps the name of a folder to the parameters of each image."""
     protocol = {**protocol, **PROTOCOL}
-    identity = identity_of(paths, kind='benchmark', **protocol)
+    stamps = {name: stamp_of(path) for name, path in paths.items()}
+    identity = identity_of(stamps, kind='benchmark', **protocol)
     if is_complete(out, identity) and not way.replace:
         return Outcome(str(out), -1)
     with resumable(out, identity, way.replace) as part:

@@ -96,10 +96,7 @@ def _look(source, sums, gt_size, name):
     """((height, width) or None, problems) of one image."""
     label, where, problems = _label(source, name), f'{name} of {source.dataroot}', []
     try:
-        if source.store:
-            data = source.store.read(name)
-        else:
-            data = Path(source.location(name)).read_bytes()
+        data = source.store.read(name) if source.store else Path(source.location(name)).read_bytes()
         if label in sums and checksum(data) != sums[label]:
             problems.append(f'{where} has another checksum than when it was written: it was changed or damaged.')
         size = decode(data, where, source.allow_gray).shape[:2]

@@ -11,7 +11,7 @@ overwritten unless --replace asks for it. Interrupted or killed? Run the same co
 
 EXAMPLES = """\
 examples:
-  stea-data df2k --div2k DIV2K --flickr2k Flickr2K --out datasets     DF2K from the official archives: datasets/DF2K_sub.lmdb
+  stea-data df2k --div2k DIV2K --flickr2k Flickr2K --out datasets     the official archives, in datasets/DF2K_sub.lmdb
   stea-data check datasets/DF2K_sub.lmdb --gt-size 256                is all of it usable?
   stea-data check options/train/LabNet_x4.yml                         the option file and all data it names
   stea-data sample datasets/sample                                    photographs that need no download

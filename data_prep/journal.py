@@ -9,13 +9,15 @@ class Journal:
 
     Args:
         path (Path): The file; made when it is not there. A torn last line is cut off.
+        stamps (dict[str, list]): Source name -> what tells its present state from others.
 
     Attributes:
-        done (dict[str, int]): Source name -> where its line starts.
+        done (dict[str, int]): Source name -> where its line starts; of sources that have not changed since.
+        stale (list[str]): Names of the records of sources that have changed or gone.
     """
 
-    def __init__(self, path):
-        self.file = open(path, 'a+b')
+    def __init__(self, path, stamps):
+        self.file = open(path, 'a+b')  # noqa: SIM115 (open for as long as the journal)
         self.file.seek(0)
         self.done, end = {}, 0
         for line in self.file:
@@ -24,14 +26,19 @@ class Journal:
             self.done[json.loads(line)['source']] = end
             end += len(line)
         self.file.truncate(end)
+        self.stamps, self.stale = stamps, []
+        for source in list(self.done):
+            entry = self._read(source)
+            if entry['stamp'] != stamps.get(source):
+                self.stale += [record[0] for record in entry['records']]
+                del self.done[source]
 
     def add(self, entries):
-        """Note sources as done: dictionaries with ``source`` and ``records``. Returns when they are on the disk."""
-        self.file.seek(0, os.SEEK_END)
-        end = self.file.tell()
-        for entry in entries:
-            line = json.dumps(entry).encode() + b'\n'
-            self.done[entry['source']] = end
+        """Note pairs of a source and its records, lists that start with the name. Returns when they are on the disk."""
+        end = self.file.seek(0, os.SEEK_END)
+        for source, records in entries:
+            line = json.dumps({'source': source, 'stamp': self.stamps[source], 'records': records}).encode() + b'\n'
+            self.done[source] = end
             end += self.file.write(line)
         self.file.flush()
         os.fsync(self.file.fileno())
@@ -40,8 +47,11 @@ class Journal:
         """Yield the records of the sources that are done, in the order of ``sources``."""
         for source in sources:
             if source in self.done:
-                self.file.seek(self.done[source])
-                yield from json.loads(self.file.readline())['records']
+                yield from self._read(source)['records']
+
+    def _read(self, source):
+        self.file.seek(self.done[source])
+        return json.loads(self.file.readline())
 
     def close(self):
         self.file.close()

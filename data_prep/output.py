@@ -46,15 +46,16 @@ def complete_or_absent(target):
 
 
 @contextmanager
-def resumable(target, identity, replace=False):
-    """Give the folder to write into, with what an interrupted run of the same identity left in it.
+def resumable(target, identity, replace=False, same=('settings', 'sources')):
+    """Give the folder to write into, with what an interrupted run left in it.
 
     On success it becomes ``target``; on an exception, or a kill, it stays for the next run.
 
     Args:
         target (str | Path): Folder to make.
-        identity (dict): What it is made of and how, as JSON can hold it. What another identity left is removed.
+        identity (dict): What it is made of and how; see :func:`identity_of`.
         replace (bool): Put the new folder in the place of an old one, in one step where the system can.
+        same (tuple[str]): Parts of the identity in which the interrupted run must agree; else what it left is removed.
 
     Yields:
         Path: The folder to write into.
@@ -68,7 +69,7 @@ def resumable(target, identity, replace=False):
         refuse_existing(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(target)
-    if part.exists() and _read(part) != identity:
+    if part.exists() and any((_read(part) or {}).get(key) != identity[key] for key in same):
         with _locked(part):
             shutil.rmtree(part)
     part.mkdir(exist_ok=True)
@@ -95,21 +96,26 @@ def is_complete(target, identity):
     return Path(target).is_dir() and _read(Path(target)) == identity
 
 
-def identity_of(paths, **settings):
+def stamp_of(path):
+    """Size and time of change of a file: [bytes, nanoseconds]."""
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns]
+
+
+def identity_of(stamps, **settings):
     """What a result is made of: settings, and name, size and time of change of every source.
 
     Args:
-        paths (dict[str, Path]): Source name -> file.
+        stamps (dict[str, list[int]]): Source name -> :func:`stamp_of` the file.
         settings: Everything else that decides what comes out; JSON values.
 
     Returns:
-        dict: To compare and to keep; of one size for any number of sources.
+        dict: ``settings`` and ``sources`` (number and hash); of one size for any number of sources.
     """
     digest = hashlib.sha256()
-    for name, path in paths.items():
-        status = os.stat(path)
-        digest.update(f'{name}\0{status.st_size}\0{status.st_mtime_ns}\n'.encode())
-    return {'settings': settings, 'sources': len(paths), 'sha256_of_names_sizes_times': digest.hexdigest()}
+    for name, (size, time) in stamps.items():
+        digest.update(f'{name}\0{size}\0{time}\n'.encode())
+    return {'settings': settings, 'sources': f'{len(stamps)}: {digest.hexdigest()}'}
 
 
 def refuse_existing(target):
@@ -123,12 +129,15 @@ def refuse_existing(target):
 
 
 def write_whole(path, lines):
-    """Write a text file of some lines; it is complete or absent, also after a kill."""
-    path = Path(path)
+    """Write a text file that is complete or absent, also after a kill; returns the number of lines it got."""
+    path, count = Path(path), 0
     new = path.with_name(f'.{path.name}.new')
     with open(new, 'w', encoding='utf-8') as file:
-        file.writelines(lines)
+        for line in lines:
+            file.write(line)
+            count += 1
     os.replace(new, path)
+    return count
 
 
 def _read(folder):

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from data_prep.output import identity_of, is_complete, resumable
+from data_prep.output import identity_of, is_complete, resumable, stamp_of
 from data_prep.parallel import cores, in_threads
-from data_prep.sinks import sink_for
+from data_prep.sinks import JOURNAL, sink_for
 
 SHOWN = 20  # broken images that a message names
 
@@ -75,11 +75,13 @@ def produce(paths, make, target, way, expected_bytes=0, skipped=(), **settings):
         FileExistsError: ``target`` exists and is something else.
         ValueError: Images that cannot be used, all of them; what is done stays for the next run.
     """
-    identity = identity_of(paths, **settings)
+    stamps = {name: stamp_of(path) for name, path in paths.items()}
+    identity = identity_of(stamps, **settings)
     if is_complete(target, identity) and not way.replace:
+        Path(target, JOURNAL).unlink(missing_ok=True)
         return Outcome(str(target), -1)
-    with resumable(target, identity, way.replace) as part:
-        sink = sink_for(target)(part, expected_bytes)
+    with resumable(target, identity, way.replace, same=('settings',)) as part:
+        sink = sink_for(target)(part, stamps, expected_bytes)
         try:
             kept = len(sink.done)
             waiting = {name: path for name, path in paths.items() if name not in sink.done}
@@ -96,6 +98,7 @@ def produce(paths, make, target, way, expected_bytes=0, skipped=(), **settings):
             records = sink.finish(paths)
         finally:
             sink.close()
+    Path(target, JOURNAL).unlink()
     return Outcome(str(target), records, kept, [*skipped, *broken])
 
 
@@ -107,8 +110,8 @@ def _attempt(make, item):
 
 
 def _refusal(broken, total):
-    more = f' and {len(broken) - SHOWN} more' if len(broken) > SHOWN else ''
+    more = f' | and {len(broken) - SHOWN} more.' if len(broken) > SHOWN else ''
     return (
-        f'Every image should be usable, but {len(broken)} of {total} are not: {" | ".join(broken[:SHOWN])}{more}. '
+        f'Every image should be usable, but {len(broken)} of {total} are not: {" | ".join(broken[:SHOWN])}{more} '
         'Replace them and start again (finished images are not done again), or leave them out by --skip-broken.'
     )

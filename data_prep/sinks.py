@@ -8,11 +8,10 @@ NAME/*.png                      the files, nothing else that is not hidden: Basi
 NAME/.checksums.txt             a line ``sha256  name`` for each: sha256sum -c .checksums.txt
 """
 
-import os
-
 import lmdb
 
 from data_prep.journal import Journal
+from data_prep.output import write_whole
 from data_prep.record import checksum
 from stea_arch.data.image_io import stem
 
@@ -27,13 +26,15 @@ class _Sink:
 
     Args:
         part (Path): Folder to write into.
+        stamps (dict[str, list]): Source name -> its present state. What was stored of others is removed.
         expected_bytes (int): Rough size of all records.
     """
 
-    def __init__(self, part, expected_bytes):
+    def __init__(self, part, stamps, expected_bytes):
         self.part, self.pending, self.pending_bytes = part, [], 0
-        self.journal = Journal(part / JOURNAL)
+        self.journal = Journal(part / JOURNAL, stamps)
         self.open(expected_bytes)
+        self.remove(self.journal.stale)
 
     @property
     def done(self):
@@ -51,29 +52,31 @@ class _Sink:
         """Store what is pending; returns when it would survive a kill."""
         self.store([record for _, records in self.pending for record in records])
         self.journal.add(
-            {
-                'source': source,
-                'records': [[record.name, record.shape, record.level, checksum(record.data)] for record in records],
-            }
+            (source, [[record.name, record.shape, record.level, checksum(record.data)] for record in records])
             for source, records in self.pending
         )
         self.pending, self.pending_bytes = [], 0
 
     def finish(self, sources):
-        """Write the lists in the order of ``sources`` and remove the journal.
+        """Write the lists in the order of ``sources``.
 
         Returns:
             int: The number of records.
         """
         self.flush()
-        count = self.write_lists(self.journal.records(sources))
-        self.close()
-        os.unlink(self.part / JOURNAL)
+        records = self.journal.records(sources)
+        count = write_whole(
+            self.part / self.checksums, (f'{digest}  {self.label(name)}\n' for name, _, _, digest in records)
+        )
+        self.write_meta_info(self.journal.records(sources))
         return count
 
 
 class LmdbSink(_Sink):
     """Into ``data.mdb``, in transactions that are whole or not there."""
+
+    checksums = LMDB_CHECKSUMS
+    label = staticmethod(stem)
 
     def open(self, expected_bytes):
         self.env = lmdb.open(str(self.part), map_size=_map_size(expected_bytes))
@@ -89,16 +92,14 @@ class LmdbSink(_Sink):
             except lmdb.MapFullError:
                 self.env.set_mapsize(self.env.info()['map_size'] * 2)
 
-    def write_lists(self, records):
-        count = 0
-        with (
-            open(self.part / 'meta_info.txt', 'w', encoding='utf-8') as meta_info,
-            open(self.part / LMDB_CHECKSUMS, 'w', encoding='utf-8') as checksums,
-        ):
-            for count, (name, (height, width, channels), level, digest) in enumerate(records, 1):
-                meta_info.write(f'{name} ({height},{width},{channels}) {level}\n')
-                checksums.write(f'{digest}  {stem(name)}\n')
-        return count
+    def remove(self, names):
+        with self.env.begin(write=True) as txn:
+            for name in names:
+                txn.delete(stem(name).encode())
+
+    def write_meta_info(self, records):
+        lines = (f'{name} ({h},{w},{c}) {level}\n' for name, (h, w, c), level, _ in records)
+        write_whole(self.part / 'meta_info.txt', lines)
 
     def close(self):
         self.env.close()
@@ -107,6 +108,9 @@ class LmdbSink(_Sink):
 
 class FolderSink(_Sink):
     """Into files."""
+
+    checksums = FOLDER_CHECKSUMS
+    label = staticmethod(str)
 
     def open(self, expected_bytes):
         pass
@@ -117,12 +121,12 @@ class FolderSink(_Sink):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(record.data)
 
-    def write_lists(self, records):
-        count = 0
-        with open(self.part / FOLDER_CHECKSUMS, 'w', encoding='utf-8') as checksums:
-            for count, (name, _, _, digest) in enumerate(records, 1):
-                checksums.write(f'{digest}  {name}\n')
-        return count
+    def remove(self, names):
+        for name in names:
+            (self.part / name).unlink(missing_ok=True)
+
+    def write_meta_info(self, records):
+        pass  # BasicSR would take a text file among the images for one of them
 
     def close(self):
         self.journal.close()

@@ -5,10 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from data_prep.subimages import tile_starts
 
 from data_prep.cli import main
 from data_prep.sample import TRAIN, VAL
-from data_prep.subimages import tile_starts
 from stea_arch.data.image_io import decode
 
 
