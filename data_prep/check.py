@@ -99,7 +99,7 @@ def _look(source, sums, gt_size, name):
         data = source.store.read(name) if source.store else Path(source.location(name)).read_bytes()
         if label in sums and checksum(data) != sums[label]:
             problems.append(f'{where} has another checksum than when it was written: it was changed or damaged.')
-        size = decode(data, where, source.allow_gray).shape[:2]
+        size = decode(data, os.path.join(source.dataroot, name), source.allow_gray).shape[:2]
     except (ValueError, OSError) as error:
         return None, [*problems, str(error)]
     noted = source.store and source.store.shapes.get(name)

@@ -1,8 +1,12 @@
 """An option file and all data it names, checked at once."""
 
+from pathlib import Path
+
 from data_prep.check import Report, check_images
 from data_prep.check_pairs import check_pairs
 from stea_arch.options import OptionError, read_options
+from stea_arch.options.problems import part
+from stea_arch.options.reading import load
 
 
 def check_option_file(path, workers=None, progress=True):
@@ -20,24 +24,30 @@ def check_option_file(path, workers=None, progress=True):
     """
     report = Report()
     try:
-        opt = read_options(path, is_train=None, check_files=False)
+        read_options(path, is_train=None, check_files=False)
     except OptionError as error:
         report.problems.append(f'{path}: {error}')
-        return report
-    for name, section in opt['datasets'].items():
-        report.add(_dataset(opt, name, section, workers, progress), f'datasets.{name}: ')
+    try:
+        opt, _ = load(Path(path).read_bytes())
+    except OptionError:
+        return report  # has been said
+    opt = {'file': opt}  # what is no mapping at all has been said, too
+    for name in part(opt, 'file', 'datasets'):
+        section = part(opt, 'file', 'datasets', name)
+        report.add(_dataset(opt['file'].get('scale'), name, section, workers, progress), f'datasets.{name}: ')
     return report
 
 
-def _dataset(opt, name, section, workers, progress):
+def _dataset(scale, name, section, workers, progress):
     report, training = Report(), name == 'train'
     gt, lq, size = section.get('dataroot_gt'), section.get('dataroot_lq'), section.get('gt_size') if training else None
     try:
-        if gt and lq:
+        if gt and lq and isinstance(scale, int):
             template = section.get('filename_tmpl', '{}')
-            return check_pairs(gt, lq, opt['scale'], training, template, size, workers, progress)
-        listed = section.get('meta_info') or section.get('meta_info_file')
-        return check_images(gt or lq, size, not training, workers, progress, listed)
+            return check_pairs(gt, lq, scale, training, template, size, workers, progress)
+        if gt or lq:
+            listed = section.get('meta_info') or section.get('meta_info_file')
+            return check_images(gt or lq, size, not training, workers, progress, listed)
     except (FileNotFoundError, ValueError) as error:
         report.problems.append(str(error))
-        return report
+    return report

@@ -68,10 +68,10 @@ def _subimages(args):
 
 def _lmdb(args):
     from data_prep.lmdb_writer import unknown_to_basicsr, write_lmdb
-    from stea_arch.data.lmdb_store import LmdbStore
+    from stea_arch.data.meta_info import read_meta_info
 
-    print(write_lmdb(args.folders, args.out, args.allow_gray, args.recompress, _way(args)))
-    foreign = unknown_to_basicsr(LmdbStore(args.out).names)
+    print(write_lmdb(args.folders, args.out, args.allow_gray, args.recompress, **vars(_way(args))))
+    foreign = unknown_to_basicsr(read_meta_info(f'{args.out}/meta_info.txt'))
     if foreign:
         print(
             f"BasicSR's own datasets will not find {len(foreign)} of them, as their names have dots or letters beyond "

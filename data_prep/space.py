@@ -44,7 +44,7 @@ def check_space(target, needed, say=True):
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     part = part_of(target)
-    written = sum(file.stat().st_blocks * 512 for file in part.rglob('*') if file.is_file()) if part.exists() else 0
+    written = sum(file.stat().st_size for file in part.rglob('*') if file.is_file()) if part.exists() else 0
     missing = max(0, needed - written)
     if say:
         print(f'{target} will take about {_size(needed)}; {_size(free)} are free in {folder}.')
