@@ -22,19 +22,16 @@ def check_option_file(path, workers=None, progress=True):
     Raises:
         FileNotFoundError: No such file.
     """
-    report = Report()
+    report, opt = Report(), None
     try:
-        read_options(path, is_train=None, check_files=False)
+        opt = load(Path(path).read_bytes())[0] if Path(path).is_file() else None
+        read_options(path, is_train=None if isinstance(opt, dict) else True, check_files=False)
     except OptionError as error:
         report.problems.append(f'{path}: {error}')
-    try:
-        opt, _ = load(Path(path).read_bytes())
-    except OptionError:
-        return report  # has been said
-    opt = {'file': opt}  # what is no mapping at all has been said, too
-    for name in part(opt, 'file', 'datasets'):
-        section = part(opt, 'file', 'datasets', name)
-        report.add(_dataset(opt['file'].get('scale'), name, section, workers, progress), f'datasets.{name}: ')
+    if isinstance(opt, dict):
+        for name in part(opt, 'datasets'):
+            section = part(opt, 'datasets', name)
+            report.add(_dataset(opt.get('scale'), name, section, workers, progress), f'datasets.{name}: ')
     return report
 
 
