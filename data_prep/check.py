@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 from data_prep.output import part_of
 from data_prep.parallel import cores, in_threads
@@ -11,6 +12,7 @@ from data_prep.record import checksum
 from data_prep.sinks import FOLDER_CHECKSUMS, LMDB_CHECKSUMS
 from stea_arch.data.image_io import decode, read_header
 from stea_arch.data.image_source import ImageSource
+from stea_arch.data.lmdb_store import LmdbStore, environment
 
 
 @dataclass
@@ -64,12 +66,19 @@ def check_images(path, gt_size=None, allow_gray=False, workers=None, progress=Tr
         Report: Empty ``problems`` if all is well.
 
     Raises:
-        FileNotFoundError, ValueError: There is nothing to look at; see :class:`ImageSource`.
+        FileNotFoundError: There is nothing to look at.
     """
     is_lmdb = (Path(path) / 'data.mdb').exists()
-    source = ImageSource(path, 'lmdb' if is_lmdb else 'disk', meta_info, allow_gray=allow_gray)
+    report = Report()
+    try:
+        source = ImageSource(path, 'lmdb' if is_lmdb else 'disk', meta_info, allow_gray=allow_gray)
+    except ValueError as error:
+        report.problems.append(str(error))
+        source = _what_there_is(path, allow_gray) if is_lmdb else None
+        if source is None:
+            return report
     sums = _read_checksums(Path(path, LMDB_CHECKSUMS if is_lmdb else FOLDER_CHECKSUMS))
-    report = Report(images=len(source))
+    report.images = len(source.names)
     looks = in_threads(partial(_look, source, sums, gt_size), source.names, workers or cores(), progress)
     for size, problems in looks:
         report.problems += problems
@@ -90,6 +99,15 @@ def check_images(path, gt_size=None, allow_gray=False, workers=None, progress=Tr
             f'{part_of(path)} was left by a run that was interrupted. Start it again, or remove that folder.'
         )
     return report
+
+
+def _what_there_is(path, allow_gray):
+    """What checking reads of a source, for an LMDB whose list names more than it has; None if it is unusable."""
+    try:
+        store = LmdbStore(path, allow_missing=True)
+    except ValueError:
+        return None
+    return SimpleNamespace(dataroot=path, store=store, names=store.names, allow_gray=allow_gray)
 
 
 def _look(source, sums, gt_size, name):
@@ -122,8 +140,6 @@ def _label(source, name):
 
 
 def _unlisted_keys(source):
-    from stea_arch.data.lmdb_store import environment
-
     listed = {source.store.key(name).encode() for name in source.names}
     with environment(source.dataroot).begin() as txn:
         keys = [bytes(key) for key in txn.cursor().iternext(values=False)]

@@ -45,10 +45,13 @@ def check_set(folder, workers=None, progress=True):
     Returns:
         Report: Of all of them.
 
-    Raises:
-        ValueError: The manifest cannot be read.
     """
-    manifest, report = read_manifest(folder), Report()
+    report = Report()
+    try:
+        manifest = read_manifest(folder)
+    except ValueError as error:
+        report.problems.append(str(error))
+        return report
     for group, sums in manifest['pixels_sha256'].items():
         for end in ('', '.lmdb'):
             root = os.path.join(folder, group + end)

@@ -57,10 +57,20 @@ def test_every_problem_at_once(photo_lmdb, photo_folder):
     assert len(problems) == 2 + 2 + 2 + 4 + 1 + 1
 
 
-def test_missing_record(photo_lmdb, capsys):
+def test_missing_records_and_the_rest(photo_lmdb, capsys):
     change(photo_lmdb, 'photo4', None)
-    assert main(['check', str(photo_lmdb)]) == 2
-    assert 'should have an image in the database, but 1 of 6 have none: photo4.png' in capsys.readouterr().err
+    change(photo_lmdb, 'photo2', b'broken')
+    assert main(['check', str(photo_lmdb), '--quiet']) == 1
+    out = capsys.readouterr().out
+    assert '5 images, 4 with problems' in out
+    assert 'should have an image in the database, but 1 of 6 have none: photo4.png' in out
+    assert 'photo2.png, but its 6 bytes could not be decoded' in out and 'photo4 has a checksum' in out
+
+
+def test_what_is_no_lmdb_at_all(tmp_path, capsys):
+    (tmp_path / 'data.mdb').write_bytes(b'no database' * 2000)
+    assert main(['check', str(tmp_path)]) == 1
+    assert 'was expected to be an LMDB, but it could not be opened' in capsys.readouterr().out
 
 
 def test_leftovers_of_an_interrupted_run(photo_lmdb):
