@@ -96,7 +96,7 @@ def _write(paths, out, groups, protocol, way):
     stamps = {name: stamp_of(path) for name, path in paths.items()}
     identity = identity_of(stamps, kind='benchmark', **protocol)
     if is_complete(out, identity) and not way.replace:
-        return Outcome(str(out), -1)
+        return Outcome(str(out), None)
     with resumable(out, identity, way.replace) as part:
         inside = replace(way, replace=False)
         for name, parameters in (('gt', None), *groups.items()):

@@ -23,15 +23,11 @@ def check_pairs(gt, lq, scale, cropped=True, template='{}', gt_size=None, worker
     Returns:
         Report: Of both sides together.
     """
-    report, sources = Report(), []
-    for root, size in ((gt, gt_size), (lq, None)):
-        try:
-            report.add(check_images(root, size, True, workers, progress))
-            sources.append(ImageSource(root, 'lmdb' if (Path(root) / 'data.mdb').exists() else 'disk', allow_gray=True))
-        except (FileNotFoundError, ValueError) as error:
-            report.problems.append(str(error))
-    if len(sources) == 2:
-        report.problems += _pair_problems(*sources, scale, cropped, template)
+    sides = [_side(gt, gt_size, workers, progress), _side(lq, None, workers, progress)]
+    report = Report()
+    for found, _ in sides:
+        report.add(found)
+    report.problems += _pair_problems(sides[0][1], sides[1][1], scale, cropped, template)
     return report
 
 
@@ -44,7 +40,6 @@ def check_set(folder, workers=None, progress=True):
 
     Returns:
         Report: Of all of them.
-
     """
     report = Report()
     try:
@@ -52,22 +47,34 @@ def check_set(folder, workers=None, progress=True):
     except ValueError as error:
         report.problems.append(str(error))
         return report
-    for group, sums in manifest['pixels_sha256'].items():
-        for end in ('', '.lmdb'):
-            root = os.path.join(folder, group + end)
-            if group == 'gt':
-                continue
-            report.add(
-                check_pairs(
-                    f'{os.path.join(folder, "gt")}{end}', root, manifest['scale'], True, '{}', None, workers, progress
-                )
-            )
+    groups = manifest['pixels_sha256']
+    for end in ('', '.lmdb'):
+        sides = {group: _side(os.path.join(folder, group + end), None, workers, progress) for group in groups}
+        for group, (found, source) in sides.items():
+            report.add(found)
+            if group != 'gt':
+                report.problems += _pair_problems(sides['gt'][1], source, manifest['scale'], True, '{}')
+    for group, sums in groups.items():
         report.problems += _pixel_problems(os.path.join(folder, group), sums)
-    report.problems = list(dict.fromkeys(report.problems))  # gt is looked at beside each of the others
     return report
 
 
+def _side(root, gt_size, workers, progress):
+    """The report of one folder or LMDB and, where it can be read at all, its source."""
+    try:
+        report = check_images(root, gt_size, True, workers, progress)
+        source = ImageSource(root, 'lmdb' if (Path(root) / 'data.mdb').exists() else 'disk', allow_gray=True)
+    except FileNotFoundError as error:
+        return Report(problems=[str(error)]), None
+    except ValueError:
+        return report, None  # said in the report
+    return report, source
+
+
 def _pair_problems(gt, lq, scale, cropped, template):
+    """What is wrong with the pairs of two sources; nothing more than was said where one of them cannot be read."""
+    if gt is None or lq is None:
+        return []
     stems = {stem(name): name for name in lq.names}
     wanted = {template.format(os.path.basename(stem(n)) if template != '{}' else stem(n)): n for n in gt.names}
     problems = [

@@ -31,7 +31,7 @@ def read_manifest(folder):
     path = Path(folder, MANIFEST)
     try:
         manifest = json.loads(path.read_text(encoding='utf-8'))
-        if isinstance(manifest['scale'], int) and isinstance(manifest['pixels_sha256'], dict):
+        if isinstance(manifest['scale'], int) and 'gt' in manifest['pixels_sha256']:
             return manifest
     except (ValueError, KeyError, TypeError):
         pass

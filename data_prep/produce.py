@@ -34,18 +34,18 @@ class Outcome:
 
     Attributes:
         target (str): The result.
-        records (int): Images in it; -1 if it was complete before.
+        records (int | None): Images in it; None if it was complete before.
         kept (int): Source images that an interrupted run had done.
         skipped (list[str]): A sentence or more for each source that was left out.
     """
 
     target: str
-    records: int
+    records: int | None
     kept: int = 0
     skipped: list = field(default_factory=list)
 
     def __str__(self):
-        if self.records < 0:
+        if self.records is None:
             return f'{self.target} is complete: it was made of the same images in the same way.'
         lines = [f'Wrote {self.records} images to {self.target}.']
         if self.kept:
@@ -79,7 +79,7 @@ def produce(paths, make, target, way, expected_bytes=0, skipped=(), **settings):
     identity = identity_of(stamps, **settings)
     if is_complete(target, identity) and not way.replace:
         Path(target, JOURNAL).unlink(missing_ok=True)
-        return Outcome(str(target), -1)
+        return Outcome(str(target), None)
     with resumable(target, identity, way.replace, same=('settings',)) as part:
         sink = sink_for(target)(part, stamps, expected_bytes)
         try:

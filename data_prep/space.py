@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+from data_prep.output import part_of
+
 LOSSY_BYTES = 1.8  # a pixel of a photograph as PNG; 1.3 on average and 2.1 at most in 430 measured ones
 PNG_GROWTH = 1.15  # fast PNG over the official archives' own
 RECORD_BYTES = 4096  # the last page of a record is half empty, and its lines in the lists
@@ -37,8 +39,6 @@ def check_space(target, needed, say=True):
     Raises:
         OSError: Less is free than needed.
     """
-    from data_prep.output import part_of
-
     folder = Path(target).absolute().parent
     while not folder.exists():
         folder = folder.parent
