@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from data_prep.output import identity_of, is_complete, resumable, stamp_of
+from data_prep.output import identity_of, is_complete, resumable, stamp_of, write_whole
 from data_prep.parallel import cores, in_threads
 from data_prep.sinks import JOURNAL, sink_for
 
 SHOWN = 20  # broken images that a message names
+SKIPPED = '.skipped.txt'  # in a result: what was left out of it, and why
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class Outcome:
 
     def __str__(self):
         if self.records is None:
-            return f'{self.target} is complete: it was made of the same images in the same way.'
-        lines = [f'Wrote {self.records} images to {self.target}.']
+            lines = [f'{self.target} is complete: it was made of the same images in the same way.']
+        else:
+            lines = [f'Wrote {self.records} images to {self.target}.']
         if self.kept:
             lines.insert(0, f'{self.kept} source images were done by an earlier run.')
         if self.skipped:
@@ -79,7 +81,7 @@ def produce(paths, make, target, way, expected_bytes=0, skipped=(), **settings):
     identity = identity_of(stamps, **settings)
     if is_complete(target, identity) and not way.replace:
         Path(target, JOURNAL).unlink(missing_ok=True)
-        return Outcome(str(target), None)
+        return Outcome(str(target), None, skipped=_lines(Path(target, SKIPPED)))
     with resumable(target, identity, way.replace, same=('settings',)) as part:
         sink = sink_for(target)(part, stamps, expected_bytes)
         try:
@@ -96,10 +98,18 @@ def produce(paths, make, target, way, expected_bytes=0, skipped=(), **settings):
             if broken and not (way.skip_broken and len(broken) < len(paths)):
                 raise ValueError(_refusal(broken, len(paths)))
             records = sink.finish(paths)
+            left_out = [*skipped, *broken]
+            (part / SKIPPED).unlink(missing_ok=True)  # of an interrupted run
+            if left_out:
+                write_whole(part / SKIPPED, (f'{problem}\n' for problem in left_out))
         finally:
             sink.close()
     Path(target, JOURNAL).unlink()
-    return Outcome(str(target), records, kept, [*skipped, *broken])
+    return Outcome(str(target), records, kept, left_out)
+
+
+def _lines(path):
+    return path.read_text(encoding='utf-8').splitlines() if path.is_file() else []
 
 
 def _attempt(make, item):
