@@ -51,9 +51,9 @@ class Outcome:
         else:
             lines = [f'Wrote {self.records} images to {self.target}.']
         if self.kept:
-            lines.insert(0, f'{self.kept} source images were done by an earlier run.')
+            lines.insert(0, f'Source images done by an earlier run: {self.kept}.')
         if self.skipped:
-            lines.append(f'{len(self.skipped)} source images were left out:')
+            lines.append(f'Source images left out: {len(self.skipped)}')
         return '\n'.join(lines + [f'- {problem}' for problem in self.skipped])
 
 

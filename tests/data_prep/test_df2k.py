@@ -119,7 +119,7 @@ def test_broken_image_is_refused_or_skipped(archives, tmp_path, capsys):
     assert '1 of 5 are not: 0002.png: An encoded image' in capsys.readouterr().err
     assert not (tmp_path / 'DF2K_sub.lmdb').exists() and not (tmp_path / 'meta_info_DF2K_sub.txt').exists()
     assert df2k(tmp_path / 'in', tmp_path, '--skip-broken') == 0
-    assert '4 source images were done by an earlier run' in capsys.readouterr().out
+    assert 'Source images done by an earlier run: 4.' in capsys.readouterr().out
     assert len(paths_from_lmdb(str(tmp_path / 'DF2K_sub.lmdb'))) == 20
 
 

@@ -165,7 +165,7 @@ def test_broken_images_are_all_named_then_skipped_by_choice(sources, target):
     assert not target.exists()
     outcome = produce(sources, make, str(target), Way(2, False, skip_broken=True))
     assert (outcome.records, outcome.kept, outcome.skipped[0]) == (8, 4, 'b: b is bad.')
-    assert '3 source images were left out:\n- b: b is bad.' in str(outcome)
+    assert 'Source images left out: 3\n- b: b is bad.' in str(outcome)
     again = produce(sources, make, str(target), QUIET)
     assert again.records is None and str(again).endswith('- b: b is bad.\n- d: d is bad.\n- f: f cannot be read.')
     assert sorted(content(target)) == [key for key in EXPECTED if key[0] in 'aceg']
