@@ -1,7 +1,7 @@
 """One encoded image on its way into a result, and how images are encoded."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -20,12 +20,17 @@ class Record:
         shape (tuple[int]): (h, w, c).
         level (int): PNG compression level, as BasicSR notes it; 1 for a file that is kept as it came.
         data (bytes): The encoded file.
+        digest (str): Its checksum, computed where the record is made: in a worker, not by the one that writes.
     """
 
     name: str
     shape: tuple
     level: int
     data: bytes
+    digest: str = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, 'digest', checksum(self.data))
 
     @property
     def key(self):

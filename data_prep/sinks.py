@@ -12,7 +12,6 @@ import lmdb
 
 from data_prep.journal import Journal
 from data_prep.output import write_whole
-from data_prep.record import checksum
 from stea_arch.data.image_io import stem
 
 JOURNAL = '.journal'
@@ -52,7 +51,7 @@ class _Sink:
         """Store what is pending; returns when it would survive a kill."""
         self.store([record for _, records in self.pending for record in records])
         self.journal.add(
-            (source, [[record.name, record.shape, record.level, checksum(record.data)] for record in records])
+            (source, [[record.name, record.shape, record.level, record.digest] for record in records])
             for source, records in self.pending
         )
         self.pending, self.pending_bytes = [], 0

@@ -29,7 +29,7 @@ def test_file_as_it_is_or_encoded_anew(tmp_path):
     data = (tmp_path / 'a.b.jpg').read_bytes()
     record = file_record(tmp_path / 'a.b.jpg', 'sub/a.b.jpg')
     assert (record.name, record.key, record.shape, record.level) == ('sub/a.b.jpg', 'sub/a.b', (60, 70, 3), 1)
-    assert record.data == data
+    assert record.data == data and record.digest == hashlib.sha256(data).hexdigest()
     again = file_record(tmp_path / 'a.b.jpg', 'a.b.jpg', level=4)
     assert (again.name, again.level, again.data[:4]) == ('a.b.png', 4, b'\x89PNG')
     np.testing.assert_array_equal(
