@@ -13,7 +13,6 @@ class Journal:
 
     Attributes:
         done (dict[str, int]): Source name -> where its line starts; of sources that have not changed since.
-        stale (list[str]): Names of the records of sources that have changed or gone.
     """
 
     def __init__(self, path, stamps):
@@ -26,11 +25,9 @@ class Journal:
             self.done[json.loads(line)['source']] = end
             end += len(line)
         self.file.truncate(end)
-        self.stamps, self.stale = stamps, []
+        self.stamps = stamps
         for source in list(self.done):
-            entry = self._read(source)
-            if entry['stamp'] != stamps.get(source):
-                self.stale += [record[0] for record in entry['records']]
+            if self._read(source)['stamp'] != stamps.get(source):
                 del self.done[source]
 
     def add(self, entries):

@@ -25,7 +25,7 @@ class _Sink:
 
     Args:
         part (Path): Folder to write into.
-        stamps (dict[str, list]): Source name -> its present state. What was stored of others is removed.
+        stamps (dict[str, list]): Source name -> its present state. Whatever else an earlier run stored is removed.
         expected_bytes (int): Rough size of all records.
     """
 
@@ -33,7 +33,7 @@ class _Sink:
         self.part, self.pending, self.pending_bytes = part, [], 0
         self.journal = Journal(part / JOURNAL, stamps)
         self.open(expected_bytes)
-        self.remove(self.journal.stale)
+        self.keep_only({name for name, *_ in self.journal.records(self.done)})
 
     @property
     def done(self):
@@ -91,10 +91,12 @@ class LmdbSink(_Sink):
             except lmdb.MapFullError:
                 self.env.set_mapsize(self.env.info()['map_size'] * 2)
 
-    def remove(self, names):
+    def keep_only(self, names):
+        keys = {stem(name).encode() for name in names}
         with self.env.begin(write=True) as txn:
-            for name in names:
-                txn.delete(stem(name).encode())
+            for key in [bytes(key) for key in txn.cursor().iternext(values=False)]:
+                if key not in keys:
+                    txn.delete(key)
 
     def write_meta_info(self, records):
         lines = (f'{name} ({h},{w},{c}) {level}\n' for name, (h, w, c), level, _ in records)
@@ -120,9 +122,10 @@ class FolderSink(_Sink):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(record.data)
 
-    def remove(self, names):
-        for name in names:
-            (self.part / name).unlink(missing_ok=True)
+    def keep_only(self, names):
+        for path in self.part.rglob('[!.]*'):
+            if path.is_file() and path.relative_to(self.part).as_posix() not in names:
+                path.unlink()
 
     def write_meta_info(self, records):
         pass  # BasicSR would take a text file among the images for one of them

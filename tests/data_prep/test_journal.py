@@ -30,15 +30,15 @@ def test_a_torn_line_is_forgotten_and_written_over(tmp_path):
     journal.close()
 
 
-def test_changed_and_vanished_sources_are_stale_until_done_again(tmp_path):
+def test_changed_and_vanished_sources_are_forgotten_until_done_again(tmp_path):
     journal = Journal(tmp_path / 'j', STAMPS)
     journal.add([('a', [['a1', 0]]), ('b', [['b1', 0], ['b2', 0]]), ('ä', [['ä1', 0]])])
     journal.close()
     journal = Journal(tmp_path / 'j', {'a': [1, 10], 'b': [2, 21]})
-    assert list(journal.done) == ['a'] and journal.stale == ['b1', 'b2', 'ä1']
+    assert list(journal.done) == ['a']
     journal.add([('b', [['b1', 5]])])
     journal.close()
     journal = Journal(tmp_path / 'j', {'a': [1, 10], 'b': [2, 21]})
-    assert sorted(journal.done) == ['a', 'b'] and journal.stale == ['ä1']
+    assert sorted(journal.done) == ['a', 'b']
     assert list(journal.records('ab')) == [['a1', 0], ['b1', 5]]
     journal.close()

@@ -137,15 +137,30 @@ def test_a_replaced_image_is_done_again_and_it_alone(sources, target):
     assert outcome.kept == 5 and content(target) == expected
 
 
+def test_what_was_stored_but_not_noted_goes_when_its_image_has_changed(sources, target, monkeypatch):
+    monkeypatch.setattr(sinks, 'BATCH_BYTES', 6000)
+
+    def child():
+        Journal.add = lambda journal, new: kill_me() if len(journal.done) == 2 else original_add(journal, new)
+        produce(sources, lambda name, path: [*twice(name, path), Record(f'{name}_9.png', (1, 2, 3), 1, b'9')], *rest)
+
+    rest = (str(target), QUIET)
+    killed(child)
+    for path in sources.values():
+        path.write_text('z')
+    produce(sources, twice, *rest)
+    assert sorted(content(target)) == sorted(EXPECTED)
+
+
 def test_other_settings_begin_anew(sources, target):
     with pytest.raises(ValueError, match='7 of 7 are not'):
         produce(sources, broken, str(target), QUIET, size=1)
-    (part_of(target) / 'left').touch()
+    (part_of(target) / '.left').touch()
     with pytest.raises(ValueError, match='7 of 7 are not'):
         produce(sources, broken, str(target), QUIET, size=1)
-    assert (part_of(target) / 'left').exists()
+    assert (part_of(target) / '.left').exists()
     assert produce(sources, twice, str(target), QUIET, size=2).kept == 0
-    assert not (target / 'left').exists()
+    assert not (target / '.left').exists()
 
 
 def broken(name, path):
