@@ -38,12 +38,14 @@ def check_option_file(path, workers=None, progress=True):
 def _dataset(scale, name, section, workers, progress):
     report, training = Report(), name == 'train'
     gt, lq, size = section.get('dataroot_gt'), section.get('dataroot_lq'), section.get('gt_size') if training else None
+    listed = section.get('meta_info') or section.get('meta_info_file')
+    if part(section, 'io_backend').get('type') == 'lmdb' and section.get('type') != 'ClassicalDegradationDataset':
+        listed = None  # BasicSR's datasets take the LMDB's own list then
     try:
         if gt and lq and isinstance(scale, int):
             template = section.get('filename_tmpl', '{}')
-            return check_pairs(gt, lq, scale, training, template, size, workers, progress)
+            return check_pairs(gt, lq, scale, training, template, size, workers, progress, listed)
         if gt or lq:
-            listed = section.get('meta_info') or section.get('meta_info_file')
             return check_images(gt or lq, size, not training, workers, progress, listed)
     except (FileNotFoundError, ValueError) as error:
         report.problems.append(str(error))

@@ -9,7 +9,7 @@ from stea_arch.data.image_io import stem
 from stea_arch.data.image_source import ImageSource
 
 
-def check_pairs(gt, lq, scale, cropped=True, template='{}', gt_size=None, workers=None, progress=True):
+def check_pairs(gt, lq, scale, cropped=True, template='{}', gt_size=None, workers=None, progress=True, meta_info=None):
     """Check both sides, then every pair.
 
     Args:
@@ -19,15 +19,16 @@ def check_pairs(gt, lq, scale, cropped=True, template='{}', gt_size=None, worker
         template (str): An lq's name without extension, from that of gt, as BasicSR's filename_tmpl.
         gt_size (int | None): Side of the training crops of gt.
         workers (int | None), progress (bool): As for :func:`check_images`.
+        meta_info (str | None): Text file that lists the images of gt to look at.
 
     Returns:
         Report: Of both sides together.
     """
-    sides = [_side(gt, gt_size, workers, progress), _side(lq, None, workers, progress)]
+    sides = [_side(gt, gt_size, workers, progress, meta_info), _side(lq, None, workers, progress)]
     report = Report()
     for found, _ in sides:
         report.add(found)
-    report.problems += _pair_problems(sides[0][1], sides[1][1], scale, cropped, template)
+    report.problems += _pair_problems(sides[0][1], sides[1][1], scale, cropped, template, bool(meta_info))
     return report
 
 
@@ -53,17 +54,17 @@ def check_set(folder, workers=None, progress=True):
         for group, (found, source) in sides.items():
             report.add(found)
             if group != 'gt':
-                report.problems += _pair_problems(sides['gt'][1], source, manifest['scale'], True, '{}')
+                report.problems += _pair_problems(sides['gt'][1], source, manifest['scale'])
     for group, sums in groups.items():
         report.problems += _pixel_problems(os.path.join(folder, group), sums)
     return report
 
 
-def _side(root, gt_size, workers, progress):
+def _side(root, gt_size, workers, progress, meta_info=None):
     """The report of one folder or LMDB and, where it can be read at all, its source."""
     try:
-        report = check_images(root, gt_size, True, workers, progress)
-        source = ImageSource(root, 'lmdb' if (Path(root) / 'data.mdb').exists() else 'disk', allow_gray=True)
+        report = check_images(root, gt_size, True, workers, progress, meta_info)
+        source = ImageSource(root, 'lmdb' if (Path(root) / 'data.mdb').exists() else 'disk', meta_info, True)
     except FileNotFoundError as error:
         return Report(problems=[str(error)]), None
     except ValueError:
@@ -71,7 +72,7 @@ def _side(root, gt_size, workers, progress):
     return report, source
 
 
-def _pair_problems(gt, lq, scale, cropped, template):
+def _pair_problems(gt, lq, scale, cropped=True, template='{}', listed=False):
     """What is wrong with the pairs of two sources; nothing more than was said where one of them cannot be read."""
     if gt is None or lq is None:
         return []
@@ -85,7 +86,7 @@ def _pair_problems(gt, lq, scale, cropped, template):
     problems += [
         f'{name} of {lq.dataroot} has no partner in {gt.dataroot}. Add it, or leave both out.'
         for key, name in stems.items()
-        if key not in wanted
+        if key not in wanted and not listed
     ]
     for key, name in wanted.items():
         sizes = [header_size(gt, name), header_size(lq, stems[key])] if key in stems else [None, None]

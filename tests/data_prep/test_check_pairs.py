@@ -63,6 +63,16 @@ def test_names_by_template(pairs):
     assert problems(pairs, template='{}x4') == []
 
 
+def test_a_list_restricts_the_pairs(pairs, tmp_path):
+    write_image(pairs / 'gt' / 'alone.png', image(24, 32))
+    (pairs / 'lq' / 'b.png').unlink()
+    (tmp_path / 'list.txt').write_text('a.png (24,32,3)\n')
+    assert problems(pairs, meta_info=str(tmp_path / 'list.txt')) == []
+    (tmp_path / 'list.txt').write_text('a.png\nb.png\n')
+    (text,) = problems(pairs, meta_info=str(tmp_path / 'list.txt'))
+    assert 'b.png of' in text and 'has no partner b in' in text
+
+
 def test_one_side_is_not_there(pairs):
     shutil.rmtree(pairs / 'lq')
     (text,) = problems(pairs)
