@@ -94,8 +94,11 @@ def _load(metric, path):
         import lpips
 
         net = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False)
-        slices = net.net.state_dict()  # slice1.0.weight is torchvision's features.0.weight
-        net.net.load_state_dict({name: weights[f'features.{name.partition(".")[2]}'] for name in slices})
+        names = {name: f'features.{name.partition(".")[2]}' for name in net.net.state_dict()}  # slice1.0.weight, ...
+        missing = [name for name in names.values() if name not in weights]
+        if missing:
+            raise ValueError(f"Torchvision's weights of AlexNet were expected in {path}, but {missing[0]} is missing.")
+        net.net.load_state_dict({own: weights[name] for own, name in names.items()})
     else:
         own = read_checkpoint(Path(importlib.util.find_spec('DISTS_pytorch').origin).with_name('weights.pt'))
         net = DISTS(weights, own['alpha'], own['beta'])

@@ -83,10 +83,17 @@ def test_what_is_missing_is_said(backbone, pair, monkeypatch):
     assert 'pip install stea_arch[metrics]' in perceptual.why_unavailable('lpips')
 
 
-def test_a_foreign_backbone_is_refused(tmp_path, monkeypatch, pair):
+@pytest.mark.parametrize(
+    'metric, message',
+    [
+        ('dists', r'weights of VGG-16 were expected, but layer features\.0 is missing or of'),
+        ('lpips', r'weights of AlexNet were expected in .*, but features\.0\.bias is missing'),
+    ],
+)
+def test_a_foreign_backbone_is_refused(tmp_path, monkeypatch, pair, metric, message):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / 'experiments/pretrained_models'
     folder.mkdir(parents=True)
-    torch.save({'features.0.weight': torch.zeros(1)}, folder / perceptual.BACKBONES['dists'])
-    with pytest.raises(ValueError, match=r'weights of VGG-16 were expected, but layer features\.0 is missing or of'):
-        perceptual.calculate_dists(*pair, crop_border=0)
+    torch.save({'features.0.weight': torch.zeros(1)}, folder / perceptual.BACKBONES[metric])
+    with pytest.raises(ValueError, match=message):
+        calculate_metric({'img': pair[0], 'img2': pair[1]}, {'type': f'calculate_{metric}', 'crop_border': 0})
