@@ -68,7 +68,9 @@ def evaluate(network, testset, metrics, indices=None, pictures=None):
     """
     pictures, records = pictures or {}, []
     indices = range(len(testset)) if indices is None else indices
-    for index in tqdm(indices, desc=f'{network.label}, {testset.name} x{testset.scale}', unit='image', leave=False, disable=None):
+    for index in tqdm(
+        indices, desc=f'{network.label}, {testset.name} x{testset.scale}', unit='image', leave=False, disable=None
+    ):
         item, case = testset[index], testset.cases[index]
         result = network(item['lq'])
         gt = tensor2img([item['gt']]) if 'gt' in item else None

@@ -1,6 +1,7 @@
 """A comparison as one Markdown page."""
 
 from stea_arch.compare.published import published_source
+from stea_arch.compare.run import failures
 from stea_arch.compare.tables import NOTHING, describe_metrics, notes, overview, set_table
 from stea_arch.report import align
 
@@ -14,13 +15,11 @@ def as_markdown(comparison):
     Returns:
         str: Tables that a terminal shows aligned as well. The best of ours is bold, published rows are marked.
     """
-    blocks = [f'# {comparison["name"]}', *comparison['remarks']]
+    blocks = [f'# {comparison["name"]}', *comparison['remarks'], *(f'Failed: {line}' for line in failures(comparison))]
     for scale, part in comparison['scales'].items():
         blocks += [f'## x{scale}', _table(overview(part['sections'], part['costs']))]
         if part['costs']:
             blocks.append(describe_costs(part['costs']))
-        if part['cost_error']:
-            blocks.append(f'Costs could not be measured: {part["cost_error"]}')
         for section in part['sections']:
             blocks += [f'### {section["dataset"]}, x{scale}', describe_test(section), _table(set_table(section))]
             blocks += [f'- {note}' for note in notes(section)]
@@ -46,6 +45,8 @@ def describe_test(section):
     if multiple:
         text += f' Whole images, cropped at the bottom and right to multiples of {multiple}'
         text += f' (the scale is {test["scale"]}).' if multiple != test['scale'] else ', the scale.'
+    if test.get('leave_out'):
+        text += f' Left out: {", ".join(test["leave_out"])}.'
     text += f' Results rounded to 8 bits; {describe_metrics(section["metrics"])}; mean over images and kernels.'
     return text
 

@@ -50,6 +50,7 @@ DATASET = {
     'gt': Key(text()),
     'lq': Key(text()),
     'meta_info': Key(text()),
+    'leave_out': Key(sequence(text())),
     'scales': Key(sequence(choice(2, 3, 4))),
     'crop_to': Key(optional(choice(4, 12))),
     'num_kernels': Key(integer(2)),
@@ -203,6 +204,8 @@ def _useless(section):
     protocol, paired = section['protocol'], 'lq' in section
     if protocol == NO_REFERENCE:
         yield from ((key, 'without a truth') for key in ('gt', 'crop_to') if key in section)
+    if 'leave_out' in section and 'gt' in section and paired:
+        yield 'leave_out', 'where lq and gt are paired; move the images away'
     if 'num_kernels' in section and (protocol != 'gaussian8' or paired):
         yield 'num_kernels', 'unless gaussian8 makes the images'
     if 'seed' in section and (protocol != 'setting2' or paired):

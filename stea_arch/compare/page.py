@@ -11,7 +11,7 @@ from stea_arch.compare.curve import colour_of, draw_curve
 from stea_arch.compare.markdown import describe_costs, describe_origin, describe_test
 from stea_arch.compare.published import published_source
 from stea_arch.compare.run import failures
-from stea_arch.compare.tables import kernels_of, notes, overview, set_table
+from stea_arch.compare.tables import SIGMA, kernel_title, kernels_of, notes, overview, set_table
 from stea_arch.report import format_number
 
 OVERVIEW_SIDE = 260  # pixels of the longer side of a whole image as shown
@@ -76,7 +76,7 @@ def _scale(scale, part, numbers):
 def _section(section, scale, numbers):
     html = f'<section id="{_anchor(section, scale)}"><h2>{escape(section["dataset"])}, x{scale}</h2>'
     html += f'<p class="note">{escape(describe_test(section))}</p>' + _table(set_table(section), numbers)
-    html += ''.join(f'<p class="note warn">{escape(note)}</p>' for note in notes(section))
+    html += ''.join(f'<p class="note">{escape(note)}</p>' for note in notes(section))
     curve = _curve(section, numbers)
     if curve:
         html += f'<div class="scroll">{curve}</div>'
@@ -112,15 +112,15 @@ def _curve(section, numbers):
         groups = result.get('groups', {})
         points = [(float(kernel.removeprefix('sigma')), values[metric]) for kernel, values in groups.items()]
         series[label] = numbers[label], [(x, y) for x, y in sorted(points) if math.isfinite(y)]
-    unit = f'{metric.upper()} in dB' if metric == 'psnr' else metric
-    return draw_curve(series, 'sigma of the blur kernel', unit)
+    unit = f'{metric.upper()} in dB' if metric == 'psnr' else metric.upper()
+    return draw_curve(series, f'{SIGMA} of the blur kernel', unit)
 
 
 def _crops(crops, section, numbers):
     height, width = crops['whole'].shape[:2]
     top, left, side = crops['region']
     box = (f'{name}:{100 * value:.2f}%' for name, value in _box(top, left, side, height, width))
-    kernel = f', {crops["kernel"].replace("sigma", "sigma ")}' if crops['kernel'] else ''
+    kernel = f', {kernel_title(crops["kernel"])}' if crops['kernel'] else ''
     factor = min(1, OVERVIEW_SIDE / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
     whole = _image(cv2.resize(crops['whole'], size, interpolation=cv2.INTER_AREA), 85, 'the whole image')
@@ -130,9 +130,8 @@ def _crops(crops, section, numbers):
         caption = escape(label)
         if label in numbers:
             value = section['results'][label]['images'][crops['case']].get(metric)
-            caption = (
-                _swatch(label, numbers) + caption + ('' if value is None else f'<br><small>{_value(value)}</small>')
-            )
+            caption = _swatch(label, numbers) + caption
+            caption += '' if value is None else f'<br><small>{metric.upper()} {_value(value)}</small>'
         name = f'{label}, {crops["image"]}'
         figures.append(f'<figure>{_image(tile, 101, name)}<figcaption>{caption}</figcaption></figure>')
     where = f'{side} pixels wide at row {top}, column {left}: {crops["how"]}'

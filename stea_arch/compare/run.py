@@ -50,16 +50,16 @@ def compare(opt, out):
 
 
 def failures(comparison):
-    """Everything that failed, a line each."""
-    lines = []
+    """Everything that failed, a line for each network and reason."""
+    where = {}
     for scale, part in comparison['scales'].items():
         for section in part['sections']:
             for label, result in section['results'].items():
                 if 'error' in result:
-                    lines.append(f'{label} on {section["dataset"]} x{scale}: {result["error"]}')
+                    where.setdefault((label, result['error']), []).append(f'{section["dataset"]} x{scale}')
         if part['cost_error']:
-            lines.append(f'costs at x{scale}: {part["cost_error"]}')
-    return lines
+            where.setdefault(('costs', part['cost_error']), []).append(f'x{scale}')
+    return [f'{label} on {", ".join(places)}: {reason}' for (label, reason), places in where.items()]
 
 
 def _attempt(action):
@@ -143,7 +143,7 @@ def _costs(opt, scale, labels, opened, out):
 
 
 def _means(result):
-    return ', '.join(f'{metric} {value:.4f}' for metric, value in result['mean'].items())
+    return ', '.join(f'{metric.upper()} {value:.4f}' for metric, value in result['mean'].items())
 
 
 def _one_line(error):

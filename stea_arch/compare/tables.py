@@ -7,6 +7,7 @@ from stea_arch.compare.evaluate import LOWER_IS_BETTER
 from stea_arch.report import format_number
 
 NOTHING = '–'  # noqa: RUF001
+SIGMA = 'σ'  # noqa: RUF001
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def overview(sections, costs):
     measured = costs['networks'] if costs else {}
     head = ['network', 'parameters', *(['MACs', 'latency', 'memory'] if measured else [])]
     first = len(head) - 1  # of the sets' cells in a row
-    table = Table(head + [f'{section["dataset"]}: {" / ".join(section["metrics"])}' for section in sections])
+    table = Table(head + [f'{section["dataset"]}: {" / ".join(section["metrics"]).upper()}' for section in sections])
     for label in labels:
         results = [section['results'].get(label, {}) for section in sections]
         parameters = next((result['parameters'] for result in results if 'parameters' in result), None)
@@ -81,20 +82,28 @@ def set_table(section):
         Table: Published methods follow below.
     """
     metrics, kernels = list(section['metrics']), kernels_of(section)
-    table = Table(['network', *metrics, *kernels])
+    columns = [*metrics, *(metrics[0] for _ in kernels)]
+    table = Table(['network', *map(str.upper, metrics), *map(kernel_title, kernels)])
     for label, result in section['results'].items():
         if 'error' in result:
-            table.rows.append(Row(label, [Cell('failed'), *(Cell(NOTHING) for _ in table.head[2:])], 'failed'))
+            table.rows.append(
+                Row(label, [Cell('failed' if at == 0 else NOTHING) for at in range(len(columns))], 'failed')
+            )
             continue
         cells = [_number_cell(result['mean'][metric], result, metric) for metric in metrics]
         cells += [_number_cell(result['groups'][kernel][metrics[0]]) for kernel in kernels]
         table.rows.append(Row(label, cells))
-    for column, name in enumerate(table.head[1:]):
-        _mark_best(table, column, (name if name in metrics else metrics[0]) in LOWER_IS_BETTER)
+    for column, metric in enumerate(columns):
+        _mark_best(table, column, metric in LOWER_IS_BETTER)
     for method, values in section['published'].items():
         cells = [_number_cell(values[m]) if m in values else Cell(NOTHING) for m in metrics]
         table.rows.append(Row(method, cells + [Cell(NOTHING) for _ in kernels], 'published'))
     return table
+
+
+def kernel_title(kernel):
+    """The head of a kernel's column."""
+    return kernel.replace('sigma', f'{SIGMA} ')
 
 
 def kernels_of(section):
@@ -103,32 +112,34 @@ def kernels_of(section):
 
 
 def notes(section):
-    """What a reader must know about a section's numbers, a sentence each: exact images, images without a value."""
+    """What a reader must know about a section's numbers, a sentence each."""
     found = []
+    if kernels_of(section):
+        first = next(iter(section['metrics'])).upper()
+        found.append(f'The columns of {SIGMA}, the width of the blur kernel in pixels, hold {first}.')
     for label, result in section['results'].items():
         if 'error' in result:
-            found.append(f'{label} failed: {result["error"]}')
             continue
         for metric, count in result['exact'].items():
-            found.append(f'{label}: {count} results equal the truth; they are left out of the mean {metric}.')
+            found.append(f'{label}: {count} results equal the truth; they are left out of the mean {metric.upper()}.')
         for metric in section['metrics']:
             missing = sum(metric not in record for record in result['images'])
             if missing:
                 found.append(
-                    f'{label}: {metric} has no value for {missing} of {len(result["images"])} images (flat, or smaller '
-                    'than two blocks of 96x96 pixels); they are left out of its mean.'
+                    f'{label}: {metric.upper()} has no value for {missing} of {len(result["images"])} images (flat, '
+                    'or smaller than two blocks of 96x96 pixels); they are left out of its mean.'
                 )
     return found
 
 
 def describe_metrics(metrics):
-    """E.g. ``psnr on Y, border 4; niqe on Y``."""
+    """E.g. ``PSNR on Y, border 4 (higher is better); ...``."""
     texts = []
     for name, opt in metrics.items():
         channel = 'Y' if opt.get('test_y_channel') or name == 'niqe' else 'RGB'
         border = f', border {opt["crop_border"]}' if opt['crop_border'] else ''
         better = 'lower' if name in LOWER_IS_BETTER else 'higher'
-        texts.append(f'{name} on {channel}{border} ({better} is better)')
+        texts.append(f'{name.upper()} on {channel}{border} ({better} is better)')
     return '; '.join(texts)
 
 

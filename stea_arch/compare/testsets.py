@@ -47,8 +47,8 @@ class TestSet:
 
     Args:
         name (str): As in the option file.
-        section (dict): Its section there: ``protocol``, ``gt``, ``lq``, ``meta_info``, ``crop_to``, ``seed``,
-            ``num_kernels``. ``{scale}`` in a path stands for the scale.
+        section (dict): Its section there: ``protocol``, ``gt``, ``lq``, ``meta_info``, ``leave_out`` (names of
+            images), ``crop_to``, ``seed``, ``num_kernels``. ``{scale}`` in a path stands for the scale.
         scale (int): 2, 3 or 4; any with ``lq`` given.
 
     Attributes:
@@ -84,7 +84,12 @@ class TestSet:
             return None
         root = Path(root.replace('{scale}', str(self.scale))).expanduser()
         backend = 'lmdb' if (root / 'data.mdb').is_file() or root.suffix == '.lmdb' else 'disk'
-        return ImageSource(str(root), backend, self.section.get('meta_info'), allow_gray=True)
+        source = ImageSource(str(root), backend, self.section.get('meta_info'), allow_gray=True)
+        left_out = self.section.get('leave_out', [])  # never given with pairs
+        if unknown := set(left_out) - set(source.names):
+            raise ValueError(f'leave_out should name images of {root}, but {", ".join(sorted(unknown))} is not there.')
+        source.names = [name for name in source.names if name not in left_out]
+        return source
 
     def _made(self):
         return [
@@ -146,7 +151,7 @@ class TestSet:
             'cases': len(self.cases),
             'degradation': self._degradation(),
             'cropped_to_multiples_of': math.lcm(self.scale, self.crop_to) if self.gt else None,
-            **{key: self.section[key] for key in ('gt', 'lq', 'meta_info', 'seed') if key in self.section},
+            **{key: self.section[key] for key in ('gt', 'lq', 'meta_info', 'leave_out', 'seed') if key in self.section},
         }
 
     def _degradation(self):
