@@ -61,7 +61,7 @@ def measure_costs(networks, size, rounds):
         'protocol': {
             'latency': f'median of {rounds} interleaved rounds after one to warm up, batch 1, fp32',
             'macs': 'convolutions and matrix products as executed, counted by torch.utils.flop_counter',
-            'memory': f'peak {memory}, weights included',
+            'memory': f'peak {memory}, weights and input included',
             'device': str(networks[0].device),
         },
         'versions': get_versions(),
@@ -103,7 +103,7 @@ def count_macs(network, lq):
 
 
 def peak_memory(network, lq):
-    """Bytes that a network needs at most for one image, its weights included.
+    """Bytes that a network needs at most for one image, its weights and the image included.
 
     On CUDA the allocator's peak. On a CPU the most that its tensors hold at once, which neither the process's other
     memory nor the allocator's habits blur; what libraries need inside one operation is not seen.

@@ -4,8 +4,8 @@ import math
 from html import escape
 
 WIDTH, HEIGHT = 720, 330
-LEFT, RIGHT, TOP, BOTTOM = 52, 128, 14, 40
-LINE = 15  # least distance of two labels
+LEFT, RIGHT, TOP, BOTTOM = 56, 150, 14, 44
+LINE = 17  # least distance of two labels
 COLOURS = ('#7a7a7a', '#d1495b', '#00798c', '#e09f1f', '#5f4bb6', '#2a9d4a', '#b5651d', '#1d70d6')
 MARKERS = ('circle', 'square', 'diamond', 'triangle')
 

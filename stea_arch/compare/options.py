@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stea_arch.compare.networks import BICUBIC, as_test_options, scale_of
-from stea_arch.compare.testsets import NO_REFERENCE, SETTING2_KERNEL_SIZES, TestSet
+from stea_arch.compare.testsets import NO_REFERENCE, TestSet
 from stea_arch.options import OptionError, check_options
 from stea_arch.options.kinds import (
     boolean,
@@ -147,12 +147,10 @@ def _network(problems, opt, label, scales, check_files):
     if not _table(problems, path, section, NETWORK) or not scales:
         return
     if 'scale' not in section and len(scales) > 1:
-        problems.add(join(path, 'scale'), f'missing, one of the scales {scales} of this file is expected')
+        problems.add(join(path, 'scale'), f'missing, expected one of the scales {scales} of this file')
         return
     if section.get('scale', scales[0]) not in scales:
-        problems.add(
-            join(path, 'scale'), f'one of the scales {scales} of this file was expected, {section["scale"]} came'
-        )
+        problems.add(join(path, 'scale'), f'expected one of the scales {scales} of this file, got {section["scale"]}')
         return
     test_opt = as_test_options(opt, label, scale_of(opt, label))
     test_opt['datasets'] = {'test': {'name': 'any', 'type': 'ClassicalDegradationDataset'}}  # it gives RGB
@@ -191,10 +189,6 @@ def _dataset(problems, opt, name, scales, check_files):
         problems.add(join(path, 'lq'), f'missing, {NO_REFERENCE} enlarges images as they are: name their folder')
     if section['protocol'] != NO_REFERENCE and 'gt' not in section:
         problems.add(join(path, 'gt'), f'missing, {section["protocol"]} compares with the truth: name its folder')
-    if section['protocol'] == 'setting2' and 'lq' not in section:
-        for scale in set(own) - set(SETTING2_KERNEL_SIZES):
-            text = f'setting 2 is published for x2 and x4, not for x{scale}: write scales: [2, 4], or give pairs in lq'
-            problems.add(join(path, 'scales'), text)
     if check_files and len(problems.found) == before:
         for scale in own:
             _open(problems, path, name, section, scale)
@@ -204,9 +198,11 @@ def _useless(section):
     protocol, paired = section['protocol'], 'lq' in section
     if protocol == NO_REFERENCE:
         yield from ((key, 'without a truth') for key in ('gt', 'crop_to') if key in section)
+    if protocol == 'gaussian8' and paired:
+        yield 'lq', 'with gaussian8, which makes it of gt'
     if 'leave_out' in section and 'gt' in section and paired:
         yield 'leave_out', 'where lq and gt are paired; move the images away'
-    if 'num_kernels' in section and (protocol != 'gaussian8' or paired):
+    if 'num_kernels' in section and protocol != 'gaussian8':
         yield 'num_kernels', 'unless gaussian8 makes the images'
     if 'seed' in section and (protocol != 'setting2' or paired):
         yield 'seed', 'unless setting2 makes the images'
@@ -226,9 +222,7 @@ def _open(problems, path, name, section, scale):
         if crop['image'] not in images:
             problems.add(join(path, 'crop.image'), f'{crop["image"]!r} is none{did_you_mean(crop["image"], images)}')
         else:
-            problems.add(
-                join(path, 'crop.kernel'), f'one of {listed(groups)} was expected, {crop.get("kernel")!r} came'
-            )
+            problems.add(join(path, 'crop.kernel'), f'expected one of {listed(groups)}, got {crop.get("kernel")!r}')
 
 
 def find_case(testset, crop):

@@ -14,7 +14,7 @@ from stea_arch.data.image_io import stem
 from stea_arch.data.image_source import ImageSource
 from stea_arch.degradations.classical import ClassicalParams, ClassicalSampler
 
-SETTING2_KERNEL_SIZES = {2: 11, 4: 31}  # KernelGAN's DIV2KRK
+SETTING2_KERNEL_SIZES = {2: 11, 3: 31, 4: 31}  # those of KernelGAN's DIV2KRK, which has no x3
 SETTING2_KERNEL_NOISE = 0.25
 NO_REFERENCE = 'no_reference'
 
@@ -74,8 +74,7 @@ class TestSet:
         elif self.gt is None:
             self.cases = [Case(_label(lq), None, None, lq, None) for lq in self.lq.names]
         else:
-            pairs = pair_names(self.gt.names, self.lq.names)
-            self.cases = [Case(_label(gt), group, gt, lq, None) for gt, lq, group in pairs]
+            self.cases = [Case(_label(gt), None, gt, lq, None) for gt, lq in pair_names(self.gt.names, self.lq.names)]
         self._last = None, None
 
     def _source(self, key):
@@ -183,42 +182,28 @@ class TestSet:
 def pair_names(gt_names, lq_names):
     """Which low-quality image belongs to which truth.
 
-    By name, where each lq is called as its gt (``baby``), or goes on by a kernel (``baby_sigma1.80``). Else by number,
-    where each name holds exactly one (DIV2KRK's ``img_1_gt`` and ``im_1``).
+    By equal names, extensions aside; else by equal numbers, where each name holds exactly one (DIV2KRK's ``img_1_gt``
+    and ``im_1``).
 
     Args:
         gt_names (list[str]), lq_names (list[str]): With or without extension.
 
     Returns:
-        list[tuple[str, str, str | None]]: gt, lq and the kernel's name, in the order of gt.
+        list[tuple[str, str]]: gt and lq, in the order of gt.
 
     Raises:
-        ValueError: An image without a partner, or several kernels of which one has no name.
+        ValueError: An image without a partner.
     """
-    gts = {stem(name): name for name in gt_names}
-    found, lonely = {name: {} for name in gt_names}, []
-    for name in lq_names:
-        own, _, group = stem(name).rpartition('_sigma')
-        if stem(name) in gts:
-            found[gts[stem(name)]][None] = name
-        elif own in gts:
-            found[gts[own]][f'sigma{group}'] = name
-        else:
-            lonely.append(name)
-    if len(lonely) == len(lq_names):
-        numbers = [{_number(name): name for name in names} for names in (gt_names, lq_names)]
-        if None not in numbers[0] and len(numbers[0]) == len(gt_names) and numbers[0].keys() == numbers[1].keys():
-            return [(name, numbers[1][number], None) for number, name in numbers[0].items()]
-    lonely += [name for name, partners in found.items() if not partners]
-    if lonely:
-        raise ValueError(
-            f'Every lq image should have its gt and the other way round, by equal names (lq may go on by _sigma1.80) '
-            f'or by equal numbers, but {len(lonely)} have none: {", ".join(lonely[:5])}. Rename or remove them.'
-        )
-    groups = {tuple(sorted(map(str, partners))) for partners in found.values()}
-    if len(groups) > 1 or (len(next(iter(groups))) > 1 and 'None' in next(iter(groups))):
-        raise ValueError(f'Every gt image should come under the same kernels, but {len(groups)} choices are in lq.')
-    return [(gt, found[gt][group], group) for gt in gt_names for group in sorted(found[gt], key=str)]
+    for key in (stem, _number):
+        gt, lq = ({key(name): name for name in names} for names in (gt_names, lq_names))
+        if None not in gt and gt.keys() == lq.keys() and len(gt) == len(gt_names) and len(lq) == len(lq_names):
+            return [(name, lq[partner]) for partner, name in gt.items()]
+    gt, lq = (set(map(stem, names)) for names in (gt_names, lq_names))
+    lonely = [f'gt {name}' for name in sorted(gt - lq)] + [f'lq {name}' for name in sorted(lq - gt)]
+    raise ValueError(
+        f'Every lq image should have its gt and the other way round, by equal names or by the one number in each, but '
+        f'{len(lonely)} have none: {", ".join(lonely[:5])}. Rename or remove them.'
+    )
 
 
 def _number(name):
