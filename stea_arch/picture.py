@@ -13,9 +13,8 @@ MARGIN, LABEL, SHOWN = 8, 38, 240  # pixels: between crops, of the text below on
 def make_picture(runs, labels, path, rows=4, crop=80):
     """Write a PNG with a row an image and a column each for input, every run's result, and truth.
 
-    The crop is where the other runs, on average, gain most on the first (bicubic, say): where there is something to
-    see. Rows go through the images, and from the narrowest kernel to the widest. Each result carries its first metric
-    over the whole image.
+    The crop is where the runs differ most, see :func:`find_region`: where there is something to see. Rows go through
+    the images, and from the narrowest kernel to the widest. Each result carries its first metric over the whole image.
 
     Args:
         runs (list[dict]): Contents of ``metrics_<dataset>.json`` of the same dataset, each with saved images.
@@ -73,8 +72,8 @@ def choose_rows(names, rows):
 def find_region(results, gt, size, scale):
     """The square in which the results differ most.
 
-    With a truth: where the results after the first are, on average, closest to it in comparison with the first
-    (bicubic, say); where a single result is farthest from it. Without: where the results are farthest apart.
+    With a truth: where the errors of the best and of the worst result are farthest apart, or a single one's is
+    largest. Without: where the results themselves are farthest apart, or a single one has most detail.
 
     Args:
         results (list[ndarray]): Each (H, W, 3), uint8.
@@ -87,16 +86,22 @@ def find_region(results, gt, size, scale):
     """
     height, width = results[0].shape[:2]
     size = max(scale, min(size, height, width) // scale * scale)
-    if gt is None:
-        stack = np.stack([image.astype(np.float32).mean(2) for image in results])
-        gain = stack.max(0) - stack.min(0) if len(results) > 1 else np.abs(cv2.Laplacian(stack[0], -1))
+    planes = np.stack([image.astype(np.float32) for image in results])
+    if gt is not None:
+        errors = np.stack([_box_mean(np.abs(plane - gt).mean(2), size) for plane in planes])
+        mean = np.ptp(errors, 0) if len(results) > 1 else errors[0]
+    elif len(results) > 1:
+        mean = _box_mean(np.ptp(planes, 0).mean(2), size)
     else:
-        first, *others = (np.abs(image.astype(np.float32) - gt).mean(2) for image in results)
-        gain = first - sum(others) / len(others) if others else first
-    mean = cv2.boxFilter(gain, -1, (size, size), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+        mean = _box_mean(np.abs(cv2.Laplacian(planes[0].mean(2), -1)), size)
     valid = mean[: height - size + 1 : scale, : width - size + 1 : scale]
     top, left = np.unravel_index(valid.argmax(), valid.shape)
     return int(top) * scale, int(left) * scale, size
+
+
+def _box_mean(plane, size):
+    """At each pixel the mean over the square of which it is the upper left corner."""
+    return cv2.boxFilter(plane, -1, (size, size), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
 
 
 def cut(image, region, scale=1):

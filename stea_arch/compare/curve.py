@@ -3,9 +3,9 @@
 import math
 from html import escape
 
-WIDTH, HEIGHT = 720, 330
-LEFT, RIGHT, TOP, BOTTOM = 56, 150, 14, 44
-LINE = 17  # least distance of two labels
+WIDTH, HEIGHT = 720, 350
+LEFT, RIGHT, TOP, BOTTOM = 74, 150, 14, 54
+LINE = 19  # least distance of two labels
 COLOURS = ('#7a7a7a', '#d1495b', '#00798c', '#e09f1f', '#5f4bb6', '#2a9d4a', '#b5651d', '#1d70d6')
 MARKERS = ('circle', 'square', 'diamond', 'triangle')
 
@@ -78,12 +78,12 @@ def _axes(xs, y_ticks, place, x_label, y_label):
     for x in xs:
         across = place(x, y_ticks[0])[0]
         parts.append(f'<path d="M{across:.1f} {bottom}v5" class="grid"/>')
-        parts.append(f'<text x="{across:.1f}" y="{bottom + 18}" text-anchor="middle">{x:.2f}</text>')
+        parts.append(f'<text x="{across:.1f}" y="{bottom + 24}" text-anchor="middle">{x:.2f}</text>')
     middle = (LEFT + right) / 2
     parts.append(f'<text x="{middle:.0f}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text>')
     across = (TOP + bottom) / 2
-    turned = f'transform="rotate(-90 12 {across:.0f})"'
-    parts.append(f'<text x="12" y="{across:.0f}" text-anchor="middle" {turned}>{escape(y_label)}</text>')
+    turned = f'transform="rotate(-90 18 {across:.0f})"'
+    parts.append(f'<text x="18" y="{across:.0f}" text-anchor="middle" {turned}>{escape(y_label)}</text>')
     return ''.join(parts)
 
 
