@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import time
 import warnings
 from datetime import UTC, datetime
@@ -77,12 +78,18 @@ def evaluate(network, testset, metrics, indices=None, pictures=None):
         if gt is not None and result.shape != gt.shape:
             raise ValueError(f'A result of {gt.shape} was expected, the network gave {result.shape} for {case.name}.')
         if index in pictures:
-            imwrite(result, str(pictures[index]))
+            _write_picture(result, pictures[index])
         record = {'image': case.image, 'group': case.group, 'size': list(result.shape[:2])}
         if case.params and testset.protocol == 'setting2':
             record['kernel'] = {key: getattr(case.params, key) for key in ('sigma_x', 'sigma_y', 'theta', 'seed')}
         records.append(record | _measure(result, gt, metrics))
     return records
+
+
+def _write_picture(img, path):
+    partial = path.with_name(f'.{os.getpid()}.{path.name}')
+    imwrite(img, str(partial))
+    os.replace(partial, path)
 
 
 def _measure(result, gt, metrics):
@@ -145,6 +152,7 @@ def compare_one(open_network, about, testset, set_mark, metrics, folder, picture
             evaluate(open_network(), testset, {}, list(missing), missing)
         return known, True
     file.unlink(missing_ok=True)  # pictures and numbers always belong together
+    shutil.rmtree(Path(folder, 'pictures', label), ignore_errors=True)
     network, start = open_network(), time.perf_counter()
     records = evaluate(network, testset, metrics, pictures=paths)
     result = make_result(network, about, testset, metrics, mark, records, time.perf_counter() - start)
