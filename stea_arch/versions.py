@@ -32,6 +32,7 @@ def get_commit():
     """
     root = Path(__file__).resolve().parents[1]
     try:
+        _git(root, 'ls-files', '--error-unmatch', str(Path(__file__).resolve()))  # fails in somebody else's checkout
         commit = _git(root, 'rev-parse', 'HEAD')
         return commit + ('+' if _git(root, 'status', '--porcelain', '--', 'stea_arch') else '')
     except (OSError, subprocess.CalledProcessError):

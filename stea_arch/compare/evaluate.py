@@ -34,7 +34,7 @@ def metric_options(names, scale, has_truth):
         dict[str, dict]: name -> type and arguments.
     """
     options = {}
-    for name in names or DEFAULT_METRICS:
+    for name in DEFAULT_METRICS if names is None else names:
         if (name in WITH_REFERENCE) == has_truth:
             options[name] = {'type': f'calculate_{name}', 'crop_border': scale if has_truth else 0}
             if name in ('psnr', 'ssim'):

@@ -47,7 +47,8 @@ def describe_test(section):
         text += f' (the scale is {test["scale"]}).' if multiple != test['scale'] else ', the scale.'
     if test.get('leave_out'):
         text += f' Left out: {", ".join(test["leave_out"])}.'
-    text += f' Results rounded to 8 bits; {describe_metrics(section["metrics"])}; mean over images and kernels.'
+    text += f' Results rounded to 8 bits; {describe_metrics(section["metrics"])}; mean over images'
+    text += ' and kernels.' if test['cases'] > test['images'] else '.'
     return text
 
 

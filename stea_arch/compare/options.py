@@ -189,6 +189,10 @@ def _dataset(problems, opt, name, scales, check_files):
         problems.add(join(path, 'lq'), f'missing, {NO_REFERENCE} enlarges images as they are: name their folder')
     if section['protocol'] != NO_REFERENCE and 'gt' not in section:
         problems.add(join(path, 'gt'), f'missing, {section["protocol"]} compares with the truth: name its folder')
+    metrics = opt.get('metrics', DEFAULT_METRICS)
+    wanted = WITHOUT_REFERENCE if section['protocol'] == NO_REFERENCE else WITH_REFERENCE
+    if isinstance(metrics, (list, tuple)) and not set(map(str, metrics)) & set(wanted):
+        problems.add(path, f'none of metrics can be measured here: add one of {", ".join(wanted)}')
     if check_files and len(problems.found) == before:
         for scale in own:
             _open(problems, path, name, section, scale)

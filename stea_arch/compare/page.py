@@ -105,8 +105,8 @@ def _swatch(label, numbers, kind='ours'):
 
 
 def _curve(section, numbers):
-    metric, series = next(iter(section['metrics']), None), {}
-    if not all(kernel.startswith('sigma') for kernel in kernels_of(section)):
+    metric, series, kernels = next(iter(section['metrics']), None), {}, kernels_of(section)
+    if not kernels:
         return ''
     for label, result in section['results'].items():
         groups = result.get('groups', {})

@@ -108,6 +108,8 @@ def kernel_title(kernel):
 
 def kernels_of(section):
     """Names of the kernels of a section, from the narrowest to the widest; empty where images come once."""
+    if not section['metrics']:
+        return []
     return next((list(result['groups']) for result in section['results'].values() if 'groups' in result), [])
 
 

@@ -86,6 +86,12 @@ def test_test_sets(read, mini, change, path, message):
     assert re.match(message, found[f'datasets.photos.{path}'])
 
 
+def test_a_set_that_no_metric_fits(read, mini):
+    mini['metrics'] = ['niqe']
+    found, _ = problems(read, mini)
+    assert found == {'datasets.photos': 'none of metrics can be measured here: add one of psnr, ssim, lpips, dists'}
+
+
 def test_without_files_nothing_is_opened(read, mini):
     mini['datasets']['photos']['gt'] = 'no/such'
     mini['networks']['LabNet']['weights'] = 'no.pth'
