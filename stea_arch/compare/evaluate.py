@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from basicsr.metrics import calculate_metric
 from basicsr.utils import imwrite, tensor2img
 from tqdm import tqdm
 
 from stea_arch.compare.options import DEFAULT_METRICS, WITH_REFERENCE
-from stea_arch.metrics.measure import measure, summarize
+from stea_arch.models.validation import summarize
 from stea_arch.versions import get_commit, get_versions
 
 LOWER_IS_BETTER = ('niqe', 'lpips', 'dists')
@@ -93,17 +94,19 @@ def _write_picture(img, path):
 
 
 def _measure(result, gt, metrics):
-    plain = {name: opt for name, opt in metrics.items() if name != WITHOUT_VALUE}
-    values = measure(result, gt, plain)
-    if WITHOUT_VALUE in metrics:
+    images = {'img': result} if gt is None else {'img': result, 'img2': gt}
+    values = {}
+    for name, opt in metrics.items():
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore', RuntimeWarning)
+            warnings.simplefilter('ignore', RuntimeWarning)  # of means over no block at all
             try:
-                value = measure(result, None, {WITHOUT_VALUE: metrics[WITHOUT_VALUE]})[WITHOUT_VALUE]
+                value = float(calculate_metric(images, opt))
             except (np.linalg.LinAlgError, RuntimeError):
+                if name != WITHOUT_VALUE:
+                    raise
                 value = math.nan
-        if math.isfinite(value):
-            values[WITHOUT_VALUE] = value
+        if name != WITHOUT_VALUE or math.isfinite(value):
+            values[name] = value
     return values
 
 

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from basicsr.utils import img2tensor
 
-from stea_arch.data.classical_dataset import make_pair, to_tensor
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import stem
 from stea_arch.data.image_source import ImageSource
-from stea_arch.degradations.classical import ClassicalParams, ClassicalSampler
+from stea_arch.degradations.classical import ClassicalParams, ClassicalSampler, degrade
 
 SETTING2_KERNEL_SIZES = {2: 11, 3: 31, 4: 31}  # those of KernelGAN's DIV2KRK, which has no x3
 SETTING2_KERNEL_NOISE = 0.25
@@ -118,20 +118,20 @@ class TestSet:
         """
         case = self.cases[index]
         if case.gt is None:
-            return {'lq': _read(self.lq, case.lq)}
+            return {'lq': _tensor(_read(self.lq, case.lq))}
         if self._last[0] != case.gt:  # an image comes once for each kernel
-            self._last = case.gt, self._cropped(self.gt.read(case.gt))
+            self._last = case.gt, self._cropped(_read(self.gt, case.gt))
         gt = self._last[1]
         if case.params:
-            return make_pair(gt, case.params)
+            return {'lq': _tensor(degrade(gt, case.params)), 'gt': _tensor(gt)}
         lq = _read(self.lq, case.lq)
         height, width = (length // self.scale for length in gt.shape[:2])
-        if not (0 <= lq.shape[1] - height < self.crop_to and 0 <= lq.shape[2] - width < self.crop_to):
+        if not (0 <= lq.shape[0] - height < self.crop_to and 0 <= lq.shape[1] - width < self.crop_to):
             raise ValueError(
                 f'{case.lq} was expected to be {case.gt} divided by the scale {self.scale}, about {width}x{height} '
-                f'pixels, but it has {lq.shape[2]}x{lq.shape[1]}. Check lq, gt and scales.'
+                f'pixels, but it has {lq.shape[1]}x{lq.shape[0]}. Check lq, gt and scales.'
             )
-        return {'lq': lq[:, :height, :width], 'gt': to_tensor(gt.astype(np.float32) / np.float32(255))}
+        return {'lq': _tensor(lq[:height, :width]), 'gt': _tensor(gt)}
 
     def _cropped(self, img):
         """Bottom and right are cut to a multiple of the scale and of ``crop_to``."""
@@ -216,4 +216,9 @@ def _label(name):
 
 
 def _read(source, name):
-    return to_tensor(source.read(name).astype(np.float32) / np.float32(255))
+    """An image as (H, W, 3), float32 RGB in [0, 1]."""
+    return source.read(name).astype(np.float32) / np.float32(255)
+
+
+def _tensor(img):
+    return img2tensor(img, bgr2rgb=False)

@@ -179,7 +179,7 @@ class ClassicalDegradationDataset(Dataset):
         gt = gt[::-1] if recipe.vflip else gt
         gt = gt.transpose(1, 0, 2) if recipe.transpose else gt
         location = self.source.location(name)
-        return {**make_pair(gt, recipe.degradation), 'lq_path': location, 'gt_path': location}
+        return {**_pair(gt, recipe.degradation), 'lq_path': location, 'gt_path': location}
 
     def _case(self, image, case):
         if not 0 <= image < len(self.source):
@@ -198,20 +198,19 @@ class ClassicalDegradationDataset(Dataset):
             )
         label = stem(name).replace('/', '_')  # a result is named by it: images of sub-folders must stay apart
         return {
-            **make_pair(img[:height, :width], params),
+            **_pair(img[:height, :width], params),
             'lq_path': f'{label}_{group}.png',
             'gt_path': self.source.location(name),
             'group': group,
         }
 
 
-def make_pair(gt, params):
-    """``lq`` and ``gt``, (3, H, W) float32 in [0, 1], of an 8-bit RGB image (H, W, 3) with sides the scale divides."""
+def _pair(gt, params):
+    """lq and gt tensors of an 8-bit RGB image (H, W, 3)."""
     gt = np.ascontiguousarray(gt, np.float32) / np.float32(255)
     lq = degrade(gt, params)
-    return {'lq': to_tensor(lq), 'gt': to_tensor(gt)}
+    return {'lq': _tensor(lq), 'gt': _tensor(gt)}
 
 
-def to_tensor(img):
-    """(H, W, C) array -> (C, H, W) tensor of the same type and values."""
+def _tensor(img):
     return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))

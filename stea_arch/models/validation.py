@@ -2,15 +2,16 @@
 
 import itertools
 import json
+import math
 import os
 from pathlib import Path
 
+from basicsr.metrics import calculate_metric
 from basicsr.utils import get_root_logger, imwrite, tensor2img
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
 from stea_arch.launch import gather
-from stea_arch.metrics.measure import measure, summarize
 from stea_arch.versions import get_versions
 
 
@@ -61,7 +62,9 @@ class ValidationMixin:
             record['result'] = str(self._image_path(name, dataset_name, current_iter))
             imwrite(result, record['result'])
         if 'gt' in visuals:
-            record |= measure(result, tensor2img([visuals['gt']]), self.opt['val'].get('metrics') or {})
+            pair = {'img': result, 'img2': tensor2img([visuals['gt']])}
+            for metric, opt in (self.opt['val'].get('metrics') or {}).items():
+                record[metric] = float(calculate_metric(pair, opt))
             del self.gt
         del self.lq, self.output
         return record
@@ -142,6 +145,37 @@ class ValidationMixin:
         path = Path(self.opt['path']['results_root'], f'metrics_{dataset.opt["name"]}.json')
         path.write_text(json.dumps(content, indent=1), encoding='utf-8')
         get_root_logger().info(f'Results of every image and kernel: {path}')
+
+
+def summarize(records, metrics):
+    """Mean of each metric over all images and over each group.
+
+    A PSNR is infinite where a result equals the truth (a flat image, say); one such image must not make the mean
+    infinite, so it is left out of the mean and counted.
+
+    Args:
+        records (list[dict]): One an image: ``group`` (str | None) and a value a metric.
+        metrics (list[str]): Their names.
+
+    Returns:
+        dict: ``mean`` {metric: float}, ``groups`` {group: {metric: float}}, ``exact`` {metric: count}.
+    """
+    groups = sorted({r['group'] for r in records if r['group'] is not None})
+    exact = {m: sum(r[m] == math.inf for r in records if m in r) for m in metrics}
+    return {
+        'mean': _means(records, metrics),
+        'groups': {g: _means([r for r in records if r['group'] == g], metrics) for g in groups},
+        'exact': {m: count for m, count in exact.items() if count},
+    }
+
+
+def _means(records, metrics):
+    means = {}
+    for metric in metrics:
+        values = [r[metric] for r in records if metric in r]
+        counted = [v for v in values if v != math.inf]
+        means[metric] = math.fsum(counted) / len(counted) if counted else math.inf
+    return means
 
 
 def read_json_lines(path):

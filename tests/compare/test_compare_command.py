@@ -22,7 +22,7 @@ from stea_arch.compare.__main__ import main
 from stea_arch.compare.evaluate import evaluate, metric_options, read_result, write_result
 from stea_arch.compare.networks import Network
 from stea_arch.compare.testsets import TestSet
-from stea_arch.metrics.measure import summarize
+from stea_arch.models.validation import summarize
 
 EDSR = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2}
 
@@ -147,6 +147,23 @@ def test_what_is_finished_is_not_computed_again_and_what_changed_is(mini, monkey
     Path('results/compare/mini/photos_x2/LabNet.json').unlink()
     Path('results/compare/mini/photos_x2/.LabNet.json.1.partial').write_text('{')
     assert again() == [('LabNet', 'photos', True)]
+
+
+def test_bicubic_runs_at_every_scale_and_a_network_at_its_own(mini, capsys):
+    mini |= {'scales': [2, 3], 'crops': {'rows': 0}}
+    mini['networks']['LabNet']['scale'] = 2
+    mini['datasets']['unblurred'] = {**mini['datasets']['photos'], 'protocol': 'bicubic', 'scales': [3]}
+    del mini['datasets']['unblurred']['num_kernels']
+    assert compare(mini) == 0
+    found = sorted(str(path.relative_to('results/compare/mini')) for path in Path('results').rglob('*.json'))
+    assert found == [
+        'photos_x2/Bicubic.json',
+        'photos_x2/LabNet.json',
+        'photos_x3/Bicubic.json',
+        'unblurred_x3/Bicubic.json',
+    ]
+    page = Path('results/compare/mini/index.html').read_text()
+    assert 'Overview, x2' in page and 'Overview, x3' in page and '<img' not in page
 
 
 def test_an_exact_image_is_left_out_of_the_mean_and_said(mini, tmp_path, capsys):
