@@ -32,34 +32,38 @@ def measure_costs(networks, size, rounds):
     """Costs of several networks, their latencies from interleaved rounds: a busy machine slows all of them alike.
 
     Args:
-        networks (list[Network]): Each with its weights, on its device.
+        networks (list[Network]): At least one, each with its weights, on its device.
         size (list[int]): Height and width of the input.
-        rounds (int): Timed rounds, after one to warm up.
+        rounds (int): Timed rounds; what is counted before warms up.
 
     Returns:
-        dict: ``networks`` {label: {...}} with ``parameters``, ``macs``, ``latency_seconds`` (median), ``peak_bytes``,
-        and the protocol.
+        dict: ``networks`` {label: {...}} with ``parameters``, ``macs``, ``latency_seconds`` (median), ``peak_bytes``;
+        ``failed`` {label: error} of those that could not be run; and the protocol.
     """
     lq = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
-    seconds = {network.label: [] for network in networks}
-    for _ in range(rounds + 1):
-        for network in networks:
-            seconds[network.label].append(_time(network, lq))
-    costs = {}
+    costs, failed = {}, {}
     for network in networks:
-        costs[network.label] = {
-            'parameters': network.parameters,
-            'macs': count_macs(network, lq),
-            'latency_seconds': round(statistics.median(seconds[network.label][1:]), 5),
-            'peak_bytes': peak_memory(network, lq),
-        }
+        try:
+            macs, peak = count_macs(network, lq), peak_memory(network, lq)
+        except Exception as error:  # one network must not stop the others
+            failed[network.label] = f'{type(error).__name__}: {error}'
+        else:
+            costs[network.label] = {'parameters': network.parameters, 'macs': macs, 'peak_bytes': peak}
+    sound = [network for network in networks if network.label in costs]
+    seconds = {network.label: [] for network in sound}
+    for _ in range(rounds):
+        for network in sound:
+            seconds[network.label].append(_time(network, lq))
+    for label, values in seconds.items():
+        costs[label]['latency_seconds'] = round(statistics.median(values), 5)
     cuda = networks[0].device.type == 'cuda'
     memory = 'of the CUDA allocator' if cuda else 'of the tensors alive at once, without workspaces of libraries'
     return {
         'input': list(size),
         'networks': costs,
+        'failed': failed,
         'protocol': {
-            'latency': f'median of {rounds} interleaved rounds after one to warm up, batch 1, fp32',
+            'latency': f'median of {rounds} interleaved rounds after two to warm up, batch 1, fp32',
             'macs': 'convolutions and matrix products as executed, counted by torch.utils.flop_counter',
             'memory': f'peak {memory}, weights and input included',
             'device': str(networks[0].device),

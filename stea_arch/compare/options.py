@@ -17,6 +17,7 @@ from stea_arch.options.kinds import (
     text,
     word,
 )
+from stea_arch.options.machine import check_devices
 from stea_arch.options.problems import Problems, did_you_mean, join, listed, part
 from stea_arch.options.reading import load
 from stea_arch.options.schema import PIPELINE, Key
@@ -105,6 +106,8 @@ def _check(problems, opt, check_files):
     _table(problems, '', opt, TOP)
     _table(problems, 'cost', opt.get('cost'), COST)
     _table(problems, 'crops', opt.get('crops'), CROPS)
+    if check_files:
+        check_devices(problems, opt)
     scales = opt.get('scales')
     scales = [scale for scale in scales if scale in (2, 3, 4)] if isinstance(scales, list) else []
     for label in part(opt, 'networks'):
@@ -154,8 +157,6 @@ def _network(problems, opt, label, scales, check_files):
         return
     test_opt = as_test_options(opt, label, scale_of(opt, label))
     test_opt['datasets'] = {'test': {'name': 'any', 'type': 'ClassicalDegradationDataset'}}  # it gives RGB
-    if part(test_opt, 'network_g').get('type') == 'Bicubic' and section.get('weights') is None:
-        test_opt['path']['pretrain_network_g'] = None
     try:
         check_options(test_opt, is_train=False, check_files=check_files)
     except OptionError as error:

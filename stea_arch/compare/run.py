@@ -29,7 +29,7 @@ def compare(opt, out):
 
     Returns:
         dict: ``name``, ``labels`` (all networks, in order), ``remarks`` (what was left out), and ``scales``
-        {scale: {'sections': [...], 'costs': dict | None, 'cost_error': str | None}}; a section has ``dataset``,
+        {scale: {'sections': [...], 'costs': dict | None}}; a section has ``dataset``,
         ``test``, ``metrics``, ``published``, ``results`` {label: result, or {'error': why}} and ``crops``.
     """
     wanted = opt.get('metrics')
@@ -45,7 +45,7 @@ def compare(opt, out):
             remarks.append(f'Scale {scale} has {"no network" if not labels else "no test set"}.')
             continue
         sections = [_section(opt, name, scale, labels, opened, usable, out) for name in names]
-        scales[scale] = {'sections': sections, **_costs(opt, scale, labels, opened, out)}
+        scales[scale] = {'sections': sections, 'costs': _costs(opt, scale, labels, opened, out)}
     return {'name': opt['name'], 'labels': list(opt['networks']), 'remarks': remarks, 'scales': scales}
 
 
@@ -57,8 +57,8 @@ def failures(comparison):
             for label, result in section['results'].items():
                 if 'error' in result:
                     where.setdefault((label, result['error']), []).append(f'{section["dataset"]} x{scale}')
-        if part['cost_error']:
-            where.setdefault(('costs', part['cost_error']), []).append(f'x{scale}')
+        for label, reason in part['costs']['failed'].items() if part['costs'] else ():
+            where.setdefault((label, reason), []).append(f'the costs at x{scale}')
     return [f'{label} on {", ".join(places)}: {reason}' for (label, reason), places in where.items()]
 
 
@@ -124,22 +124,20 @@ def _crops(testset, pictures, made, size, chosen, crop):
 def _costs(opt, scale, labels, opened, out):
     """Costs of all networks of a scale that could be made, from the disk where nothing has changed."""
     if not opt.get('cost'):
-        return {'costs': None, 'cost_error': None}
+        return None
     networks = [network for label in labels if not isinstance(network := opened(label, scale), Exception)]
     if not networks:
-        return {'costs': None, 'cost_error': None}
+        return None
     about = {network.label: describe(opt, network.label, scale) for network in networks}
     mark, file = cost_mark(opt['cost'], about, str(networks[0].device)), Path(out, f'cost_x{scale}.json')
     known = read_result(file)
     if known and known['fingerprint'] == mark:
-        return {'costs': known, 'cost_error': None}
+        return known
     tqdm.write(f'Costs at x{scale}, input {opt["cost"]["size"]}, in turn: {", ".join(about)}')
-    rounds = opt['cost'].get('rounds', DEFAULT_ROUNDS)
-    costs = _attempt(lambda: measure_costs(networks, opt['cost']['size'], rounds))
-    if isinstance(costs, Exception):
-        return {'costs': None, 'cost_error': _one_line(costs)}
-    write_result({**costs, 'fingerprint': mark}, file)
-    return {'costs': costs, 'cost_error': None}
+    costs = measure_costs(networks, opt['cost']['size'], opt['cost'].get('rounds', DEFAULT_ROUNDS))
+    if not costs['failed']:
+        write_result({**costs, 'fingerprint': mark}, file)
+    return costs
 
 
 def _means(result):

@@ -73,8 +73,14 @@ def test_all_networks_are_timed_in_turn():
             order.append(self.name)
             return x.clone()
 
-    costs = measure_costs([Known('a', Noted('a')), Known('b', Noted('b'))], [8, 8], rounds=2)
-    assert order[:6] == ['a', 'b'] * 3
+    class Broken(nn.Module):
+        def forward(self, x):
+            raise RuntimeError('no such size')
+
+    networks = [Known('a', Noted('a')), Known('broken', Broken()), Known('b', Noted('b'))]
+    costs = measure_costs(networks, [8, 8], rounds=3)
+    assert order == ['a', 'a', 'b', 'b'] + ['a', 'b'] * 3
     assert costs['networks']['b']['parameters'] == 0 and costs['networks']['b']['macs'] == 0
     assert 0 < costs['networks']['a']['latency_seconds'] < 1
-    assert costs['protocol']['latency'].startswith('median of 2 interleaved rounds') and costs['input'] == [8, 8]
+    assert costs['failed'] == {'broken': 'RuntimeError: no such size'} and list(costs['networks']) == ['a', 'b']
+    assert costs['protocol']['latency'].startswith('median of 3 interleaved rounds') and costs['input'] == [8, 8]

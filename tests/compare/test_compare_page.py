@@ -92,9 +92,10 @@ def comparison(photo_folder, tmp_path):
     costs = {
         'input': [64, 64],
         'networks': {'A & B': {'macs': 2.5e9, 'latency_seconds': 0.1234, 'peak_bytes': 3 * 2**20}},
+        'failed': {},
         'protocol': {'latency': 'median', 'macs': 'counted', 'memory': 'peak', 'device': 'cpu'},
     }
-    parts = {4: {'sections': [section], 'costs': costs, 'cost_error': None}}
+    parts = {4: {'sections': [section], 'costs': costs}}
     return {'name': 'two & more', 'labels': ['A & B', 'C', 'D'], 'remarks': [], 'scales': parts}
 
 
