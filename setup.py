@@ -10,6 +10,7 @@ INIT = (ROOT / 'stea_arch' / '__init__.py').read_text(encoding='utf-8')
 VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).group(1)
 
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.1']
+METRICS = ['lpips>=0.1.4', 'DISTS-pytorch>=0.1']
 
 setup(
     name='stea_arch',
@@ -20,6 +21,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['stea_arch*', 'data_prep*']),
+    package_data={'stea_arch.compare': ['*.yml', '*.css', '*.js']},
     install_requires=[
         'torch>=2.6',
         'torchvision>=0.21',
@@ -36,15 +38,16 @@ setup(
         'setuptools>=65',  # basicsr imports distutils, which left the standard library in 3.12
     ],
     extras_require={
-        'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', *EXPORT],
+        'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', *EXPORT, *METRICS],
         'export': EXPORT,
-        'metrics': ['lpips>=0.1.4'],
+        'metrics': METRICS,
     },
     entry_points={
         'console_scripts': [
             'stea-train=stea_arch.train:main',
             'stea-test=stea_arch.test:main',
             'stea-report=stea_arch.report:main',
+            'stea-compare=stea_arch.compare.__main__:main',
             'stea-data=data_prep.cli:main',
         ]
     },

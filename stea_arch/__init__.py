@@ -4,7 +4,7 @@ from stea_arch import compat
 
 compat.prepare()
 
-from stea_arch import archs, data, models  # noqa: E402, F401  (the registries are filled on import)
+from stea_arch import archs, data, metrics, models  # noqa: E402, F401  (the registries are filled on import)
 from stea_arch.archs.published import load_published  # noqa: E402
 
 compat.apply()
