@@ -9,7 +9,7 @@ import torch
 from stea_arch.archs.labnet_arch import LabNet
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'archs'))
-import plain  # noqa: E402
+import plain
 
 
 @pytest.fixture

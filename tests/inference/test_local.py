@@ -94,5 +94,5 @@ def test_what_the_gates_take():
 
 @pytest.mark.parametrize('attention', ['taylor', 'softmax'])
 def test_attentions_without_gates_are_refused(make_net, image, attention):
-    with pytest.raises(ValueError, match="needs gates .*, but (Taylor|Softmax) came. Pass .*, or use 'strips'"):
+    with pytest.raises(ValueError, match=r"needs gates .*, but (Taylor|Softmax) came. Pass .*, or use 'strips'"):
         upscale_tensor(make_net(attention=attention), image(8, 8), 'local')

@@ -107,7 +107,7 @@ def test_means_weigh_strips_by_their_size():
 
 
 def test_another_network_is_refused(image):
-    with pytest.raises(ValueError, match="follow the parts of a LabNet or RealNet, but .* Conv2d came. Use 'tiles'"):
+    with pytest.raises(ValueError, match=r"follow the parts of a LabNet or RealNet, but .* Conv2d came. Use 'tiles'"):
         upscale_tensor(torch.nn.Conv2d(3, 3, 1).double(), image(4, 4), 'strips')
 
 

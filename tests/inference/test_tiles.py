@@ -1,5 +1,7 @@
 """Tiles: they cover every image, their weights add up to one, and nothing is lost where nothing is global."""
 
+import itertools
+
 import pytest
 import torch
 from basicsr.archs.swinir_arch import SwinIR
@@ -20,7 +22,7 @@ def test_tiles_cover_every_length(tile, overlap, grid):
         spans = split(length, tile, overlap, grid)
         assert spans[0][0] == 0 and spans[-1][1] == length
         assert all(start % grid == 0 and 0 < end - start <= tile for start, end in spans)
-        for (start, end), (next_start, next_end) in zip(spans, spans[1:]):
+        for (start, end), (next_start, next_end) in itertools.pairwise(spans):
             assert start < next_start and end < next_end and end - next_start >= overlap
 
 
