@@ -172,8 +172,8 @@ def main():
     times = measure_time(args)
     peaks = measure_memory(args, times)
     report = {
-        'protocol': f'CPU, {args.threads} thread, fp32, 4 heads with keys of 4; time: median of {args.rounds} interleaved '
-        'rounds after one pass to warm up; memory: a fresh process per point',
+        'protocol': f'CPU, {args.threads} thread, fp32, 4 heads with keys of 4; time of one pass: median of '
+        f'{args.rounds} interleaved rounds after one to warm up; memory: a fresh process per point',
         'versions': get_versions(),
         'width': args.width,
         'attentions': [],
