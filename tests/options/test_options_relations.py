@@ -42,7 +42,7 @@ def only(problems, pattern):
         ([('val.inference', {'strip': 64})], "val.inference: method 'whole' does not read strip: .*"),
         ([('val.inference', {'method': 'tiles', 'tile': 0})], 'val.inference: tile must be a whole number .* 0 came.'),
         ([('val.inference', {'method': 'strips'}), ('network_g', EDSR)],
-         "val.inference.method: 'strips' follows the parts of a LabNet, not of EDSR: use tiles"),
+         "val.inference.method: 'strips' follows the parts of a LabNet, not those of EDSR: use tiles"),
         ([('val.inference', {'method': 'local'}), ('network_g.attention', 'softmax')],
          "val.inference.method: 'local' needs the attention stea, ttea or none, not 'softmax'"),
         ([('val.metrics', {}), ('val.save_best', 'psnr')], "val.save_best: 'psnr' is not one of val.metrics: none"),
