@@ -6,8 +6,8 @@ convolution of the feed-forward. What is pointwise (norms, gates, sums) is left 
 kernels as nodes of its one graph.
 
 Off by default: they are tested in Triton's interpreter and compiled for sm_90, but have not been timed on a GPU yet.
-benchmarks/gpu_speed.py does that. Switch them on with ``enable()`` or ``STEA_KERNELS=1``; whoever cannot use them gets a
-RuntimeError that says why. Importing this package imports no Triton.
+benchmarks/gpu_speed.py does that. Switch them on with ``enable()`` or ``STEA_KERNELS=1``; whoever cannot use them gets
+a RuntimeError that says why. Importing this package imports no Triton.
 """
 
 import os
@@ -41,8 +41,8 @@ def depthwise_group(x, weights, biases, dilations):
         dilations (sequence of int): one for each.
 
     Returns:
-        Tensor: ``(B, N C, H, W)`` for N convolutions, in their order, of the dtype that a convolution of ``x`` has under
-        autocast. By the kernels, where those are usable, the input is read from memory once and the result is
+        Tensor: ``(B, N C, H, W)`` for N convolutions, in their order, of the dtype that a convolution of ``x`` has
+        under autocast. By the kernels, where those are usable, the input is read from memory once and the result is
         channels-last; it has first derivatives only.
     """
     if not usable(_cast(x)):
@@ -65,8 +65,9 @@ def gated_depthwise(x, weight):
         weight (Tensor): ``(2 h, 1, k, k)``, k odd.
 
     Returns:
-        Tensor: ``(B, h, H, W)``, of the dtype that a convolution of ``x`` has under autocast. Where the kernels are usable
-        one of them does it all and ``[q1, q2]`` is never stored, not even for the backward pass; first derivatives only.
+        Tensor: ``(B, h, H, W)``, of the dtype that a convolution of ``x`` has under autocast. Where the kernels are
+        usable one of them does it all and ``[q1, q2]`` is never stored, not even for the backward pass; it has first
+        derivatives only.
     """
     if not usable(_cast(x)):
         q1, q2 = _convolve(x, weight, None, 1).chunk(2, dim=1)
@@ -78,9 +79,9 @@ def large_field(mlfr, t):
     """``mlfr(t)`` for an ``archs.mlfr.MLFR``, with one depthwise group and one 1x1 convolution.
 
     Nothing nonlinear lies between the 1x1 convolutions of MLFR, so their product is one 1x1 convolution of the six
-    depthwise results and ``t``. It is multiplied out in every call, which costs some 7 C^3 multiply-adds, fewer than two
-    rows of pixels do, so that the parameters remain what they are and get their gradients. ``t`` comes to its place
-    among the results through a seventh depthwise kernel, of one tap that is 1.
+    depthwise results and ``t``. It is multiplied out in every call, so that the parameters remain what they are and get
+    their gradients; that costs ``7 C^3`` multiply-adds, as much as C pixels of the convolution. ``t`` comes to its
+    place among the results through a seventh depthwise kernel, of one tap that is 1.
 
     Args:
         mlfr (MLFR): the module.

@@ -1,12 +1,13 @@
 """Triton kernels of a group of depthwise convolutions over one input: results, gradient of the input, of the weights.
 
-Convolution n has side ``SIZES[n]``, odd, and dilation ``DILATIONS[n]``; all are padded with zeros and keep H and W. Images
-are channels-last, ``(B, H, W, C)``, results ``(B, H, W, N C)`` in the order of the convolutions. The taps of all lie in
-one fp32 matrix ``(sum of SIZES[n]^2, C)``. ``UNITS UNIT`` is C (see ``tiles.unit``).
+Convolution n has side ``SIZES[n]``, odd, and dilation ``DILATIONS[n]``; all are padded with zeros and keep H and W.
+Images are channels-last, ``(B, H, W, C)``, results ``(B, H, W, N C)`` in the order of the convolutions. The taps of all
+lie in one fp32 matrix ``(sum of SIZES[n]^2, C)``. ``UNITS UNIT`` is C (see ``tiles.unit``).
 
 Memory traffic, in sizes of the input: 1 read and N written for the results, N read and 1 written for the gradient of
 the input, N + 1 read for that of the weights, as long as the re-reading of halos hits the caches.
 """
+# ruff: noqa: RUF005, SIM108, SIM300 (the language of kernels knows no unpacking, and Python's conditions only in part)
 
 import triton
 import triton.language as tl
@@ -194,7 +195,7 @@ def weight_gradient(
     BLOCK_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """One column of one kernel, over one of ``CHUNKS`` parts of the pixels. Grid: (sum of SIZES, channel blocks, CHUNKS).
+    """One column of one kernel, over one part of the pixels. Grid: (sum of SIZES, channel blocks, CHUNKS).
 
     Every part has its own place in ``taps_out`` (CHUNKS, sum of SIZES[n]^2, C) and ``bias_out`` (CHUNKS, N, C). What is
     left to do is to sum over the parts, in an order that is always the same; no atomic additions.

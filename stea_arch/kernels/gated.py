@@ -3,9 +3,10 @@
 ``x`` is channels-last, ``(B, H, W, 2 h)``, the results are ``(B, H, W, h)``, the taps fp32 ``(k k, 2 h)``.
 ``UNITS UNIT`` is h (see ``tiles.unit``).
 
-Memory traffic, in sizes of x: 1 read and 1/2 written, where three stock operations move 4.5. The gradient of ``q`` computes
-``q`` once more instead of storing it: 1 1/2 read, 1 written.
+Memory traffic, in sizes of x: 1 read and 1/2 written, where three stock operations move 4 1/2. The gradient of ``q``
+computes ``q`` once more instead of storing it: 1 1/2 read, 1 written.
 """
+# ruff: noqa: RUF005 (the language of kernels knows no unpacking)
 
 import triton
 import triton.language as tl

@@ -1,8 +1,8 @@
 """The kernels as PyTorch operations with gradients: ``torch.ops.stea_arch.depthwise_group`` and ``gated_depthwise``.
 
 Importing this module imports Triton. Each operation says what its result looks like without computing it, so that
-``torch.compile(fullgraph=True)`` and ``torch.export`` take it as one node. Tensors of any layout are accepted and results
-are channels-last; a tensor that is not channels-last is copied first. First derivatives only.
+``torch.compile(fullgraph=True)`` and ``torch.export`` take it as one node. Tensors of any layout are accepted and
+results are channels-last; a tensor that is not channels-last is copied first. First derivatives only.
 """
 
 import math
@@ -114,8 +114,8 @@ def depthwise_group_weight_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of ``taps`` and ``bias``, fp32, given that of the results; the same bits every time."""
     b, channels, h, w = x.shape
-    # Sizes that follow from the shape alone and are not autotuned, because they decide the order of the sums: 8 values a
-    # thread, and chunks of 8 tiles or more, so that the sums over a tile at the end of each are rare.
+    # Sizes that follow from the shape alone and are not autotuned, because they decide the order of the sums: 8 values
+    # a thread, and chunks of 8 tiles or more, so that the sums over a tile at the end of each are rare.
     block_w = min(32, max(16, triton.next_power_of_2(w)))
     block_c = min(64, max(16, triton.next_power_of_2(channels)))
     tiles = b * triton.cdiv(w, block_w) * max(count_groups(h, d) for d in dilations)

@@ -17,9 +17,9 @@ _devices = ('cuda',)
 def enable():
     """Use the Triton kernels from now on, for every tensor that they can take (see ``why_not``).
 
-    The environment variable ``STEA_KERNELS=1`` does the same when ``stea_arch`` is imported. With ``TRITON_INTERPRET=1``
-    in the environment before Triton is first imported, the kernels also take tensors on the CPU, very slowly; the tests
-    use it.
+    The environment variable ``STEA_KERNELS=1`` does the same when ``stea_arch`` is imported. With
+    ``TRITON_INTERPRET=1`` in the environment before Triton is first imported, the kernels also take tensors on the CPU,
+    very slowly; the tests use it.
 
     Raises:
         RuntimeError: there is no Triton, it is too old, or no CUDA device is in reach.
@@ -32,14 +32,14 @@ def enable():
         raise RuntimeError(f'{start}Triton is not installed. It comes with the CUDA build of PyTorch for Linux.{end}')
     if not torch.cuda.is_available() and not interpreted:
         raise RuntimeError(
-            f'{start}PyTorch {torch.__version__} sees no CUDA device on this machine. Run it on one.{end}'
+            f'{start}PyTorch {torch.__version__} sees no CUDA device. Run it on a machine with one.{end}'
         )
     triton = importlib.import_module('triton')
     if tuple(int(part) for part in triton.__version__.split('.')[:2]) < OLDEST:
         oldest = '.'.join(str(part) for part in OLDEST)
         raise RuntimeError(
-            f'{start}Triton {oldest} or newer is needed, but {triton.__version__} is installed. Install a newer PyTorch, '
-            f'which brings its own.{end}'
+            f'{start}Triton {oldest} or newer is needed, but {triton.__version__} is installed. Install a newer '
+            f'PyTorch, which brings its own.{end}'
         )
     importlib.import_module('stea_arch.kernels.ops')
     _on, _devices = True, ('cuda', 'cpu') if interpreted else ('cuda',)

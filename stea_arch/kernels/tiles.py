@@ -2,21 +2,24 @@
 
 How a tile is laid out, for an H100 (132 multiprocessors of 128 fp32 units, 50 MB of L2, 3.35 TB/s of memory):
 
-*   Tensors are channels-last. A tile is ``BLOCK_W`` neighbouring columns times ``BLOCK_C`` channels, in ``ROWS`` rows of
-    the image that lie ``STEP`` apart. 64 bf16 channels are one 128-byte line, whatever the dilation, and a thread loads
-    8 (bf16) or 4 (fp32) of them at once.
-*   The six convolutions of MLFR take 326 multiply-adds for 1 value read and 6 written, about 23 a byte in bf16 where the
-    machine has 10 fp32 ones to a byte of memory traffic. So they are bound by arithmetic and by the loads from L1 that
-    feed it, once the input is read only once. A dilated kernel of side k reads ``ROWS + k - 1`` rows for ``ROWS`` rows of
-    results if ``STEP`` is its dilation, and each value read then serves up to ``ROWS`` taps from registers: with 4 rows
-    and k = 9, 3 multiply-adds for one load instead of 1.
-*   Nothing is staged in shared memory: the halo of 24 pixels to each side would fill it. Re-reading of the halo hits L1
-    within a program, and L2 between programs, which run through all convolutions of a region before the next region.
-*   8 values a thread keep 4 accumulators and the 9 taps of a kernel column in 128 registers (16 warps a
-    multiprocessor), 16 values in 252 (8 warps, half as many loads of taps); autotuning chooses. Compiled for sm_90, both
-    fit without spilling and without exchange of data between threads.
-*   Sums are fp32, in an order that no tile size changes.
+*   Tensors are channels-last. A tile is ``BLOCK_W`` neighbouring columns times ``BLOCK_C`` channels, in ``ROWS`` rows
+    of the image that lie ``STEP`` apart. 64 bf16 channels are one 128-byte line, whatever the dilation, and a thread
+    loads 8 (bf16) or 4 (fp32) of them at once.
+*   The six convolutions of MLFR take 326 multiply-adds for 1 value read and 6 written, about 23 a byte in bf16, where
+    the machine has 10 fp32 ones to a byte of memory traffic. So once the input is read only once, they are bound by
+    arithmetic and by the loads from L1 that feed it. A kernel of side k reads ``ROWS + k - 1`` rows for ``ROWS`` rows
+    of results if ``STEP`` is its dilation, and each value serves up to ``ROWS`` taps from registers: with 4 rows and
+    k = 9, 3 multiply-adds for one load instead of 1.
+*   Nothing is staged in shared memory: with a halo of 24 pixels to each side, a tile of 16 x 16 pixels and 64 bf16
+    channels would need 512 KB of the 228 KB there are. The halo is read again from L1 within a program and from L2
+    between programs, which run through all convolutions of a region before the next region.
+*   Compiled for sm_90, 8 values a thread need 136 registers in ``depthwise.results`` (12 warps a multiprocessor in
+    programs of 4) and up to 254 in the gradients, 16 values 254 (8 warps, half as many loads of taps); none spills but
+    the gradient of the input with 16. No sum exchanges data between threads. Autotuning chooses. A multiply-add is every third or fourth instruction, so a third of the fp32 peak is the most to hope for.
+*   Sums are fp32, in an order that no tile size changes, except for the gradient of the weights, whose tile sizes are
+    fixed.
 """
+# ruff: noqa: RUF005, SIM300 (the language of kernels knows no unpacking, and Python's conditions only in part)
 
 import triton
 import triton.language as tl
@@ -94,7 +97,7 @@ def store_rows(acc, out, image, row, cols, c, H, W, C, width, STEP: tl.constexpr
 
 @triton.jit
 def first_row(group, ROWS: tl.constexpr, STEP: tl.constexpr):
-    """First row of a group of ``ROWS`` rows that lie ``STEP`` apart; ``count_groups`` says how many groups there are."""
+    """First row of a group of ``ROWS`` rows that lie ``STEP`` apart; of ``count_groups`` groups."""
     return group // STEP * (ROWS * STEP) + group % STEP
 
 

@@ -47,7 +47,7 @@ def test_without_cuda(monkeypatch):
     monkeypatch.setattr(kernels.switch.importlib.util, 'find_spec', lambda name: name)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.delenv('TRITON_INTERPRET', raising=False)
-    with pytest.raises(RuntimeError, match=r'cannot be used: PyTorch .+ sees no CUDA device on this machine\.'):
+    with pytest.raises(RuntimeError, match=r'cannot be used: PyTorch .+ sees no CUDA device\. Run it on'):
         kernels.enable()
     assert not kernels.usable(torch.zeros(1))
 
@@ -59,9 +59,7 @@ def test_with_an_old_triton(monkeypatch):
     monkeypatch.setattr(kernels.switch.importlib.util, 'find_spec', lambda name: name)
     monkeypatch.setattr(kernels.switch.importlib, 'import_module', lambda name: Old)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    with pytest.raises(
-        RuntimeError, match=r'Triton 3\.4 or newer is needed, but 3\.2\.0 is installed\. Install a newer'
-    ):
+    with pytest.raises(RuntimeError, match=r'Triton 3\.4 or newer is needed, but 3\.2\.0 is installed\. Install'):
         kernels.enable()
 
 
