@@ -15,7 +15,8 @@ How a tile is laid out, for an H100 (132 multiprocessors of 128 fp32 units, 50 M
     between programs, which run through all convolutions of a region before the next region.
 *   Compiled for sm_90, 8 values a thread need 136 registers in ``depthwise.results`` (12 warps a multiprocessor in
     programs of 4) and up to 254 in the gradients, 16 values 254 (8 warps, half as many loads of taps); none spills but
-    the gradient of the input with 16. No sum exchanges data between threads. Autotuning chooses. A multiply-add is every third or fourth instruction, so a third of the fp32 peak is the most to hope for.
+    the gradient of the input with 16. No sum exchanges data between threads. Autotuning chooses.
+*   A multiply-add is every third or fourth instruction, so a third of the fp32 peak is the most to hope for.
 *   Sums are fp32, in an order that no tile size changes, except for the gradient of the weights, whose tile sizes are
     fixed.
 """
@@ -143,10 +144,10 @@ CONFIGS = [
 def autotune(kernel):
     """Choose among ``CONFIGS`` at the first call for a width class, number of channels and dtype.
 
-    The interpreter, which has nothing to measure, takes the first that fits any image.
+    The interpreter has nothing to measure and gets one configuration.
     """
     if not isinstance(kernel, triton.JITFunction):
-        configs = [triton.Config({'BLOCK_W': 16, 'BLOCK_C': 16})]
+        configs = [triton.Config({'BLOCK_W': 16, 'BLOCK_C': 64})]
         return triton.autotune(configs, key=[])(kernel)
     return triton.autotune(CONFIGS, key=['UNITS', 'UNIT', 'WIDTH'], prune_configs_by={'early_config_prune': _fitting})(
         kernel

@@ -51,9 +51,9 @@ def both(inputs, dilations):
         ((2, 5, 2, 3), *SMALL, torch.channels_last),
         ((2, 5, 2, 3), *SMALL, torch.contiguous_format),
         ((1, 2, 3, 17), *SMALL, torch.contiguous_format),
-        ((1, 17, 4, 1), *SMALL, torch.channels_last),
+        ((1, 66, 2, 1), *SMALL, torch.channels_last),
         ((1, 3, 5, 2), [3, 5], [3, 4], torch.channels_last),
-        ((1, 2, 2, 3), *MLFR, torch.channels_last),
+        ((1, 2, 1, 3), *MLFR, torch.channels_last),
         ((1, 1, 18, 9), [9], [2], torch.channels_last),  # every tap meets a pixel
     ],
 )
@@ -62,7 +62,7 @@ def test_equals_library(shape, sizes, dilations, memory_format):
         torch.testing.assert_close(ours.double(), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('height', [3, 6, 7, 8, 33])
+@pytest.mark.parametrize('height', [5, 6, 7, 33])
 def test_rows_of_every_residue(height):
     """33 rows of 2 images make 18 tiles, which the weight gradient sums up in 3 chunks."""
     for ours, expected in zip(*both(make((2, 2, height, 2), [3]), [1])):
@@ -75,7 +75,7 @@ def test_half_precision_is_rounded_once(dtype):
 
     The interpreter cuts a number off where it becomes bfloat16, which may be off by twice as much as rounding is.
     """
-    ours, expected = both(make((2, 3, 5, 4), SMALL[0], dtype), SMALL[1])
+    ours, expected = both(make((1, 3, 3, 4), SMALL[0], dtype), SMALL[1])
     assert [each.dtype for each in ours[:2]] == [dtype, dtype]
     for mine, exact in zip(ours, expected):
         rtol = torch.finfo(mine.dtype).eps + 1e-5

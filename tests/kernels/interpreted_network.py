@@ -39,8 +39,17 @@ def gated(x, weight):
     return plain.gelu(q1) * q2
 
 
-@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize('shape', [(1, 2, 1, 1), (2, 36, 5, 17)])
+@pytest.mark.parametrize(
+    ('shape', 'dtype'),
+    [
+        ((1, 2, 1, 1), torch.float32),
+        ((2, 6, 3, 2), torch.float32),
+        ((1, 134, 5, 1), torch.float32),
+        ((1, 4, 1, 17), torch.float32),
+        ((1, 10, 3, 2), torch.bfloat16),
+        ((1, 10, 3, 2), torch.float16),
+    ],
+)
 def test_gated_depthwise(shape, dtype):
     x = torch.randn(shape).to(dtype).requires_grad_()
     weight = torch.randn(shape[1], 1, 3, 3, requires_grad=True)
