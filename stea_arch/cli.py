@@ -8,7 +8,7 @@ import traceback
 import torch.distributed as dist
 
 import stea_arch  # noqa: F401  (fills the registries)
-from stea_arch.models.labnet_model import TrainingDiverged
+from stea_arch.models.training import TrainingDiverged
 from stea_arch.options import OptionError, read_options
 
 
