@@ -82,8 +82,9 @@ def write_checkpoint(content, path):
         partial.unlink(missing_ok=True)
         free = shutil.disk_usage(path.parent).free / 1e6
         raise CheckpointNotWritten(
-            f'{path} could not be saved: {error.strerror} ({free:,.0f} MB are free there). What was saved before is '
-            'intact. Make room there (logger.keep_checkpoints limits how many stay) and continue with --auto_resume.'
+            f'{path} could not be saved: {error.strerror or error} ({free:,.0f} MB are free there). What was saved '
+            'before is intact. Make room there (logger.keep_checkpoints limits how many stay) and continue with '
+            '--auto_resume.'
         ) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -10,20 +10,32 @@ import pytest
 import torch
 from basicsr.archs import build_network
 
-from stea_arch.options import read_options, schema
+from stea_arch.options import read_options, schema, schema_arguments, schema_data
 
 ROOT = Path(__file__).parents[2] / 'options'
 FILES = sorted(ROOT.glob('*/*.yml'))
-BASICSR_KEYS = {key for table in schema.SR_MODEL.values() if isinstance(table, dict) for key in table}
+TYPES = 'LabNet|RealNet|Bicubic|ClassicalDegradationDataset|RealWorldDataset'
+OUR_MODELS = ('LabNetModel', 'RealNetModel', 'RealGANModel')
+BASICSR_KEYS = {
+    key
+    for model in (schema.SR_MODEL, schema.REAL_ESRNET, schema.REAL_ESRGAN)
+    for table in model.values()
+    if isinstance(table, dict)
+    for key in table
+}
 OURS = (
     {
         key
-        for table in (schema.DATASETS['ClassicalDegradationDataset'], *list(schema.LABNET_MODEL.values())[:5])
+        for table in (
+            *(schema_data.DATASETS[name] for name in schema_data.OURS),
+            *(table for model in OUR_MODELS for table in list(schema.MODELS[model].values())[:5]),
+        )
         for key in table
         if key not in BASICSR_KEYS
-        and not any(key in keys for name, keys in schema.DATASETS.items() if name != 'ClassicalDegradationDataset')
+        and not any(key in keys for name, keys in schema_data.DATASETS.items() if name not in schema_data.OURS)
     }
-    | set(schema.ARGUMENTS['LabNet']) - {'upscale', 'num_heads'}
+    | set(schema_arguments.ARGUMENTS['LabNet']) - {'upscale', 'num_heads'}
+    | set(schema_arguments.ARGUMENTS['RealNet']) - {'upscale'}
     | {'large_field'}
 )
 
@@ -70,7 +82,11 @@ def test_comment_beside_every_key_of_ours(path):
     for number, line in enumerate(path.read_text().splitlines(), 1):
         key = line.split('#')[0].strip().split(':')[0]
         needs = key in OURS and key not in ('num_feat', 'pbar')
-        needs = needs or re.search(r'type: (LabNet|Bicubic|ClassicalDegradationDataset)\b', line) is not None
+        needs = (
+            needs
+            or re.search(r'type: (LabNet|RealNet|Bicubic|ClassicalDegradationDataset|RealWorldDataset)\b', line)
+            is not None
+        )
         assert not needs or '# ours' in line, f'{path.name}:{number}: {line}'
 
 
