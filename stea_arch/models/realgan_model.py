@@ -40,10 +40,8 @@ class RealGANModel(SecondOrderMixin, TrainingMixin, SRGANModel):
             total = sum(losses.values())
             self.scaler.scale(total).backward()
             parts.append((self.optimizer_g, self.net_g, total))
-        d_losses, outputs = self._discriminator_losses(targets['gan'])
-        total = sum(d_losses.values())
-        self.scaler.scale(total).backward()
-        parts.append((self.optimizer_d, self.net_d, total))
+        d_losses, outputs = self._discriminator_backward(targets['gan'])
+        parts.append((self.optimizer_d, self.net_d, sum(d_losses.values())))
         losses.update(d_losses)
         norms = self.step_all_or_none(parts, losses)
 
@@ -65,10 +63,11 @@ class RealGANModel(SecondOrderMixin, TrainingMixin, SRGANModel):
         critic.requires_grad_(True)
         return losses
 
-    def _discriminator_losses(self, real):
-        outputs = {
-            'real': self.run_network(self.net_d, real),
-            'fake': self.run_network(self.net_d, self.output.detach()),
-        }
-        losses = {f'l_d_{name}': self.cri_gan(output, name == 'real', is_disc=True) for name, output in outputs.items()}
-        return losses, {f'out_d_{name}': output.detach().mean() for name, output in outputs.items()}
+    def _discriminator_backward(self, real):
+        losses, outputs = {}, {}
+        for name, image in (('real', real), ('fake', self.output.detach())):
+            output = self.run_network(self.net_d, image)
+            loss = self.cri_gan(output, name == 'real', is_disc=True)
+            self.scaler.scale(loss).backward()
+            losses[f'l_d_{name}'], outputs[f'out_d_{name}'] = loss.detach(), output.detach().mean()
+        return losses, outputs
