@@ -23,7 +23,7 @@ SHOWN = 4  # images of a validation in TensorBoard
 class ValidationMixin:
     """Replaces ``SRModel``'s validation loop: every image is recorded, and an exact one does not spoil the mean.
 
-    Where a dataset has no ground truth, metrics that need one are left out and the others (NIQE, say) are taken.
+    Where an image has no ground truth, metrics that need one are left out and the others (NIQE, say) are taken.
 
     A training run appends a line per validation to ``experiments/<name>/validations.jsonl``, from which the best
     results are rebuilt on resume. A test writes ``results/<name>/metrics_<dataset>.json``.
@@ -78,7 +78,7 @@ class ValidationMixin:
             images['img2'] = tensor2img([visuals['gt']])
             del self.gt
         for metric, opt in (self.opt['val'].get('metrics') or {}).items():
-            if 'gt' in visuals or not needs_truth(opt['type']):
+            if is_measurable(opt, result, 'gt' in visuals):
                 record[metric] = float(calculate_metric(images, opt))
         del self.lq, self.output
         return record
@@ -165,9 +165,22 @@ class ValidationMixin:
         get_root_logger().info(f'Results of every image and kernel: {path}')
 
 
-def needs_truth(metric):
-    """Whether a metric compares with a second image; by its name in BasicSR's registry."""
-    return 'img2' in inspect.signature(METRIC_REGISTRY.get(metric)).parameters
+def is_measurable(metric, image, with_truth):
+    """Whether a metric can be taken of an image.
+
+    Args:
+        metric (dict): Its ``type``, a name in BasicSR's registry, and its arguments.
+        image (ndarray): (H, W, C).
+        with_truth (bool): Whether there is a second image to compare with.
+
+    Returns:
+        bool: False where a truth is needed and there is none, and for BasicSR's NIQE on an image with less than two
+        whole blocks of 96x96 pixels, whose statistics it would need.
+    """
+    if metric['type'] == 'calculate_niqe':
+        border = 2 * metric.get('crop_border', 0)
+        return math.prod((length - border) // 96 for length in image.shape[:2]) >= 2
+    return with_truth or 'img2' not in inspect.signature(METRIC_REGISTRY.get(metric['type'])).parameters
 
 
 def summarize(records, metrics):

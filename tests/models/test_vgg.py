@@ -1,5 +1,6 @@
 """Where VGG19's weights are looked for, and what is said when they are nowhere."""
 
+import io
 import urllib.error
 
 import pytest
@@ -57,7 +58,7 @@ def test_a_named_file_that_is_not_there_is_no_reason_to_fetch():
 
 def test_it_is_fetched_and_its_digest_checked(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(vgg.urllib.request, 'urlopen', lambda url, timeout: open(put(tmp_path / 'reply'), 'rb'))
+    monkeypatch.setattr(vgg.urllib.request, 'urlopen', lambda url, timeout: io.BytesIO())
     monkeypatch.setattr(torch.hub, 'download_url_to_file', lambda *args, **kwargs: asked.append((args, kwargs)))
     path = find_vgg19()
     assert asked == [((vgg.URL, str(path)), {'hash_prefix': 'dcbb9e9d'})]
@@ -66,7 +67,7 @@ def test_it_is_fetched_and_its_digest_checked(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('stage', ['pixel', 'gan'])
 def test_a_model_does_not_start_without_it(make_real, stage):
-    with pytest.raises(ValueError, match='train.perceptual_opt needs the weights of VGG19'):
+    with pytest.raises(ValueError, match=r'train\.perceptual_opt needs the weights of VGG19'):
         make_real({'train': {'perceptual_opt': PERCEPTUAL}}, stage)
 
 
