@@ -32,7 +32,7 @@ REAL = {
 
 
 def write_sample(out):
-    """Copy the photographs to ``out/train``, ``out/val`` and ``out/real``, with a text file that names authors and licences.
+    """Copy the photographs to ``out/train``, ``out/val``, ``out/real``, with a text file of authors and licences.
 
     Args:
         out (str | Path): Folder that must not exist.

@@ -10,6 +10,8 @@ import pytest
 import torch
 from basicsr.archs import build_network
 
+from stea_arch.degradations.second_order import SecondOrderSampler
+from stea_arch.degradations.second_order_kernels import KernelSampler
 from stea_arch.options import read_options, schema, schema_arguments, schema_data
 
 ROOT = Path(__file__).parents[2] / 'options'
@@ -74,7 +76,10 @@ def test_file(path):
     parameters = count(build(opt)) / 1e6
     for claim in claims[:1] + re.findall(r'type: .*?([\d.]+) M parameters', path.read_text()):
         assert parameters == pytest.approx(float(claim), abs=0.5 * 10 ** -len(claim.partition('.')[2]))
-    assert opt['val']['metrics']['psnr']['crop_border'] == opt['scale'] if 'val' in opt else not is_test
+    assert 'val' in opt or not is_test
+    borders = {'psnr': opt['scale'], 'ssim': opt['scale'], 'niqe': 0}
+    for name, metric in opt.get('val', {}).get('metrics', {}).items():
+        assert metric['crop_border'] == borders[name]
 
 
 @pytest.mark.parametrize('path', FILES, ids=names(FILES))
@@ -127,6 +132,24 @@ def test_published_settings(scale):
     assert train['total_iter'] == 1200000 and train['ema_decay'] == 0 and train['pixel_opt']['type'] == 'L1Loss'
 
 
+@pytest.mark.parametrize('scale', [2, 4])
+def test_published_settings_for_photographs(scale):
+    stages = [read(ROOT / f'train/RealNet{stage}_x{scale}.yml') for stage in ('', '-GAN')]
+    for opt, rate, total in zip(stages, (4e-4, 5e-5), (300000, 900000), strict=True):
+        assert opt['gt_size'] == 64 * scale and opt['datasets']['train']['blur_kernel_size'] == 21
+        assert SecondOrderSampler.from_options(opt, scale) == SecondOrderSampler(scale)  # Real-ESRGAN's ranges
+        assert KernelSampler.from_options(opt['datasets']['train']) == KernelSampler()
+        train = opt['train']
+        assert train['optim_g'] == {'type': 'Adam', 'lr': rate, 'weight_decay': 0, 'betas': [0.9, 0.99]}
+        assert train['total_iter'] == total and train['ema_decay'] == 0.999 and train['pixel_opt']['type'] == 'L1Loss'
+    gan = stages[1]['train']
+    assert gan['optim_d'] == gan['optim_g'] and stages[1]['network_d']['type'] == 'UNetDiscriminatorSN'
+    assert (gan['gan_opt']['gan_type'], gan['gan_opt']['loss_weight']) == ('vanilla', 0.1)
+    weights = {'conv1_2': 0.1, 'conv2_2': 0.1, 'conv3_4': 1, 'conv4_4': 1, 'conv5_4': 1}
+    assert (gan['perceptual_opt']['layer_weights'], gan['perceptual_opt']['perceptual_weight']) == (weights, 1)
+    assert gan['pixel_opt']['loss_weight'] == 1
+
+
 def same_except(one, other, *paths):
     one, other = copy.deepcopy(one), copy.deepcopy(other)
     for path in paths:
@@ -148,7 +171,8 @@ def test_test_file_fits_its_training_file(path):
     weights = opt['path']['pretrain_network_g']
     run = weights.split('/')[1]
     (trained,) = [o for o in map(read, FILES) if o['name'] == run]
-    assert trained['network_g'] == opt['network_g'] and trained['scale'] == opt['scale']
+    network = {k: v for k, v in opt['network_g'].items() if k not in ('deblur', 'denoise')}
+    assert trained['network_g'] == network and trained['scale'] == opt['scale']
     assert (opt['path'].get('param_key_g') == 'params_ema') == (trained['train']['ema_decay'] > 0)
     assert weights.startswith(f'experiments/{run}/models/net_g_')
 
@@ -157,3 +181,9 @@ def test_test_file_fits_its_training_file(path):
 def test_baselines_are_compared_like_with_like(name):
     labnet, baseline = read(ROOT / 'train/LabNet_x4.yml'), read(ROOT / f'train/{name}.yml')
     assert same_except(labnet, baseline, 'name', 'network_g', 'train.optim_g.lr')
+
+
+@pytest.mark.parametrize('stage', ['', '-GAN'])
+def test_rrdbnet_is_compared_like_with_like_on_photographs(stage):
+    realnet, baseline = read(ROOT / f'train/RealNet{stage}_x4.yml'), read(ROOT / f'train/RRDBNet-real{stage}_x4.yml')
+    assert same_except(realnet, baseline, 'name', 'network_g', 'path.pretrain_network_g')
