@@ -12,7 +12,7 @@ from basicsr.archs import build_network
 
 from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
-from stea_arch.options import read_options, schema, schema_arguments, schema_data
+from stea_arch.options import check_options, read_options, schema, schema_arguments, schema_data
 
 ROOT = Path(__file__).parents[2] / 'options'
 FILES = sorted(ROOT.glob('*/*.yml'))
@@ -187,3 +187,18 @@ def test_baselines_are_compared_like_with_like(name):
 def test_rrdbnet_is_compared_like_with_like_on_photographs(stage):
     realnet, baseline = read(ROOT / f'train/RealNet{stage}_x4.yml'), read(ROOT / f'train/RRDBNet-real{stage}_x4.yml')
     assert same_except(realnet, baseline, 'name', 'network_g', 'path.pretrain_network_g')
+
+
+@pytest.mark.parametrize(('stage', 'theirs'), [('', 'RealESRNetModel'), ('-GAN', 'RealESRGANModel')])
+def test_basicsr_s_own_model_takes_the_file_without_our_keys(stage, theirs, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)  # they run on nothing else
+    path = ROOT / f'train/RRDBNet-real{stage}_x4.yml'
+    opt = copy.deepcopy(read(path)) | {'model_type': theirs}
+    named = re.search(r'remove the keys that are ours:\n((?:# .*\n)*?)# Data:', path.read_text()).group(1)
+    for key in re.findall(r'[\w.]+(?:\(2\))?', named):
+        *sections, last = key.removesuffix('(2)').rstrip('.').split('.')
+        for name in (last, f'{last}2') if key.endswith('(2)') else (last,):
+            section = next(s for s in (opt, *opt.values()) if isinstance(s, dict) and name in s)
+            section = opt[sections[0]] if sections else section
+            del section[name]
+    check_options(opt, is_train=True, check_files=False)
