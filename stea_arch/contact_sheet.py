@@ -144,6 +144,8 @@ def main(argv=None):
     """Write the sheet and its JSON; 0, or 2 after a message when that is impossible."""
     args = _parser().parse_args(argv)
     try:
+        if args.num < 1:
+            raise ValueError(f'--num must be at least 1, but {args.num} came. Leave it out for 16.')
         img = decode(args.image.read_bytes(), str(args.image), allow_gray=True)
         if args.replay:
             content = json.loads(args.replay.read_text(encoding='utf-8'))
