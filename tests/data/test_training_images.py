@@ -10,7 +10,7 @@ from data_prep.lmdb_writer import write_lmdb
 from stea_arch.data.classical_dataset import ClassicalDegradationDataset
 from stea_arch.data.realworld_dataset import RealWorldDataset
 from stea_arch.data.sampler import Draw
-from stea_arch.data.training_images import TrainingImages
+from stea_arch.data.training_images import TrainingImages, UnreadableImages
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_one_too_many_stops_the_run(folder, make, workers):
     message = (
         r'At most 3 unreadable images were expected \(max_bad_images\), but 4 of 8 cannot be read. The last: .*png'
     )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UnreadableImages, match=f'^{message}'):
         list(loader)
     assert len(list(make(folder, max_bad_images=4))) == 8
 
