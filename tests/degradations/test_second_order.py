@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from basicsr_chain import OPTIONS, feed, feed_aligned, plain_blur
-from scipy.stats import ks_2samp
+from scipy.stats import chisquare, ks_2samp, kstest, uniform
 from skimage.data import astronaut
 
 from stea_arch.degradations import second_order
@@ -246,19 +246,42 @@ def test_defaults_are_real_esrgans_and_options_reach_them():
     assert params.second.noise.levels == (3, 3) and params.first.qualities == (50, 50) and params.scale == 2
 
 
-def test_draws_cover_their_ranges():
+def test_draws_have_the_published_distribution():
+    """Chi-square and Kolmogorov-Smirnov tests, each with a false alarm of 1e-4, were the seed not fixed."""
     sampler = SecondOrderSampler(4)
-    draws = [sampler.draw(2, 64, np.random.default_rng((3, number))) for number in range(400)]
-    for name, low, high in (('first', 0.15, 1.5), ('second', 0.3, 1.2)):
-        passes = [getattr(params, name) for params in draws]
+    draws = [sampler.draw(2, 64, np.random.default_rng((3, number))) for number in range(1000)]
+
+    def check_share(values, probability):
+        counts = [sum(values), len(values) - sum(values)]
+        assert chisquare(counts, np.multiply([probability, 1 - probability], len(values))).pvalue > 1e-4
+
+    def check_uniform(values, low, high):
+        assert kstest(values, uniform(low, high - low).cdf).pvalue > 1e-4
+
+    for suffix, blur, passes in (('', 1, [p.first for p in draws]), ('2', 0.8, [p.second for p in draws])):
+        if blur == 1:
+            assert all(one.blur for one in passes)
+        else:
+            check_share([one.blur for one in passes], blur)
         factors = np.array([one.factor for one in passes])
-        assert low <= factors.min() < low + 0.1 and high - 0.1 < factors.max() <= high
-        assert {one.mode for one in passes} == {'area', 'bilinear', 'bicubic'}
-        levels = [level for one in passes if one.noise.kind == 'gaussian' for level in one.noise.levels]
-        assert 1 <= min(levels) < 3 and (28 < max(levels) <= 30 or name == 'second')
-        assert 30 <= min(q for one in passes for q in one.qualities) < 32
-        assert len({one.noise.seed for one in passes}) == 400
-    assert {params.jpeg_last for params in draws} == {params.second.blur for params in draws} == {True, False}
+        counts = [(factors > 1).sum(), (factors < 1).sum(), (factors == 1).sum()]
+        assert chisquare(counts, np.multiply(OPTIONS[f'resize_prob{suffix}'], 1000)).pvalue > 1e-4
+        low, high = OPTIONS[f'resize_range{suffix}']
+        check_uniform(factors[factors > 1], 1, high)
+        check_uniform(factors[factors < 1], low, 1)
+        gaussian = [one.noise.kind == 'gaussian' for one in passes]
+        check_share(gaussian, OPTIONS[f'gaussian_noise_prob{suffix}'])
+        for kind, name in (('gaussian', 'noise_range'), ('poisson', 'poisson_scale_range')):
+            levels = [level for one in passes if one.noise.kind == kind for level in one.noise.levels]
+            check_uniform(levels, *OPTIONS[name + suffix])
+        check_share([gray for one in passes for gray in one.noise.gray], OPTIONS[f'gray_noise_prob{suffix}'])
+        check_uniform([quality for one in passes for quality in one.qualities], *OPTIONS[f'jpeg_range{suffix}'])
+        assert len({one.noise.seed for one in passes}) == 1000
+    for modes in ([p.first.mode for p in draws], [p.second.mode for p in draws], [p.final_mode for p in draws]):
+        assert chisquare([modes.count(mode) for mode in ('area', 'bilinear', 'bicubic')]).pvalue > 1e-4
+    check_share([params.jpeg_last for params in draws], 0.5)
+    for name in ('top', 'left'):
+        check_uniform([getattr(params, name) for params in draws], 0, 1)
 
 
 @pytest.mark.parametrize(
