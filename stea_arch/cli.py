@@ -49,6 +49,8 @@ def run(is_train):
 
 def _raised_by_us(error):
     """Whether the error was raised in this package, with a message meant for whoever wrote the option file."""
+    if type(error).__module__.startswith('stea_arch.'):  # also one that a loader process has passed on
+        return True
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return frames[-1].f_globals['__name__'].partition('.')[0] == 'stea_arch'
 

@@ -10,6 +10,16 @@ from stea_arch.data.image_source import ImageSource
 MAX_BAD_IMAGES = 3
 
 
+class UnreadableImages(ValueError):
+    """More images than allowed, or all of them, cannot be read.
+
+    A loader process hands its error on as text with a traceback before it; of that only the message is kept.
+    """
+
+    def __init__(self, message):
+        super().__init__(message.rpartition(f'{type(self).__name__}: ')[2].strip())
+
+
 class TrainingImages:
     """Images by number over all roots. One that cannot be read is replaced by the next that can.
 
@@ -76,7 +86,8 @@ class TrainingImages:
             tuple[ndarray, str]: (H, W, 3), uint8, RGB; and its path or LMDB key.
 
         Raises:
-            ValueError: More than ``max_bad_images`` are bad, or all of them; or the image is too small.
+            UnreadableImages: More than ``max_bad_images`` are bad, or all of them.
+            ValueError: The image is too small.
         """
         if not 0 <= index < len(self):
             raise IndexError(f'The dataset has {len(self)} images; number {index} was asked.')
@@ -97,7 +108,7 @@ class TrainingImages:
                     'listing the others in a file given as meta_info, or lower gt_size.'
                 )
             return img, source.location(name)
-        raise ValueError(
+        raise UnreadableImages(
             f'None of the {len(self)} images of {", ".join(source.dataroot for source in self.sources)} can be read; '
             'the log names a reason for each. Replace them.'
         )
@@ -111,7 +122,7 @@ class TrainingImages:
         self._bad[number] = True
         bad, allowed = self.num_bad, self.max_bad_images
         if bad > allowed or len(self) == 1:
-            raise ValueError(
+            raise UnreadableImages(
                 f'At most {allowed} unreadable images were expected (max_bad_images), but {bad} of {len(self)} cannot '
                 f'be read. The last: {error} To go on without them, leave them out of meta_info or raise '
                 'max_bad_images.'

@@ -23,7 +23,7 @@ def gaussian_noise(img, levels, gray, generator):
     noise = torch.empty(img.shape, dtype=img.dtype, device=img.device)
     for sample, level, is_gray in zip(noise, levels, gray, strict=True):
         field = sample[:1] if is_gray else sample
-        sample.copy_(torch.randn(field.shape, generator=generator, device=img.device) * (level / 255))
+        sample.copy_(torch.randn(field.shape, generator=generator, device=img.device) * level / 255)
     return noise
 
 
