@@ -2,11 +2,16 @@
 
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+
+
+class CheckpointNotWritten(RuntimeError):
+    """A checkpoint could not be saved; those that were saved before are as they were."""
 
 
 def read_checkpoint(path):
@@ -61,6 +66,9 @@ def write_checkpoint(content, path):
     Args:
         content (dict): Tensors and plain values.
         path (str | Path): Target; replaced if it exists.
+
+    Raises:
+        CheckpointNotWritten: The disk is full, say.
     """
     path = Path(path)
     partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
@@ -70,6 +78,14 @@ def write_checkpoint(content, path):
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        free = shutil.disk_usage(path.parent).free / 1e6
+        raise CheckpointNotWritten(
+            f'{path} could not be saved: {error.strerror or error} ({free:,.0f} MB are free there). What was saved '
+            'before is intact. Make room there (logger.keep_checkpoints limits how many stay) and continue with '
+            '--auto_resume.'
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 

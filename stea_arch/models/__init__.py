@@ -1,3 +1,3 @@
 """Loss, step, EMA, checkpoints. Importing this package fills MODEL_REGISTRY."""
 
-from stea_arch.models import labnet_model  # noqa: F401
+from stea_arch.models import labnet_model, realgan_model, realnet_model  # noqa: F401
