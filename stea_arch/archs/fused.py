@@ -41,7 +41,7 @@ class FusedBlock(nn.Module):
             self.fields.extend(field for branch in block.large_field.branches for field in (branch.far, branch.near))
         self.self_gate = block.self_gate.project
         self.local = block.local
-        self.merge = _merge_block(block)
+        self.merge = Joined(_merge_block(block))
         self.channel_attention = block.channel_attention
         self.norm2 = block.norm2
         self.feed_forward = FusedFeedForward(block.feed_forward)
@@ -59,12 +59,30 @@ class FusedBlock(nn.Module):
         """``y`` of ``x``, given the ``statistics`` of the whole image; a pixel sees ``mix_halo`` pixels around it."""
         t = self.attention(x, statistics)
         s = x + x * F.gelu(self.self_gate(x))
-        return self.merge(torch.cat([*(field(t) for field in self.fields), t, s, self.local(x)], dim=1))
+        return self.merge(self.parts(x, t, s))
+
+    def parts(self, x, t, s):
+        """What ``merge`` joins, one by one, so that it need not hold all at once."""
+        for field in self.fields:
+            yield field(t)
+        yield from (t, s, self.local(x))
 
     def finish(self, f, y, mean):
         """``out`` of ``f``, ``y`` and the average of ``y`` over the whole image; a pixel sees one around it."""
         z = f + y * self.channel_attention(mean)
         return z + self.feed_forward(self.norm2(z))
+
+
+class Joined(nn.Module):
+    """A 1x1 convolution of several maps side by side."""
+
+    def __init__(self, conv):
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, parts):
+        """An iterable of ``(B, C, H, W)`` -> ``(B, C, H, W)``."""
+        return self.conv(torch.cat(list(parts), dim=1))
 
 
 class _FusedTaylorAttention(nn.Module):
@@ -202,14 +220,14 @@ class FusedTail(nn.Module):
         self.inner = _convolution(weight, bias, tail)
 
     def forward(self, x):
-        s, h, w = self.upscale, x.shape[2], x.shape[3]
-        inner = F.pixel_shuffle(self.inner(x), s)
-        # the strips at both ends are two images of one batch
-        top, bottom = self.tail(torch.cat([x[:, :, :4], x.narrow(2, h - 4, 4)])).chunk(2)
-        left, right = self.tail(torch.cat([x[..., :4], x.narrow(3, w - 4, 4)])).chunk(2)
-        rows = [left[..., : 2 * s], inner.narrow(3, 2 * s, (w - 4) * s), right[..., 2 * s :]]
-        middle = torch.cat(rows, dim=3).narrow(2, 2 * s, (h - 4) * s)
-        return torch.cat([top[:, :, : 2 * s], middle, bottom[:, :, 2 * s :]], dim=2)
+        s, (h, w) = self.upscale, x.shape[2:]
+        edge = 2 * s
+        inner = F.pixel_shuffle(self.inner(x), s).narrow(2, edge, (h - 4) * s).narrow(3, edge, (w - 4) * s)
+        top, bottom = self.tail(x.narrow(2, 0, 4)), self.tail(x.narrow(2, h - 4, 4))
+        left, right = self.tail(x.narrow(3, 0, 4)), self.tail(x.narrow(3, w - 4, 4))
+        columns = [side.narrow(2, edge, (h - 4) * s) for side in (left, right)]
+        middle = torch.cat([columns[0].narrow(3, 0, edge), inner, columns[1].narrow(3, edge, edge)], dim=3)
+        return torch.cat([top.narrow(2, 0, edge), middle, bottom.narrow(2, edge, edge)], dim=2)
 
 
 def _impulse_response(tail, s):
