@@ -38,6 +38,8 @@ setup(
     extras_require={
         'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', *EXPORT],
         'export': EXPORT,
+        'onnxruntime': EXPORT,
+        'openvino': [*EXPORT, 'openvino>=2024.6'],
         'metrics': ['lpips>=0.1.4'],
     },
     entry_points={

@@ -142,10 +142,10 @@ class FusedSTEA(_FusedTaylorAttention):
 class FusedTTEA(_FusedTaylorAttention):
     """``TTEA`` with ``R`` and ``E`` as in ``FusedSTEA``::
 
-        h  = GELU( R_1 x )
-        k1 = GELU( [R_2 g_1 E_1] h ),  k2 = GELU( [R_2 g_2 E_2] k1 )
-        e  = GELU( r + [R_3 g_1 E_1] h ) + GELU( r + [R_3 g_2 E_2] k1 ) + GELU( r + [R_3 g_3 E_2] k2 ),  r = R_3 (I + P) x
-        t  = E_3 e + DW[7,1](v) + x * GELU(P[C->C] x) + x,   v = P x
+    h  = GELU( R_1 x )
+    k1 = GELU( [R_2 g_1 E_1] h ),  k2 = GELU( [R_2 g_2 E_2] k1 )
+    e  = GELU( r + [R_3 g_1 E_1] h ) + GELU( r + [R_3 g_2 E_2] k1 ) + GELU( r + [R_3 g_3 E_2] k2 ),  r = R_3 (I + P) x
+    t  = E_3 e + DW[7,1](v) + x * GELU(P[C->C] x) + x,   v = P x
     """
 
     def __init__(self, attention):
@@ -179,7 +179,6 @@ def gated_step(h, expand, gate, reduce):
     """
     gated = reduce.weight.flatten(1) * gate.flatten(1)[:, None]
     weight, bias = gated @ expand.weight.flatten(1), gated @ expand.bias
-    # Channels stay last. Tensor.T would not do for a batch.
     pixels = h.flatten(2).transpose(1, 2) @ weight.transpose(1, 2) + bias[:, None]
     return pixels.transpose(1, 2).unflatten(2, h.shape[2:])
 

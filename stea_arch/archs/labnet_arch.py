@@ -216,7 +216,8 @@ class LabNet(nn.Module):
             LabNet: on the device and in the type of this network.
         """
         fused = fuse_blocks(self)
-        fused.tail = FusedTail(fused.tail)
+        if not isinstance(fused.tail, FusedTail):
+            fused.tail = FusedTail(fused.tail)
         return fused.eval().requires_grad_(False)
 
 

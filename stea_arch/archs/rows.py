@@ -13,7 +13,7 @@ from torch import nn
 
 from stea_arch.archs.fused import FusedFeedForward, Joined
 
-HIDDEN = 96
+HIDDEN = 96  # hidden channels computed at a time
 
 
 def use_rows(network):
@@ -72,7 +72,9 @@ class RowFeedForward(nn.Module):
         pixels, y = x.permute(0, 2, 3, 1), None
         for expand1, expand2, spatial1, spatial2, reduce in self.groups:
             q1, q2 = (
-                F.conv2d(F.linear(pixels, expand.flatten(1)).permute(0, 3, 1, 2), spatial, padding=1, groups=len(spatial))
+                F.conv2d(
+                    F.linear(pixels, expand.flatten(1)).permute(0, 3, 1, 2), spatial, padding=1, groups=len(spatial)
+                )
                 for expand, spatial in ((expand1, spatial1), (expand2, spatial2))
             )
             y = add_product(y, F.gelu(q1).mul_(q2), reduce)
@@ -93,7 +95,9 @@ def add_product(y, x, weight):
     rows = x.permute(0, 2, 3, 1).reshape(-1, len(weight))
     if y is None:
         return rows @ weight
-    return y.addmm_(rows, weight) if y.ndim == 2 else torch.addmm(y, rows, weight)
+    if y.ndim == 1:
+        return torch.addmm(y, rows, weight)
+    return y.addmm_(rows.to(y.dtype), weight.to(y.dtype))  # autocast leaves operations in place alone
 
 
 def as_map(rows, like):

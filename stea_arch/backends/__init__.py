@@ -1,5 +1,7 @@
 """Other ways to run a network: one interface, and no result that PyTorch would not give."""
 
+import copy
+
 import torch
 
 from stea_arch.backends.eager import load_compiled, load_torch
@@ -26,11 +28,10 @@ def load_backend(network, name='torch', dtype=torch.float32, threads=None, folde
     a runtime that computes something else, as has happened, is refused.
 
     - ``torch``: eager PyTorch on the network's device; on a CPU with ``use_rows``.
-    - ``compile``: ``torch.compile``, which takes a minute or more at the first image. For GPUs; on CPUs ``torch`` is as
-      fast.
-    - ``onnxruntime``, ``openvino``: optional packages of these names, CPU only. The network is exported once, which takes
-      minutes for the published size, and kept in ``folder`` under a fingerprint of its weights, its form and the
-      versions, so that a file is used again only for the very same network.
+    - ``compile``: ``torch.compile``, which takes minutes for the first image. For GPUs: on CPUs ``torch`` is as fast.
+    - ``onnxruntime``, ``openvino``: optional packages of these names, CPU only. The network is exported once, which
+      takes minutes for the published size, and kept in ``folder`` under a fingerprint of its weights, its form, our
+      code and the versions, so that a file is used again only for the very same network.
 
     Args:
         network (LabNet): or another network with ``fuse()``, which takes one batch of images and has ``num_in_ch``.
@@ -43,8 +44,8 @@ def load_backend(network, name='torch', dtype=torch.float32, threads=None, folde
             ``~/.cache``.
 
     Returns:
-        Callable: ``lq`` ``(B, C, H, W)`` in [0, 1], of any size, -> ``sr`` ``(B, C, s H, s W)``, both fp32 tensors on the
-        network's device.
+        Callable: ``lq`` ``(B, C, H, W)`` in [0, 1], of any size, -> ``sr`` ``(B, C, s H, s W)``, both fp32 tensors on
+        the network's device.
 
     Raises:
         ValueError: there is no such backend, or it does not compute in ``dtype`` or on the network's device.
@@ -61,21 +62,18 @@ def load_backend(network, name='torch', dtype=torch.float32, threads=None, folde
 
 
 def _check(backend, network, name, dtype):
+    reference = copy.deepcopy(network).eval()
     device = next(network.parameters()).device
     generator = torch.Generator().manual_seed(0)
-    training = network.training
-    network.eval()
     for batch, height, width in CHECKED_SIZES:
         lq = torch.rand(batch, network.num_in_ch, height, width, generator=generator).to(device)
         with torch.inference_mode():
-            expected, sr = network(lq), backend(lq)
+            expected, sr = reference(lq), backend(lq)
         allowed = TOLERANCES[dtype] * max(1, float(expected.abs().max()))
         difference = float((sr - expected).abs().max()) if sr.shape == expected.shape else float('nan')
         if not difference <= allowed:
-            network.train(training)
             raise RuntimeError(
-                f'The backend {name} computes another function than PyTorch: for an input of {tuple(lq.shape)} its output '
-                f'{tuple(sr.shape)} differs by {difference:.2g} where {allowed:.2g} is allowed in {dtype}. Use another '
-                "backend, for example 'torch', or another version of this one."
+                f'The backend {name} is refused, as it does not compute what PyTorch does: of {tuple(lq.shape)} it '
+                f'makes {tuple(sr.shape)}, which differs by {difference:.2g} where {allowed:.2g} is allowed in {dtype}. '
+                "Use another backend, for example 'torch', or another version of this one."
             )
-    network.train(training)

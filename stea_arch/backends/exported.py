@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from stea_arch import archs
+
 
 def load_onnxruntime(network, dtype, threads, folder):
     """ONNX Runtime, see ``load_backend``."""
@@ -67,13 +69,11 @@ def export(network, folder=None):
         # Weights are kept inside of the file, so that renaming it when it is complete makes it appear at once.
         unfinished = path.with_suffix(f'.{os.getpid()}.part')
         free = torch.export.Dim.DYNAMIC
+        arguments = {'dynamic_shapes': {'lq': {0: free, 2: free, 3: free}}, 'external_data': False, 'verbose': False}
         example = torch.rand(2, network.num_in_ch, 13, 10)
         try:
             with _quiet():
-                torch.onnx.export(
-                    network.fuse().float(), (example,), str(unfinished), dynamo=True, external_data=False, verbose=False,
-                    dynamic_shapes={'lq': {0: free, 2: free, 3: free}},
-                )  # fmt: skip
+                torch.onnx.export(network.fuse().float(), (example,), str(unfinished), dynamo=True, **arguments)
             unfinished.rename(path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -81,10 +81,12 @@ def export(network, folder=None):
 
 
 def fingerprint(network):
-    """A name for the function that a network computes and for what exports it: equal only if nothing changed."""
+    """A name for a network and what exports it, which changes with its weights, its form, our code and the versions."""
     digest = hashlib.sha256()
     versions = [f'{name} {version(name)}' for name in ('stea_arch', 'torch', 'onnx', 'onnxscript')]
     digest.update('\n'.join([*versions, repr(network)]).encode())
+    for source in sorted(Path(archs.__file__).parent.glob('*.py')):
+        digest.update(source.read_bytes())
     for name, tensor in network.state_dict().items():
         digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode())
         digest.update(tensor.detach().contiguous().view(torch.uint8).numpy())
@@ -102,7 +104,7 @@ def _import(name, extra=None):
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"This backend needs the package {name}, which could not be imported: {error}. Install it with pip install "
+            f'This backend needs the package {name}, which could not be imported: {error}. Install it with pip install '
             f"'stea_arch[{extra or name}]', or use the backend 'torch'."
         ) from error
 
