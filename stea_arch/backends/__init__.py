@@ -74,6 +74,6 @@ def _check(backend, network, name, dtype):
         if not difference <= allowed:
             raise RuntimeError(
                 f'The backend {name} is refused, as it does not compute what PyTorch does: of {tuple(lq.shape)} it '
-                f'makes {tuple(sr.shape)}, which differs by {difference:.2g} where {allowed:.2g} is allowed in {dtype}. '
+                f'makes {tuple(sr.shape)}, which differs by {difference:.2g} where {allowed:.2g} is allowed. '
                 "Use another backend, for example 'torch', or another version of this one."
             )

@@ -185,11 +185,11 @@ def test_bfloat16_autocast_stays_close(attention, form):
 
 
 @pytest.mark.parametrize('attention', ['stea', 'ttea'])
-def test_compiles_to_one_graph(attention, form):
+def test_compiles_to_one_graph(attention):
     network = small(attention=attention)
     for stage in ('enc2', 'latent', 'dec1', 'dec2', 'refine'):  # tracing all of them takes long
         setattr(network, stage, nn.Sequential())
-    fused = form(network.fuse())
+    fused = network.fuse()
     compiled = torch.compile(fused, backend='eager', fullgraph=True)
     lq = torch.rand(1, 3, 13, 10)
     torch.testing.assert_close(compiled(lq), fused(lq), rtol=0, atol=1e-5)
