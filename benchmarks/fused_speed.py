@@ -102,7 +102,7 @@ def main():
         except PackageNotFoundError:
             versions[package] = None
     report = {
-        'protocol': f'interleaved, 1 round to warm up, median of {args.rounds} rounds, {args.clock} time, batch 1, x4, CPU, '
+        'protocol': f'interleaved, 1 round to warm up, median of {args.rounds} rounds, {args.clock} time, x4, CPU, '
         f'C = {args.num_feat}, blocks {args.num_blocks}',
         'versions': versions,
         'cases': [],
