@@ -40,6 +40,8 @@ setup(
     extras_require={
         'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', *EXPORT, *METRICS],
         'export': EXPORT,
+        'onnxruntime': EXPORT,
+        'openvino': [*EXPORT, 'openvino>=2024.6'],
         'metrics': METRICS,
     },
     entry_points={
