@@ -1,14 +1,13 @@
 """Bicubic enlargement as a network without parameters."""
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from stea_arch.degradations.resize import resize_matrix
 from stea_arch.registry import register
 
 
-@register(ARCH_REGISTRY)
+@register('ARCH_REGISTRY')
 class Bicubic(nn.Module):
     """MATLAB's bicubic (``imresize``: a = -0.5, borders mirrored), so that the baseline of every table passes through
     the same test pipeline as the networks it is compared with.
