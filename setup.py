@@ -20,6 +20,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['stea_arch*', 'data_prep*']),
+    package_data={'stea_arch': ['upscaling/*.html', 'weights/*']},
     install_requires=[
         'torch>=2.6',
         'torchvision>=0.21',
@@ -33,6 +34,7 @@ setup(
         'pillow>=10.1',
         'tqdm>=4.60',
         'safetensors>=0.4',
+        'tifffile>=2023.2',
         'setuptools>=65',  # basicsr imports distutils, which left the standard library in 3.12
     ],
     extras_require={
@@ -45,6 +47,7 @@ setup(
             'stea-train=stea_arch.train:main',
             'stea-test=stea_arch.test:main',
             'stea-report=stea_arch.report:main',
+            'stea-upscale=stea_arch.upscaling.cli:main',
             'stea-data=data_prep.cli:main',
         ]
     },
