@@ -47,6 +47,7 @@ setup(
             'stea-train=stea_arch.train:main',
             'stea-test=stea_arch.test:main',
             'stea-report=stea_arch.report:main',
+            'stea-export=stea_arch.export:main',
             'stea-upscale=stea_arch.upscaling.cli:main',
             'stea-data=data_prep.cli:main',
         ]

@@ -9,11 +9,12 @@ import importlib
 from stea_arch import plugin
 
 __version__ = '0.1.0'
-__all__ = ['load_network', 'load_published', 'upscale']
+__all__ = ['load_network', 'load_published', 'to_published', 'upscale']
 
 _HOMES = {
     'load_network': 'stea_arch.weights',
     'load_published': 'stea_arch.archs.published',
+    'to_published': 'stea_arch.archs.published',
     'upscale': 'stea_arch.upscaling.upscaler',
 }
 _ROOMS = ('archs', 'data', 'degradations', 'models')

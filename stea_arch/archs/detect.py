@@ -4,12 +4,49 @@ import math
 import re
 
 from stea_arch.archs.labnet_arch import LabNet
-from stea_arch.archs.published import is_published
+from stea_arch.archs.published import from_published, is_published
+from stea_arch.checkpoint import unwrap_state_dict
 
 NETWORKS = {'LabNet': LabNet}
 STAGES = ('enc1', 'enc2', 'latent', 'dec1', 'dec2', 'refine')
 PUBLISHED_SIDES = [3, 5, 7]  # of the dense kernels beside the dilated ones
 USE_METADATA = 'Export it with the option file it was trained with: stea-export safetensors FILE --opt OPTIONS.yml.'
+
+
+def identify(checkpoint, architecture=None):
+    """Find out which network a checkpoint is of, in our naming or in the authors'.
+
+    Args:
+        checkpoint (dict): as read: bare, or under ``params_ema`` or ``params``.
+        architecture (tuple[str, dict] | None): class and arguments of one in our naming, where they are known.
+
+    Returns:
+        tuple[str, dict, dict[str, Tensor]]: a key of ``NETWORKS``, its arguments, and the weights in our naming.
+
+    Raises:
+        ValueError: it is of none of our networks, or see :func:`detect_network`.
+    """
+    if is_published(checkpoint):
+        weights, arguments = from_published(checkpoint)
+        return 'LabNet', arguments, weights
+    weights = unwrap_state_dict(checkpoint, 'params_ema')
+    return *(architecture or detect_network(weights)), weights
+
+
+def build_network(name, arguments, weights):
+    """The network with its weights, in eval mode, on the CPU, in fp32; takes what :func:`identify` gives.
+
+    Raises:
+        ValueError: no such class, wrong arguments, or weights that do not fit.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f'The checkpoint is of a network {name}, but {" or ".join(NETWORKS)} was expected.')
+    try:
+        network = NETWORKS[name](**arguments)
+        network.load_state_dict(weights)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ValueError(f'The weights do not fit {name}: {" ".join(str(error).split())}') from error
+    return network.float().eval()
 
 
 def detect_network(state_dict):
@@ -51,11 +88,6 @@ def detect_network(state_dict):
 def is_ours(state_dict):
     """Whether names are those of our networks. Quick: loading checks that all are there."""
     return {'head.weight', 'tail.0.weight', 'enc1.0.beta'} <= state_dict.keys()
-
-
-def is_any(state_dict):
-    """Whether a bare state dict is of LabNet or RealNet, in our naming or in the authors'."""
-    return is_ours(state_dict) or is_published(state_dict)
 
 
 def _count_blocks(state_dict, stage):

@@ -32,26 +32,33 @@ def load_network(model=DEFAULT):
     """
     path = find_weights(model)
 
-    from stea_arch.archs.detect import NETWORKS, detect_network
-    from stea_arch.archs.published import from_published, is_published
-    from stea_arch.checkpoint import read_architecture, read_checkpoint, unwrap_state_dict
+    from stea_arch.archs.detect import build_network
+
+    return build_network(*read_network(path))
+
+
+def read_network(path, architecture=None):
+    """What a checkpoint holds.
+
+    Args:
+        path (str | PathLike): a ``.pth`` or ``.safetensors`` file.
+        architecture (tuple[str, dict] | None): class and arguments, where they are known; None: see
+            :func:`load_network`.
+
+    Returns:
+        tuple[str, dict, dict[str, Tensor]]: class, arguments, and the weights in our naming.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`load_network`.
+    """
+    from stea_arch.archs.detect import identify
+    from stea_arch.checkpoint import read_architecture, read_checkpoint
 
     content = read_checkpoint(path)
-    architecture = read_architecture(path)
     try:
-        if is_published(content):
-            weights, arguments = from_published(content)
-            name = 'LabNet'
-        else:
-            weights = unwrap_state_dict(content, 'params_ema')
-            name, arguments = architecture or detect_network(weights)
-        if name not in NETWORKS:
-            raise ValueError(f'It holds a {name}; {" or ".join(NETWORKS)} was expected.')
-        network = NETWORKS[name](**arguments)
-        network.load_state_dict(weights)
-    except (ValueError, RuntimeError, TypeError, AttributeError) as error:
-        raise ValueError(f'{path}: {" ".join(str(error).split())}') from error
-    return network.float().eval()
+        return identify(content, architecture or read_architecture(path))
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f'{path}: {error}') from error
 
 
 def find_weights(model):
