@@ -1,7 +1,7 @@
 """Photographs that need no download: those inside the scikit-image package.
 
-Only files that the installed package contains are used, only colour photographs of 8 bits. Two are held out for
-validation. Of the stereo pair one view is used.
+Only files that the installed package contains are used, 8 bits deep. Two of the colour photographs are held out for
+validation. Of the stereo pair one view is used. Some low-quality ones, gray, are for looking at results.
 """
 
 import shutil
@@ -24,10 +24,15 @@ VAL = {
     'coffee.png': ('Rachel Michetti, Pikolo Espresso Bar', 'CC0'),
     'chelsea.png': ('Stefan van der Walt', 'CC0'),
 }
+REAL = {
+    'page.png': ('scikit-image, photograph of a page', 'no licence stated'),
+    'text.png': ('Wikimedia Commons, Corner.png', 'public domain'),
+    'coins.png': ('Brooklyn Museum Collection', 'no known copyright restrictions'),
+}
 
 
 def write_sample(out):
-    """Copy the photographs to ``out/train`` and ``out/val``, with a text file that names authors and licences.
+    """Copy the photographs to ``out/train``, ``out/val``, ``out/real``, with a text file of authors and licences.
 
     Args:
         out (str | Path): Folder that must not exist.
@@ -41,7 +46,7 @@ def write_sample(out):
     """
     shipped, lines = Path(skimage.data.__file__).parent, []
     with complete_or_absent(out) as part:
-        for folder, photographs in (('train', TRAIN), ('val', VAL)):
+        for folder, photographs in (('train', TRAIN), ('val', VAL), ('real', REAL)):
             (part / folder).mkdir()
             for name, (author, licence) in photographs.items():
                 if not (shipped / name).is_file():

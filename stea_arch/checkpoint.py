@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import torch
@@ -9,6 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from stea_arch.files import whole_or_nothing
+
+
+class CheckpointNotWritten(RuntimeError):
+    """A checkpoint could not be saved; those that were saved before are as they were."""
 
 
 def read_checkpoint(path):
@@ -81,9 +86,21 @@ def write_checkpoint(content, path):
     Args:
         content (dict): Tensors and plain values.
         path (str | Path): Target; replaced if it exists.
+
+    Raises:
+        CheckpointNotWritten: The disk is full, say.
     """
-    with whole_or_nothing(path) as partial, open(partial, 'wb') as file:
-        torch.save(content, file)
+    path = Path(path)
+    try:
+        with whole_or_nothing(path) as partial, open(partial, 'wb') as file:
+            torch.save(content, file)
+    except OSError as error:
+        free = shutil.disk_usage(path.parent).free / 1e6
+        raise CheckpointNotWritten(
+            f'{path} could not be saved: {error.strerror or error} ({free:,.0f} MB are free there). What was saved '
+            'before is intact. Make room there (logger.keep_checkpoints limits how many stay) and continue with '
+            '--auto_resume.'
+        ) from error
 
 
 def write_safetensors(state_dict, path, architecture, arguments, **about):

@@ -8,7 +8,8 @@ import traceback
 import torch.distributed as dist
 
 import stea_arch  # noqa: F401  (fills the registries)
-from stea_arch.models.labnet_model import TrainingDiverged
+from stea_arch.checkpoint import CheckpointNotWritten
+from stea_arch.models.training import TrainingDiverged
 from stea_arch.options import OptionError, read_options
 
 
@@ -17,7 +18,8 @@ def run(is_train):
 
     The working directory is the root: ``experiments/``, ``results/`` and ``tb_logger/`` are made there. A wrong
     option file ends the program with status 2 and the list of what is wrong; data, a checkpoint or a training that
-    turns out to be bad ends it with status 1 and the error's own paragraph. Any other error keeps its traceback.
+    turns out to be bad, or a full disk, ends it with status 1 and the error's own paragraph. Any other error keeps its
+    traceback.
     """
     args = _parser(is_train).parse_args()
     try:
@@ -35,7 +37,7 @@ def run(is_train):
     except KeyboardInterrupt:
         print('\nInterrupted. --auto_resume continues from the last saved state.', file=sys.stderr)
         sys.exit(130)
-    except (ValueError, FileNotFoundError, TrainingDiverged) as error:
+    except (ValueError, FileNotFoundError, TrainingDiverged, CheckpointNotWritten) as error:
         if not _raised_by_us(error):
             raise
         print(f'{args.opt}: {error}', file=sys.stderr)
@@ -47,6 +49,8 @@ def run(is_train):
 
 def _raised_by_us(error):
     """Whether the error was raised in this package, with a message meant for whoever wrote the option file."""
+    if type(error).__module__.startswith('stea_arch.'):  # also one that a loader process has passed on
+        return True
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return frames[-1].f_globals['__name__'].partition('.')[0] == 'stea_arch'
 

@@ -92,6 +92,20 @@ def force_yml_without_eval():
     _replace('basicsr.utils.options', '_postprocess_yml_value', lambda original: parse_value)
 
 
+def take_vgg19_from(path):
+    """Let BasicSR's perceptual loss, when it is built next, read VGG19 from ``path``.
+
+    Breaks: ``VGGFeatureExtractor`` looks at one fixed place under the working directory, else downloads. Since:
+    always. Not part of ``apply``, as the place is an option of the run.
+
+    Args:
+        path (str | Path): File with torchvision's state dict of VGG19.
+    """
+    import basicsr.archs.vgg_arch
+
+    basicsr.archs.vgg_arch.VGG_PRETRAIN_PATH = str(path)
+
+
 def _replace(module_name, attribute, make):
     """Set ``module.attribute`` to ``make(original)``. The original stays beside it, for tests and a second import."""
     module = importlib.import_module(module_name)

@@ -14,8 +14,8 @@ def load_resume_state(opt):
     """Load what a run continues from; the counterpart of ``basicsr.train.load_resume_state`` for any device.
 
     With ``--auto_resume`` it is the newest state under ``experiments/<name>/training_states`` that is complete: it
-    reads without error and its network file is there. An older one is taken, with a warning, where the newest is
-    not. Otherwise it is ``path.resume_state``.
+    and its networks' files are there and read without error. An older one is taken, with a warning, where the newest
+    is not. Otherwise it is ``path.resume_state``.
 
     Args:
         opt (dict): All options. ``path.resume_state``, ``path.pretrain_network_*`` and ``resume`` are set in it.
@@ -30,7 +30,9 @@ def load_resume_state(opt):
     from basicsr.utils import check_resume  # here: BasicSR's own import needs this module, see stea_arch.plugin
 
     if opt['auto_resume']:
-        path, state = _newest_complete_state(Path(opt['path']['training_states']), Path(opt['path']['models']))
+        networks = [key.replace('network_', 'net_') for key in opt if key.startswith('network_')]
+        states, models = Path(opt['path']['training_states']), Path(opt['path']['models'])
+        path, state = _newest_complete_state(states, models, networks)
     else:
         path = opt['path'].get('resume_state')
         state = _read_state(path) if path else None
@@ -52,15 +54,17 @@ def _read_state(path):
     return state
 
 
-def _newest_complete_state(states, models):
+def _newest_complete_state(states, models, networks):
     numbered = {int(p.stem): p for p in states.glob('*.state') if re.fullmatch(r'\d+', p.stem)}
     for iteration in sorted(numbered, reverse=True):
         path = numbered[iteration]
-        if not (models / f'net_g_{iteration}.pth').is_file():
-            warnings.warn(f'{path} is left out: its network models/net_g_{iteration}.pth is missing.', stacklevel=2)
+        files = [models / f'{network}_{iteration}.pth' for network in networks]
+        if missing := [f'models/{file.name}' for file in files if not file.is_file()]:
+            warnings.warn(f'{path} is left out: its network {missing[0]} is missing.', stacklevel=2)
             continue
         try:
-            read_checkpoint(models / f'net_g_{iteration}.pth')
+            for file in files:
+                read_checkpoint(file)
             return path, _read_state(path)
         except ValueError as error:
             warnings.warn(f'{path} is left out: {error}', stacklevel=2)

@@ -66,6 +66,32 @@ TINY = {
 }
 
 
+REAL = {  # what turns TINY into the pixel stage on second-order degradations
+    'model_type': 'RealNetModel',
+    'gt_size': 32,
+    'queue_size': 4,
+    'resize_range': [0.5, 1.5],
+    'resize_range2': [0.5, 1.2],
+    'datasets': {
+        'train': {
+            'type': 'RealWorldDataset',
+            'crop_pad_size': 48,
+            'gt_size': ...,
+            'blur_kernel_size': 7,
+            'blur_kernel_size2': 7,
+        }
+    },
+}
+GAN = {  # and that into the GAN stage
+    'model_type': 'RealGANModel',
+    'network_d': {'type': 'UNetDiscriminatorSN', 'num_in_ch': 3, 'num_feat': 8},
+    'train': {
+        'optim_d': {'type': 'Adam', 'lr': 1e-3, 'betas': [0.9, 0.99]},
+        'gan_opt': {'type': 'GANLoss', 'gan_type': 'vanilla', 'loss_weight': 0.1},
+    },
+}
+
+
 def merge(base, changes):
     """Recursive update of a copy; a value of ``...`` removes the key."""
     result = copy.deepcopy(base)
@@ -86,6 +112,17 @@ def tiny_options(photo_folder):
     def make(changes=None):
         base = merge(TINY, {'datasets': {'train': {'dataroot_gt': str(photo_folder)}}})
         return merge(base, changes or {})
+
+    return make
+
+
+@pytest.fixture
+def real_options(tiny_options):
+    """As ``tiny_options``, for the pixel stage of RealNet, or with ``stage='gan'`` for its second one."""
+
+    def make(changes=None, stage='pixel'):
+        base = merge(tiny_options(), REAL)
+        return merge(merge(base, GAN) if stage == 'gan' else base, changes or {})
 
     return make
 

@@ -1,6 +1,7 @@
 """What a person sees who mistypes something."""
 
 import re
+import shutil
 
 import pytest
 
@@ -63,3 +64,20 @@ def test_debug_mode_and_tensorboard(tiny_options, run_main, tmp_path):
     assert (tmp_path / 'experiments/debug_tiny/training_states/8.state').is_file()
     run_main(train.main, options)
     assert list((tmp_path / 'tb_logger/tiny').glob('events.out.tfevents.*'))
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_too_many_broken_images_end_a_run_with_a_paragraph(
+    tiny_options, run_main, photo_folder, tmp_path, capsys, workers
+):
+    folder = shutil.copytree(photo_folder, tmp_path / 'images')
+    for number in range(1, 5):
+        file = folder / f'photo{number}.png'
+        file.write_bytes(file.read_bytes()[:60])
+    data = {'dataroot_gt': str(folder), 'num_worker_per_gpu': workers, 'batch_size_per_gpu': 1}
+    with pytest.raises(SystemExit) as stop:
+        run_main(train.main, tiny_options({'val': ..., 'datasets': {'train': data}}))
+    assert stop.value.code == 1
+    error = capsys.readouterr().err
+    assert re.search(r'yml: At most 3 unreadable images .* but 4 of 6 cannot be read. The last: ', error), error
+    assert 'Traceback' not in error

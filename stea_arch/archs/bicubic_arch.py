@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from stea_arch.degradations.resize import resize_matrix
 from stea_arch.registry import register
 
 
@@ -29,6 +28,8 @@ class Bicubic(nn.Module):
 
     def forward(self, lq):
         """``(B, C, H, W)`` in [0, 1] -> ``(B, C, upscale H, upscale W)``, clipped to [0, 1], in the type of ``lq``."""
+        from stea_arch.degradations.resize import resize_matrix  # here: networks are imported without BasicSR
+
         rows, columns = (lq.new_tensor(resize_matrix(length, length * self.upscale)) for length in lq.shape[-2:])
         # Mixed precision would round this reference to 8 bits of mantissa.
         with torch.autocast(lq.device.type, enabled=False):

@@ -2,4 +2,4 @@
 
 import basicsr  # noqa: F401  (first: see stea_arch.plugin)
 
-from stea_arch.data import classical_dataset  # noqa: F401
+from stea_arch.data import classical_dataset, realworld_dataset  # noqa: F401

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import Dataset
 
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import stem
 from stea_arch.data.image_source import ImageSource
-from stea_arch.degradations.classical import ClassicalParams, ClassicalSampler, check_scale, degrade
+from stea_arch.data.patches import cut, draw_place, generator_of, to_tensor
+from stea_arch.data.training_images import MAX_BAD_IMAGES, TrainingImages
+from stea_arch.degradations.checks import check_scale
+from stea_arch.degradations.classical import ClassicalParams, ClassicalSampler, degrade
 from stea_arch.registry import register
 
 
@@ -45,11 +47,10 @@ class PatchRecipe:
 class ClassicalDegradationDataset(Dataset):
     """Pairs made on the fly from ground truth alone, by :func:`stea_arch.degradations.classical.degrade`.
 
-    In training an item is a random crop under random parameters. They come from the generator that
-    ``numpy.random.default_rng(index.entropy)`` makes, if the index is a :class:`stea_arch.data.sampler.Draw`: the same
-    seed and draw give the same pair whatever the number of workers. For a plain index the seed is drawn from torch's
-    global generator, which a DataLoader seeds for each worker and epoch. ``recipe(index)`` returns the choices alone
-    and ``patch(recipe)`` the pair they lead to, for logging and replay.
+    In training an item is a random crop under random parameters. They come from the generator of
+    :func:`stea_arch.data.patches.generator_of`: for a :class:`stea_arch.data.sampler.Draw` the same seed and draw give
+    the same pair whatever the number of workers. ``recipe(index)`` returns the choices alone and ``patch(recipe)``
+    the pair they lead to, for logging and replay.
 
     In evaluation every image comes whole under each kernel of :func:`stea_arch.data.gaussian8.gaussian8`: item
     ``i`` is image ``i // num_kernels`` under kernel ``i % num_kernels``. Bottom and right are cropped to a multiple
@@ -58,9 +59,10 @@ class ClassicalDegradationDataset(Dataset):
     Args:
         opt (dict): The dataset's section of an option file.
             name (str): Name of the dataset.
-            dataroot_gt (str): Folder of images or LMDB.
+            dataroot_gt (str): Folder of images or LMDB; in training also a list of several.
             io_backend (dict): ``{'type': 'disk'}`` (default) or ``{'type': 'lmdb'}``.
-            meta_info (str): Text file that lists the images to use, first word a line. Default: all.
+            meta_info (str): Text file that lists the images to use, first word a line; for several dataroot_gt a list
+                with one for each, ~ for all images. Default: all.
             phase (str): 'train', 'val' or 'test'.
             scale (int): 2, 3 or 4.
             gt_size (int): Side of the crops, a multiple of scale; training only.
@@ -72,6 +74,7 @@ class ClassicalDegradationDataset(Dataset):
             kernel_noise (float): Upper end of the multiplicative kernel disturbance; training only. Default: 0.
             noise_range (list[float]): Lowest and highest sigma of the image noise, in 8-bit steps; training only.
                 Default: [0, 0].
+            max_bad_images (int): How many unreadable images are replaced by the next one; training only. Default: 3.
             num_kernels (int): Kernels in evaluation. Default: 8.
 
     Each item is a dictionary:
@@ -104,10 +107,13 @@ class ClassicalDegradationDataset(Dataset):
             self._refuse_training_only()
             self.cases = list(gaussian8(self.scale, **self._given('kernel_size', 'sigma_range', 'num_kernels')).items())
         backend = (opt.get('io_backend') or {}).get('type', 'disk')
-        self.source = ImageSource(opt.get('dataroot_gt'), backend, opt.get('meta_info'), allow_gray=not self.training)
+        where = opt.get('dataroot_gt'), backend, opt.get('meta_info')
         if self.training:
-            self.source.check(self.gt_size, f'gt_size is {self.gt_size}')
+            allowed = opt.get('max_bad_images')
+            self.images = TrainingImages(*where, MAX_BAD_IMAGES if allowed is None else allowed)
+            self.images.check(self.gt_size, f'gt_size is {self.gt_size}')
         else:
+            self.source = ImageSource(*where, allow_gray=True)
             self.source.check(self.scale, f'scale is {self.scale}')
         self._last = None, None  # name and pixels of the image read last: it comes num_kernels times in a row
 
@@ -134,7 +140,7 @@ class ClassicalDegradationDataset(Dataset):
                 )
 
     def __len__(self):
-        return len(self.source) if self.training else len(self.source) * len(self.cases)
+        return len(self.images) if self.training else len(self.source) * len(self.cases)
 
     def __getitem__(self, index):
         return self.patch(self.recipe(index)) if self.training else self._case(*divmod(int(index), len(self.cases)))
@@ -148,37 +154,14 @@ class ClassicalDegradationDataset(Dataset):
         Returns:
             PatchRecipe: The choices, without reading the image.
         """
-        entropy = getattr(index, 'entropy', None)
-        rng = np.random.default_rng(torch.randint(2**63 - 1, ()).item() if entropy is None else entropy)
-        top, left, hflip, vflip, transpose = rng.random(5).tolist()
-        use_hflip, use_rot = self.opt.get('use_hflip', True), self.opt.get('use_rot', True)
-        return PatchRecipe(
-            index=int(index),
-            top=top,
-            left=left,
-            hflip=bool(use_hflip and hflip < 0.5),
-            vflip=bool(use_rot and vflip < 0.5),
-            transpose=bool(use_rot and transpose < 0.5),
-            degradation=self.sampler(rng),
-        )
+        rng = generator_of(index)
+        place = draw_place(rng, self.opt.get('use_hflip', True), self.opt.get('use_rot', True))
+        return PatchRecipe(index=int(index), **place, degradation=self.sampler(rng))
 
     def patch(self, recipe):
         """The training pair of a recipe; a dictionary as described for items."""
-        name, size = self.source.names[recipe.index], self.gt_size
-        img = self.source.read(name)
-        height, width = img.shape[:2]
-        if min(height, width) < size:
-            raise ValueError(
-                f'Images of at least gt_size {size}x{size} pixels were expected, but '
-                f'{self.source.location(name)} of {self.source.dataroot} has {height}x{width}. Leave it '
-                'out by listing the others in a file given as meta_info, or lower gt_size.'
-            )
-        top, left = int(recipe.top * (height - size + 1)), int(recipe.left * (width - size + 1))
-        gt = img[top : top + size, left : left + size]
-        gt = gt[:, ::-1] if recipe.hflip else gt
-        gt = gt[::-1] if recipe.vflip else gt
-        gt = gt.transpose(1, 0, 2) if recipe.transpose else gt
-        location = self.source.location(name)
+        img, location = self.images.read(recipe.index, self.gt_size)
+        gt = cut(img, recipe, self.gt_size)
         return {**_pair(gt, recipe.degradation), 'lq_path': location, 'gt_path': location}
 
     def _case(self, image, case):
@@ -209,8 +192,4 @@ def _pair(gt, params):
     """lq and gt tensors of an 8-bit RGB image (H, W, 3)."""
     gt = np.ascontiguousarray(gt, np.float32) / np.float32(255)
     lq = degrade(gt, params)
-    return {'lq': _tensor(lq), 'gt': _tensor(gt)}
-
-
-def _tensor(img):
-    return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))
+    return {'lq': to_tensor(lq), 'gt': to_tensor(gt)}

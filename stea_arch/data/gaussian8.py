@@ -5,7 +5,8 @@ Source: Gu et al., "Blind Super-Resolution With Iterative Kernel Correction", CV
 
 import numpy as np
 
-from stea_arch.degradations.classical import ClassicalParams, check_kernel_size, check_range, check_scale
+from stea_arch.degradations.checks import check_kernel_size, check_range, check_scale
+from stea_arch.degradations.classical import ClassicalParams
 
 SIGMA_RANGES = {2: (0.80, 1.60), 3: (1.35, 2.40), 4: (1.80, 3.20)}
 

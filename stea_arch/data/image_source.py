@@ -75,7 +75,7 @@ class ImageSource:
         with open(self.location(name), 'rb') as file:
             return decode(file.read(), self.location(name), self.allow_gray)
 
-    def check(self, smallest, purpose):
+    def check(self, smallest, purpose, on_broken=None):
         """Refuse, before anything runs, images that would fail later, as far as is known without decoding pixels.
 
         Known are the shapes in an LMDB's ``meta_info.txt`` and the headers of files. The rest is found on reading.
@@ -83,13 +83,21 @@ class ImageSource:
         Args:
             smallest (int): Least height and width.
             purpose (str): What needs them, for the message.
+            on_broken (callable | None): Called as ``on_broken(name, error)`` for a file without a readable header;
+                None: it is refused like the others.
 
         Raises:
             ValueError: An image is too small, gray where that is refused, transparent, of more bits, or no image.
         """
         small = []
         for name in self.names:
-            header = self._header(name)
+            try:
+                header = self._header(name)
+            except ValueError as error:
+                if on_broken is None:
+                    raise
+                on_broken(name, error)
+                continue
             if header is None:
                 continue
             height, width, channels, bits = header

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 from stea_arch.degradations.blur import blur, matrix_after_blur
+from stea_arch.degradations.checks import check_kernel_size, check_range, check_scale, is_number
 from stea_arch.degradations.kernels import anisotropic_kernel, disturb, isotropic_factor, isotropic_kernel
 from stea_arch.degradations.resize import resize_matrix
 
-SCALES = (2, 3, 4)
 KERNEL_TYPES = ('isotropic', 'anisotropic')
 ISOTROPIC_SIGMAS = {2: (0.2, 2.0), 3: (0.2, 3.0), 4: (0.2, 4.0)}  # setting 1 as published
 ANISOTROPIC_SIGMAS = (0.6, 5.0)  # setting 2 as published
@@ -109,7 +109,7 @@ class ClassicalSampler:
             object.__setattr__(self, 'sigma_range', published)
         object.__setattr__(self, 'sigma_range', check_range('sigma_range', self.sigma_range, above_zero=True))
         object.__setattr__(self, 'noise_range', check_range('noise_range', self.noise_range, above_zero=False))
-        if not _is_number(self.kernel_noise) or self.kernel_noise < 0:
+        if not is_number(self.kernel_noise) or self.kernel_noise < 0:
             raise ValueError(
                 f'kernel_noise must be a number of at least 0, but {self.kernel_noise!r} came. '
                 'Give 0 for none or 0.25 for setting 2.'
@@ -177,35 +177,3 @@ def degrade(gt, params):
         lq += noise * np.float32(params.noise_sigma / 255)
     lq = np.rint(lq.clip(0, 1) * 255) / np.float32(255)
     return np.ascontiguousarray(lq.transpose(1, 2, 0))
-
-
-def check_scale(scale):
-    """Raise a ValueError unless ``scale`` is 2, 3 or 4."""
-    if scale not in SCALES:
-        raise ValueError(f'scale must be 2, 3 or 4, but {scale!r} came. Set scale at the top of the option file.')
-
-
-def check_kernel_size(kernel_size):
-    """Raise a ValueError unless ``kernel_size`` is an odd whole number above 0."""
-    if type(kernel_size) is not int or kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(
-            f'kernel_size must be an odd whole number of pixels, but {kernel_size!r} came. '
-            'Give 21 (setting 1) or 31 (setting 2 at x4).'
-        )
-
-
-def check_range(name, values, above_zero):
-    """Return ``values`` as two floats, lowest first; raise a ValueError that names the option if they are not."""
-    values = tuple(values) if isinstance(values, list | tuple) else (values,)
-    good = len(values) == 2 and all(map(_is_number, values)) and values[0] <= values[1]
-    if not good or values[0] < 0 or (above_zero and values[0] == 0):
-        lowest = 'above 0' if above_zero else 'at least 0'
-        raise ValueError(
-            f'{name} must be two numbers [lowest, highest], both {lowest}, but {list(values)} came. '
-            'Give the same number twice for a fixed value.'
-        )
-    return tuple(map(float, values))
-
-
-def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

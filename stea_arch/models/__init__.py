@@ -2,4 +2,4 @@
 
 import basicsr  # noqa: F401  (first: see stea_arch.plugin)
 
-from stea_arch.models import labnet_model  # noqa: F401
+from stea_arch.models import labnet_model, realgan_model, realnet_model  # noqa: F401

@@ -23,8 +23,16 @@ class CheckpointMixin:
         The state is written after the network, and removed before it: where a state is, its network is too.
         """
         self.random_states = gather(get_random_state())
+        self.extra = self.extra_state()
         super().save(epoch, current_iter)
         self._prune()
+
+    def extra_state(self):
+        """What a model adds to the training state, ``{name: plain values and tensors}``; called on every process."""
+        return {}
+
+    def load_extra_state(self, state):
+        """Take over what :meth:`extra_state` added to the training state."""
 
     @master_only
     def save_network(self, net, net_label, current_iter, param_key='params'):
@@ -46,6 +54,7 @@ class CheckpointMixin:
             'scaler': self.scaler.state_dict(),
             'bad_steps': self.bad_steps,
             'random_states': self.random_states,
+            **self.extra,
         }
         write_checkpoint(state, Path(self.opt['path']['training_states'], f'{current_iter}.state'))
 
@@ -61,6 +70,7 @@ class CheckpointMixin:
         states = resume_state['random_states']
         if len(states) == self.opt['world_size']:
             set_random_state(states[self.opt['rank']])
+        self.load_extra_state(resume_state)
         self.replay_validations(self.step)
 
     @master_only
@@ -77,7 +87,8 @@ class CheckpointMixin:
         if not keep:
             return
         states, models = Path(self.opt['path']['training_states']), Path(self.opt['path']['models'])
-        for folder, pattern in ((states, r'(\d+)\.state'), (models, r'net_g_(\d+)\.pth')):
+        for folder, start in ((states, ''), (models, 'net_g_'), (models, 'net_d_')):
+            pattern = rf'{start}(\d+)\.(?:state|pth)'
             numbered = {int(m.group(1)): p for p in folder.iterdir() if (m := re.fullmatch(pattern, p.name))}
             for iteration in sorted(numbered)[:-keep]:
                 numbered[iteration].unlink()

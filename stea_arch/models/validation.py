@@ -1,5 +1,6 @@
 """Validation and testing: shared among the processes, grouped by kernel, kept as JSON."""
 
+import inspect
 import itertools
 import json
 import math
@@ -8,15 +9,21 @@ from pathlib import Path
 
 from basicsr.metrics import calculate_metric
 from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils.registry import METRIC_REGISTRY
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
 from stea_arch.launch import gather
+from stea_arch.models.crops import crop_row, stack_rows
 from stea_arch.versions import get_versions
+
+SHOWN = 4  # images of a validation in TensorBoard
 
 
 class ValidationMixin:
     """Replaces ``SRModel``'s validation loop: every image is recorded, and an exact one does not spoil the mean.
+
+    Where an image has no ground truth, metrics that need one are left out and the others (NIQE, say) are taken.
 
     A training run appends a line per validation to ``experiments/<name>/validations.jsonl``, from which the best
     results are rebuilt on resume. A test writes ``results/<name>/metrics_<dataset>.json``.
@@ -32,7 +39,7 @@ class ValidationMixin:
             dataloader (DataLoader): Its dataset is indexed directly. Items may carry ``group``, a name (a kernel,
                 say) over which results are also averaged.
             current_iter (int | str): Iteration in training, the run's name in a test.
-            tb_logger (SummaryWriter | None): Gets the means.
+            tb_logger (SummaryWriter | None): Gets the means, and a picture of crops from the first images.
             save_img (bool): Write each result as PNG where BasicSR does.
         """
         dataset = dataloader.dataset
@@ -46,12 +53,15 @@ class ValidationMixin:
         indices = range(rank, len(dataset), world_size)
         if self.opt['val'].get('pbar') and rank == 0:
             indices = tqdm(indices, unit='image', desc=name, dynamic_ncols=True)
-        records = [self._validate_one(dataset[i], i, name, current_iter, save_img) for i in indices]
+        crops = [] if tb_logger else None
+        records = [self._validate_one(dataset[i], i, name, current_iter, save_img, crops) for i in indices]
+        if crops:
+            tb_logger.add_image(f'crops/{name}', stack_rows(crops), current_iter)
         records = sorted(itertools.chain(*gather(records)), key=lambda record: record['index'])
         if rank == 0 and self.opt['val'].get('metrics') is not None:
             self._report(records, dataset, current_iter, tb_logger)
 
-    def _validate_one(self, item, index, dataset_name, current_iter, save_img):
+    def _validate_one(self, item, index, dataset_name, current_iter, save_img, crops):
         self.feed_data(default_collate([item]))
         self.test()
         visuals = self.get_current_visuals()
@@ -61,11 +71,15 @@ class ValidationMixin:
         if save_img:
             record['result'] = str(self._image_path(name, dataset_name, current_iter))
             imwrite(result, record['result'])
+        if crops is not None and len(crops) < SHOWN:
+            crops.append(crop_row(visuals))
+        images = {'img': result}
         if 'gt' in visuals:
-            pair = {'img': result, 'img2': tensor2img([visuals['gt']])}
-            for metric, opt in (self.opt['val'].get('metrics') or {}).items():
-                record[metric] = float(calculate_metric(pair, opt))
+            images['img2'] = tensor2img([visuals['gt']])
             del self.gt
+        for metric, opt in (self.opt['val'].get('metrics') or {}).items():
+            if is_measurable(opt, result, 'gt' in visuals):
+                record[metric] = float(calculate_metric(images, opt))
         del self.lq, self.output
         return record
 
@@ -76,7 +90,7 @@ class ValidationMixin:
         return root / dataset_name / f'{name}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
 
     def _report(self, records, dataset, current_iter, tb_logger):
-        summary = summarize(records, list(self.opt['val']['metrics']))
+        summary = summarize(records, [m for m in self.opt['val']['metrics'] if any(m in r for r in records)])
         name = dataset.opt['name']
         self.metric_results = summary['mean']
         if self.is_train:
@@ -95,7 +109,11 @@ class ValidationMixin:
     def _keep_best(self, dataset_name, current_iter):
         metric = self.opt['val'].get('save_best')
         first = next(iter(self.best_metric_results))
-        if metric and dataset_name == first and self.best_metric_results[first][metric]['iter'] == current_iter:
+        if (
+            metric in self.metric_results
+            and dataset_name == first
+            and self.best_metric_results[first][metric]['iter'] == current_iter
+        ):
             self.save_best_network()
 
     @property
@@ -145,6 +163,24 @@ class ValidationMixin:
         path = Path(self.opt['path']['results_root'], f'metrics_{dataset.opt["name"]}.json')
         path.write_text(json.dumps(content, indent=1), encoding='utf-8')
         get_root_logger().info(f'Results of every image and kernel: {path}')
+
+
+def is_measurable(metric, image, with_truth):
+    """Whether a metric can be taken of an image.
+
+    Args:
+        metric (dict): Its ``type``, a name in BasicSR's registry, and its arguments.
+        image (ndarray): (H, W, C).
+        with_truth (bool): Whether there is a second image to compare with.
+
+    Returns:
+        bool: False where a truth is needed and there is none, and for BasicSR's NIQE on an image with less than two
+        whole blocks of 96x96 pixels, whose statistics it would need.
+    """
+    if metric['type'] == 'calculate_niqe':
+        border = 2 * metric.get('crop_border', 0)
+        return math.prod((length - border) // 96 for length in image.shape[:2]) >= 2
+    return with_truth or 'img2' not in inspect.signature(METRIC_REGISTRY.get(metric['type'])).parameters
 
 
 def summarize(records, metrics):

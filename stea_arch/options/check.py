@@ -16,12 +16,12 @@ from basicsr.utils.registry import (
     MODEL_REGISTRY,
 )
 
-from stea_arch.options import schema
+from stea_arch.options import schema, schema_data
+from stea_arch.options.keys import MODEL, PIPELINE
 from stea_arch.options.kinds import mapping, mismatch, text
 from stea_arch.options.machine import check_devices, check_paths
 from stea_arch.options.problems import Problems, did_you_mean, join, listed, part
 from stea_arch.options.relations import check_relations
-from stea_arch.options.schema import MODEL, PIPELINE
 from stea_arch.options.signatures import check_arguments, find
 
 SCHEDULERS = {
@@ -134,10 +134,10 @@ class _Walk:
         if not isinstance(section, dict):
             return
         name = str(section.get('type')).removesuffix('_basicsr')
-        near = _nearest(schema.DATASETS, name)
-        judged = near is not None and (found is None or name in schema.DATASETS)
-        table = schema.DATASETS[near] if judged else schema.LOADER
-        section_of = {k: [t for t, keys in schema.DATASETS.items() if k in keys] for k in section}
+        near = _nearest(schema_data.DATASETS, name)
+        judged = near is not None and (found is None or name in schema_data.DATASETS)
+        table = schema_data.DATASETS[near] if judged else schema_data.LOADER
+        section_of = {k: [t for t, keys in schema_data.DATASETS.items() if k in keys] for k in section}
 
         def elsewhere(where, key):
             if key in ('phase', 'scale'):
@@ -147,7 +147,7 @@ class _Walk:
             return None
 
         self.table(path, section, table, phase, judged, elsewhere)
-        io_table = schema.IO_BACKEND if name == 'ClassicalDegradationDataset' else schema.IO_BACKEND_BASICSR
+        io_table = schema_data.IO_BACKEND if name in schema_data.OURS else schema_data.IO_BACKEND_BASICSR
         self.table(join(path, 'io_backend'), section.get('io_backend'), io_table, phase, judged)
 
     def training(self, train):

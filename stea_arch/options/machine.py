@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from stea_arch.models.vgg import URL as VGG19_URL
 from stea_arch.options.problems import join, part
 
 CUDA_ONLY_MODELS = ('RealESRNetModel', 'RealESRGANModel')
@@ -45,15 +46,22 @@ def check_paths(problems, opt):
         path, section = join('datasets', name), part(opt, 'datasets', name)
         backend = part(section, 'io_backend').get('type')
         for key in ('dataroot_gt', 'dataroot_lq'):
-            if isinstance(section.get(key), str):
-                _data(problems, join(path, key), section[key], backend)
+            for root in _each(section.get(key)):
+                _data(problems, join(path, key), root, backend)
         for key in ('meta_info', 'meta_info_file'):
-            _file(problems, join(path, key), section.get(key), 'a text file that lists images was expected there')
+            for file in _each(section.get(key)):
+                _file(problems, join(path, key), file, 'a text file that lists images was expected there')
     for key, value in part(opt, 'path').items():
         if str(key).startswith('pretrain_network_'):
             advice = 'train it first, or write where the checkpoint is'
             _file(problems, join('path', key), value, advice)
+    _file(problems, 'path.vgg19', part(opt, 'path').get('vgg19'), f'get it from {VGG19_URL}')
     _file(problems, 'path.resume_state', part(opt, 'path').get('resume_state'), 'write ~, or use --auto_resume')
+
+
+def _each(value):
+    """The texts in an option that is one or a list of them."""
+    return [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
 
 
 def _data(problems, path, written, backend):

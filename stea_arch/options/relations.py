@@ -9,12 +9,13 @@ import warnings
 
 from basicsr.utils.registry import ARCH_REGISTRY, METRIC_REGISTRY
 
-from stea_arch.options import schema
+from stea_arch.options import schema, schema_arguments
 from stea_arch.options.kinds import is_integer, is_number
 from stea_arch.options.problems import did_you_mean, join, listed, part
+from stea_arch.options.relations_second_order import OUR_DATASET, check_second_order
 
-SECOND_ORDER_MODELS = ('RealESRNetModel', 'RealESRGANModel')
 RGB_DATASET = 'ClassicalDegradationDataset'
+OUR_MODELS = ('LabNetModel', 'RealNetModel', 'RealGANModel')
 
 
 def check_relations(problems, opt, is_train):
@@ -34,7 +35,7 @@ def check_relations(problems, opt, is_train):
         _schedule(problems, opt)
         _losses(problems, opt)
         _logger(problems, opt)
-        _second_order(problems, opt)
+        check_second_order(problems, opt, named_model(opt))
 
 
 def named_model(opt):
@@ -73,22 +74,22 @@ def _network(problems, opt):
         problems.add('model_type', f'{text}: use LabNetModel or SwinIRModel')
     if named_model(opt) == 'SwinIRModel' and 'window_size' not in part(opt, 'network_g'):
         problems.add('network_g.window_size', 'missing, SwinIRModel pads images to a multiple of it')
-    if name == 'LabNet':
-        _labnet(problems, part(opt, 'network_g'), arguments)
+    _read_together(problems, name, part(opt, 'network_g'), arguments)
     channels = arguments.get('num_in_ch', arguments.get('in_chans'))
     types = [part(opt, 'datasets', name).get('type') for name in part(opt, 'datasets')]
-    if RGB_DATASET in types and is_integer(channels) and channels != 3:
+    ours = [name for name in (RGB_DATASET, OUR_DATASET) if name in types]
+    if ours and is_integer(channels) and channels != 3:
         key = 'num_in_ch' if 'num_in_ch' in arguments else 'in_chans'
-        problems.add(join('network_g', key), f'must be 3, as {RGB_DATASET} gives RGB images, but {channels} came')
+        problems.add(join('network_g', key), f'must be 3, as {ours[0]} gives RGB images, but {channels} came')
 
 
-def _labnet(problems, written, arguments):
-    for key, (other, values) in schema.READ_WITH.items():
+def _read_together(problems, name, written, arguments):
+    for key, (other, values) in schema_arguments.READ_WITH.get(name, {}).items():
         if key in written and arguments[other] not in values:
             wanted = ' or '.join(str(value).lower() for value in values)
             problems.add(join('network_g', key), f'only read with {other}: {wanted}; remove it, or change {other}')
-    width, heads = arguments['num_feat'], arguments['num_heads']
-    if is_integer(width) and is_integer(heads) and heads > 0 and width % heads:
+    width, heads = arguments.get('num_feat'), arguments.get('num_heads')
+    if name == 'LabNet' and is_integer(width) and is_integer(heads) and heads > 0 and width % heads:
         problems.add('network_g.num_heads', f'must divide num_feat, which is {width}, but {heads} came')
 
 
@@ -96,10 +97,10 @@ def _weights(problems, opt, is_train):
     network = _network_class(opt)
     if network is None:
         return
-    if is_train and network.__name__ in schema.WITHOUT_TRAINING:
+    if is_train and network.__name__ in schema_arguments.WITHOUT_TRAINING:
         problems.add('network_g.type', f'{network.__name__} has no parameters to train: use it in a test file')
     ours = network.__module__.split('.')[0] in ('basicsr', 'stea_arch')
-    weightless = network.__name__ in schema.WITHOUT_TRAINING
+    weightless = network.__name__ in schema_arguments.WITHOUT_TRAINING
     if not is_train and ours and not weightless and part(opt, 'path').get('pretrain_network_g') is None:
         problems.add('path.pretrain_network_g', f'missing, {network.__name__} would be tested with random weights')
 
@@ -113,6 +114,9 @@ def _datasets(problems, opt):
             _classical(problems, path, section, opt.get('scale'), evaluated)
         if section.get('type') == 'SingleImageDataset':
             _without_truth(problems, path, opt, evaluated)
+        if section.get('type') == OUR_DATASET and evaluated:
+            text = 'is for training; use PairedImageDataset or, without ground truth, SingleImageDataset'
+            problems.add(join(path, 'type'), text)
         if section.get('persistent_workers') is True and (evaluated or section.get('num_worker_per_gpu') == 0):
             problems.add(join(path, 'persistent_workers'), 'there are no workers here that could persist: write false')
         for suffix in ('', '2'):
@@ -150,7 +154,10 @@ def _without_truth(problems, path, opt, evaluated):
         return
     metrics = part(opt, 'val', 'metrics')
     needing = [n for n in metrics if 'img2' in _parameters(METRIC_REGISTRY, part(metrics, n).get('type'))]
-    if needing:
+    # our models leave such metrics out there; of no use is a metric that no dataset can be measured with
+    pairs = [k for k in part(opt, 'datasets') if part(opt, 'datasets', k).get('type') != 'SingleImageDataset']
+    paired = any(str(key).split('_')[0] in ('val', 'test') for key in pairs)
+    if needing and not (paired and named_model(opt) in OUR_MODELS):
         text = f'SingleImageDataset has no ground truth, which {listed(needing)} of val.metrics needs'
         problems.add(join(path, 'type'), f'{text}: remove the metric or use a dataset of pairs')
 
@@ -235,16 +242,3 @@ def _logger(problems, opt):
             'TensorBoard out; choose another name if that is not meant.',
             stacklevel=2,
         )
-
-
-def _second_order(problems, opt):
-    model = named_model(opt)
-    dataset = part(opt, 'datasets', 'train').get('type')
-    if dataset == 'RealESRGANDataset' and model in schema.MODELS and model not in SECOND_ORDER_MODELS:
-        text = f'RealESRGANDataset gives kernels in place of lq images, which only {listed(SECOND_ORDER_MODELS)} take'
-        problems.add('datasets.train.type', text)
-    if model in SECOND_ORDER_MODELS and opt.get('high_order_degradation', True):
-        keys = [*schema.SECOND_ORDER, *(['gt_usm'] if model == 'RealESRNetModel' else [])]
-        for key in keys:
-            if key not in opt:
-                problems.add(key, f'missing, {model} degrades images with it')

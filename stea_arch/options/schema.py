@@ -1,13 +1,12 @@
-"""Which keys there are: BasicSR 1.4.2's, read from its source, and ours.
+"""Which keys there are outside of datasets: BasicSR 1.4.2's, read from its source, and ours.
 
 A table is ``{key: Key}``. Sections that are handed to a registered class or function as arguments (networks, losses,
-optimisers, schedulers, metrics) have no table: ``signatures`` compares them with the signature.
+optimisers, schedulers, metrics) have no table: ``signatures`` compares them with the signature, helped by
+``schema_arguments``. Datasets are in ``schema_data``.
 """
 
-from dataclasses import dataclass
-
+from stea_arch.options.keys import MODEL, PIPELINE, TRAIN_ONLY, Key
 from stea_arch.options.kinds import (
-    Kind,
     boolean,
     choice,
     count,
@@ -16,7 +15,6 @@ from stea_arch.options.kinds import (
     integer,
     mapping,
     number,
-    odd,
     optional,
     positive,
     sequence,
@@ -24,30 +22,6 @@ from stea_arch.options.kinds import (
     text,
     word,
 )
-
-PIPELINE = 'pipeline'  # BasicSR's train.py, test.py and parse_options read it without a default
-MODEL = 'model'  # the model or dataset reads it without a default
-
-
-@dataclass(frozen=True)
-class Key:
-    """A known key.
-
-    Args:
-        kind (Kind): What its value may be.
-        required (str): ``PIPELINE`` or ``MODEL``, whoever needs it; empty: may be left out.
-        only (tuple[str]): Phases (train, val, test) that read it. Elsewhere it is refused, as it would do nothing.
-        why (str): Said when a required key is missing, or when a key stands where nothing reads it.
-    """
-
-    kind: Kind
-    required: str = ''
-    only: tuple = ('train', 'val', 'test')
-    why: str = ''
-
-
-TRAIN_ONLY = ('train',)
-VAL_ONLY = ('val', 'test')
 
 TOP = {
     'name': Key(word(), PIPELINE),
@@ -104,17 +78,18 @@ def extended(base, **more):
     return {**base, **{s: {**base[s], **keys} if isinstance(keys, dict) else keys for s, keys in more.items()}}
 
 
-LABNET_MODEL = extended(
-    SR_MODEL,
-    train={
+OURS = {  # read by every model of ours, see models/training.py
+    'path': {'vgg19': Key(optional(text()), only=TRAIN_ONLY)},
+    'train': {
         'amp': Key(optional(choice('bf16', 'fp16'))),
         'grad_clip_norm': Key(optional(positive())),
         'max_bad_steps': Key(integer(1)),
     },
-    val={'self_ensemble': Key(boolean()), 'save_best': Key(optional(text()), only=TRAIN_ONLY)},
-    logger={'keep_checkpoints': Key(optional(integer(1))), 'pbar': Key(boolean())},
-    optimizers=('Adam', 'AdamW'),
-)
+    'val': {'self_ensemble': Key(boolean()), 'save_best': Key(optional(text()), only=TRAIN_ONLY)},
+    'logger': {'keep_checkpoints': Key(optional(integer(1))), 'pbar': Key(boolean())},
+    'optimizers': ('Adam', 'AdamW'),
+}
+LABNET_MODEL = extended(SR_MODEL, **OURS)
 GAN_MODEL = extended(
     SR_MODEL,
     top={'network_d': Key(mapping(), MODEL, TRAIN_ONLY)},
@@ -150,14 +125,26 @@ SECOND_ORDER = {
     'gt_size': Key(integer(1)),
 }
 POOL = {'queue_size': Key(integer(1)), 'high_order_degradation': Key(boolean())}
+USM = {f'{loss}_gt_usm': Key(boolean()) for loss in ('l1', 'percep', 'gan')}
 REAL_ESRNET = extended(SR_MODEL, top={**SECOND_ORDER, **POOL, 'gt_usm': Key(boolean())})
-REAL_ESRGAN = extended(
-    GAN_MODEL,
-    top={**SECOND_ORDER, **POOL, **{f'{loss}_gt_usm': Key(boolean()) for loss in ('l1', 'percep', 'gan')}},
-    train={'ldl_opt': Key(optional(mapping()))},
+REAL_ESRGAN = extended(GAN_MODEL, top={**SECOND_ORDER, **POOL, **USM}, train={'ldl_opt': Key(optional(mapping()))})
+OUR_SECOND_ORDER = {  # in training alone; see degradations/second_order_sampling.py and models/second_order.py
+    **{name: Key(key.kind, only=TRAIN_ONLY) for name, key in SECOND_ORDER.items()},
+    'gt_size': Key(integer(1), MODEL, TRAIN_ONLY),
+    'recipe': Key(choice('full', 'blur_jpeg'), only=TRAIN_ONLY),
+    **{name: Key(number(0, 1), only=TRAIN_ONLY) for name in ('blur_prob', 'noise_prob', 'noise_prob2')},
+    **{name: Key(number(0, 1), only=TRAIN_ONLY) for name in ('jpeg_prob', 'jpeg_prob2')},
+    'queue_size': Key(integer(0), only=TRAIN_ONLY),
+}
+REALNET_MODEL = extended(LABNET_MODEL, top={**OUR_SECOND_ORDER, 'gt_usm': Key(boolean(), only=TRAIN_ONLY)})
+REALGAN_MODEL = extended(
+    extended(GAN_MODEL, **OURS),
+    top={**OUR_SECOND_ORDER, **{name: Key(key.kind, only=TRAIN_ONLY) for name, key in USM.items()}},
 )
 MODELS = {
     'LabNetModel': LABNET_MODEL,
+    'RealNetModel': REALNET_MODEL,
+    'RealGANModel': REALGAN_MODEL,
     'SRModel': SR_MODEL,
     'SwinIRModel': SR_MODEL,
     'SRGANModel': GAN_MODEL,
@@ -165,134 +152,3 @@ MODELS = {
     'RealESRNetModel': REAL_ESRNET,
     'RealESRGANModel': REAL_ESRGAN,
 }
-
-LOADER = {
-    'name': Key(text(), PIPELINE),
-    'type': Key(text(), PIPELINE),
-    'num_worker_per_gpu': Key(integer(0), PIPELINE, TRAIN_ONLY, 'BasicSR validates with no workers'),
-    'batch_size_per_gpu': Key(integer(1), PIPELINE, TRAIN_ONLY, 'BasicSR validates image by image'),
-    'dataset_enlarge_ratio': Key(positive(), '', TRAIN_ONLY),
-    'prefetch_mode': Key(optional(choice('cpu', 'cuda'))),
-    'num_prefetch_queue': Key(integer(1)),
-    'pin_memory': Key(boolean()),
-    'persistent_workers': Key(boolean()),
-}
-IO_BACKEND = {'type': Key(choice('disk', 'lmdb'), PIPELINE)}
-IO_BACKEND_BASICSR = {  # FileClient hands the rest to its back end
-    'type': Key(choice('disk', 'lmdb', 'memcached'), PIPELINE),
-    **{name: Key(boolean()) for name in ('readonly', 'lock', 'readahead')},
-    **{name: Key(text()) for name in ('server_list_cfg', 'client_cfg', 'sys_path')},
-}
-FLIPS = {'use_hflip': Key(boolean(), MODEL, TRAIN_ONLY), 'use_rot': Key(boolean(), MODEL, TRAIN_ONLY)}
-CROP = {'gt_size': Key(integer(1), MODEL, TRAIN_ONLY), **FLIPS}
-GT = {**LOADER, 'dataroot_gt': Key(text(), MODEL), 'io_backend': Key(mapping(), MODEL)}
-PAIRED = {
-    **GT,
-    **CROP,
-    'dataroot_lq': Key(text(), MODEL),
-    'filename_tmpl': Key(text()),
-    'mean': Key(optional(sequence(number()))),
-    'std': Key(optional(sequence(positive()))),
-}
-KERNEL_NAMES = ('iso', 'aniso', 'generalized_iso', 'generalized_aniso', 'plateau_iso', 'plateau_aniso')
-BLURS = {
-    'blur_kernel_size': Key(odd(3, 51), MODEL),
-    'kernel_list': Key(sequence(choice(*KERNEL_NAMES)), MODEL),
-    'kernel_prob': Key(sequence(number(0, 1)), MODEL),
-    'blur_sigma': Key(span(0), MODEL),
-    'betag_range': Key(span(0), MODEL),
-    'betap_range': Key(span(0), MODEL),
-    'sinc_prob': Key(number(0, 1), MODEL),
-}
-DATASETS = {
-    'ClassicalDegradationDataset': {
-        **GT,
-        'gt_size': Key(integer(1), MODEL, TRAIN_ONLY),
-        'use_hflip': Key(boolean(), '', TRAIN_ONLY),
-        'use_rot': Key(boolean(), '', TRAIN_ONLY),
-        'meta_info': Key(optional(text())),
-        'kernel_type': Key(choice('isotropic', 'anisotropic')),
-        'kernel_size': Key(odd(3, 99)),
-        'sigma_range': Key(span(0.01)),
-        'kernel_noise': Key(fraction()),
-        'noise_range': Key(span(0, 255)),
-        'num_kernels': Key(integer(1), '', VAL_ONLY),
-    },
-    'PairedImageDataset': {
-        **PAIRED,
-        'meta_info_file': Key(optional(text())),
-        'color': Key(optional(choice('y'))),
-    },
-    'SingleImageDataset': {
-        **LOADER,
-        'dataroot_lq': Key(text(), MODEL),
-        'io_backend': Key(mapping(), MODEL),
-        'meta_info_file': Key(text()),
-        'mean': Key(optional(sequence(number()))),
-        'std': Key(optional(sequence(positive()))),
-        'color': Key(optional(choice('y'))),
-    },
-    'RealESRGANPairedDataset': {**PAIRED, 'meta_info': Key(optional(text()))},
-    'RealESRGANDataset': {
-        **GT,
-        **FLIPS,
-        'gt_size': Key(integer(1)),
-        'meta_info': Key(optional(text())),
-        **BLURS,
-        **{f'{name}2': key for name, key in BLURS.items()},
-        'final_sinc_prob': Key(number(0, 1), MODEL),
-    },
-}
-
-# Kinds of arguments that a signature's default value does not tell.
-ARGUMENTS = {
-    'LabNet': {
-        'num_feat': Kind('a multiple of 16', lambda v: integer(16).accepts(v) and v % 16 == 0),
-        'num_blocks': sequence(integer(1), length=6),
-        'upscale': choice(2, 3, 4),
-        'attention': choice('stea', 'ttea', 'taylor', 'softmax', 'none'),
-        'dilations': sequence(integer(1)),
-        'taylor_order': choice(1, 2, 3),
-        'num_heads': integer(1),
-        'key_dim': integer(1),
-    },
-    'Bicubic': {'upscale': integer(1)},
-    'EDSR': {'upscale': choice(2, 3, 4, 8)},
-    'RCAN': {'upscale': choice(2, 3, 4, 8)},
-    'RRDBNet': {'scale': choice(1, 2, 4)},
-    'MultiStepRestartLR': {
-        'milestones': sequence(count(1)),
-        'gamma': positive(),
-        'restarts': sequence(count(0)),
-        'restart_weights': sequence(number(0)),
-    },
-    'CosineAnnealingRestartLR': {
-        'periods': sequence(count(1)),
-        'restart_weights': sequence(number(0)),
-        'eta_min': number(0),
-    },
-    'Adam': {'lr': positive(), 'betas': sequence(fraction(), length=2), 'weight_decay': number(0)},
-    'PerceptualLoss': {'layer_weights': mapping(), 'criterion': choice('l1', 'fro')},
-    'GANLoss': {'gan_type': choice('vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge')},
-}
-ARGUMENTS['AdamW'] = ARGUMENTS['Adam']
-COMMON_ARGUMENTS = {
-    'num_in_ch': integer(1),
-    'num_out_ch': integer(1),
-    'num_feat': integer(1),
-    'num_block': integer(0),
-    'crop_border': integer(0),
-    'loss_weight': number(0),
-    'rgb_mean': sequence(number(), length=3),
-    'input_order': choice('HWC', 'CHW'),
-    'better': choice('higher', 'lower'),
-    'convert_to': choice('y', 'gray'),
-}
-# LabNet's arguments that only some values of another one read: {argument: (the other, the values)}
-READ_WITH = {
-    'taylor_order': ('attention', ('taylor',)),
-    'num_heads': ('attention', ('taylor', 'softmax')),
-    'key_dim': ('attention', ('taylor', 'softmax')),
-    'dilations': ('large_field', (True,)),
-}
-WITHOUT_TRAINING = ('Bicubic',)  # networks without a parameter

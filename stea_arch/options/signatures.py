@@ -4,7 +4,7 @@ import inspect
 
 from stea_arch.options.kinds import integer, like, mismatch
 from stea_arch.options.problems import did_you_mean, join, listed
-from stea_arch.options.schema import ARGUMENTS, COMMON_ARGUMENTS
+from stea_arch.options.schema_arguments import ARGUMENTS, COMMON_ARGUMENTS
 
 JUDGED = ('basicsr', 'stea_arch', 'torch')
 NO_DEFAULT = inspect.Parameter.empty

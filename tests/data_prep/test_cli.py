@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_prep.cli import main
-from data_prep.sample import TRAIN, VAL
+from data_prep.sample import REAL, TRAIN, VAL
 from data_prep.subimages import tile_starts
 from stea_arch.data.image_io import decode
 
@@ -29,9 +29,10 @@ def test_sample_writes_usable_photographs_once(tmp_path, capsys):
         for name in photographs:
             img = decode((out / folder / name).read_bytes(), name, allow_gray=False)
             assert min(img.shape[:2]) >= 256
+    assert sorted(path.name for path in (out / 'real').iterdir()) == sorted(REAL)
     assert 'chelsea.png: Stefan van der Walt; CC0' in (out / 'LICENSES.txt').read_text(encoding='utf-8')
     assert 'val/coffee.png: Rachel Michetti' in capsys.readouterr().out
-    assert not TRAIN.keys() & VAL.keys()
+    assert not TRAIN.keys() & VAL.keys() and not REAL.keys() & (TRAIN.keys() | VAL.keys())
     assert main(['sample', str(out)]) == 2
     assert 'nothing is overwritten' in capsys.readouterr().err
 

@@ -8,11 +8,11 @@ from basicsr.models import build_model
 
 
 @pytest.fixture
-def make_model(tiny_options, tmp_path):
-    """``make_model({...changes...}, is_train=True)`` -> model as BasicSR's pipeline would build it."""
+def build(tmp_path):
+    """``build(options, is_train)`` -> model as BasicSR's pipeline would build it."""
 
-    def make(changes=None, is_train=True):
-        opt = copy.deepcopy(tiny_options(changes))
+    def make(options, is_train=True):
+        opt = copy.deepcopy(options)
         for folder in ('models', 'training_states', 'visualization', 'experiments_root', 'results_root'):
             opt['path'][folder] = str(tmp_path / folder)
             (tmp_path / folder).mkdir(exist_ok=True)
@@ -21,6 +21,28 @@ def make_model(tiny_options, tmp_path):
         return build_model(opt)
 
     return make
+
+
+@pytest.fixture
+def make_model(tiny_options, build):
+    """``make_model({...changes...}, is_train=True)`` -> model on ``tiny_options``."""
+    return lambda changes=None, is_train=True: build(tiny_options(changes), is_train)
+
+
+@pytest.fixture
+def make_real(real_options, build):
+    """``make_real({...changes...}, stage)`` -> model on ``real_options``."""
+    return lambda changes=None, stage='pixel', is_train=True: build(real_options(changes, stage), is_train)
+
+
+@pytest.fixture
+def regions():
+    """A batch as RealWorldDataset gives it: two regions of 48 pixels and kernels of 7."""
+    generator = torch.Generator().manual_seed(2)
+    kernels = torch.rand(3, 2, 7, 7, generator=generator)
+    kernels = kernels / kernels.sum((2, 3), keepdim=True)
+    gt = (torch.rand(2, 3, 48, 48, generator=generator) * 255).round() / 255
+    return {'gt': gt, **dict(zip(('kernel1', 'kernel2', 'sinc_kernel'), kernels, strict=True))}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from stea_arch.models.labnet_model import TrainingDiverged
+from stea_arch.models.training import TrainingDiverged
 
 
 def weights(model):

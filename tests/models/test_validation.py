@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from basicsr.metrics import calculate_psnr
+from basicsr.metrics import calculate_niqe, calculate_psnr
 from basicsr.utils import tensor2img
 
 from stea_arch.models.validation import read_json_lines, summarize
@@ -105,3 +105,64 @@ def test_training_keeps_the_best_and_a_line_per_validation(make_model, loader, b
     resumed.validation(loader, 3, None, save_img=False)  # was validated before the run stopped
     assert resumed.best_metric_results == {'six': {'psnr': {'better': 'higher', 'val': means[0], 'iter': 1}}}
     assert [line['iter'] for line in read_json_lines(tmp_path / 'experiments_root/validations.jsonl')] == [1, 2]
+
+
+class Photographs(torch.utils.data.Dataset):
+    """Images without a truth, large enough for NIQE's blocks of 96 pixels when they are enlarged."""
+
+    opt = {'name': 'photographs', 'phase': 'val'}  # noqa: RUF012
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        size = (50, 60) if index == 4 else (52, 100)  # the last has a single block, too few for NIQE
+        lq = torch.rand(3, *size, generator=torch.Generator().manual_seed(index))
+        return {'lq': lq, 'lq_path': f'a/photo{index}.png'}
+
+
+BOTH = {'niqe': {'type': 'calculate_niqe', 'crop_border': 0, 'better': 'lower'}}
+
+
+class Tensorboard:
+    """Keeps what it is given."""
+
+    def __init__(self):
+        self.scalars, self.images = {}, {}
+
+    def add_scalar(self, name, value, iteration):
+        self.scalars[name] = value
+
+    def add_image(self, name, image, iteration):
+        self.images[name] = image
+
+
+def test_without_truth_only_metrics_that_need_none_are_taken(make_model, tmp_path):
+    model = make_model({**BICUBIC, 'val': {'save_best': ..., 'metrics': BOTH}}, is_train=False)
+    photographs = torch.utils.data.DataLoader(Photographs(), batch_size=1)
+    model.validation(photographs, 'run', None, save_img=False)
+    content = json.loads((tmp_path / 'results_root/metrics_photographs.json').read_text())
+    results = [tensor2img(model.net_g(Photographs()[index]['lq'][None])) for index in range(4)]
+    values = [calculate_niqe(result, crop_border=0) for result in results]
+    assert [record.get('niqe') for record in content['images']] == [*values, None]
+    assert content['mean'] == {'niqe': pytest.approx(np.mean(values))}
+    assert all('psnr' not in record for record in content['images'])
+
+
+def test_training_shows_crops_and_keeps_the_best_of_what_has_a_truth(make_model, loader, batch, tmp_path, monkeypatch):
+    model = make_model({'val': {'metrics': BOTH}})
+    tensorboard = Tensorboard()
+    model.feed_data(batch)
+    model.optimize_parameters(1)
+    monkeypatch.setattr('stea_arch.models.validation.calculate_metric', lambda data, opt: len(data))
+    for dataset in (Images(), Photographs()):
+        model.validation(torch.utils.data.DataLoader(dataset), 1, tensorboard, save_img=False)
+    assert (tmp_path / 'models/net_g_best.pth').is_file()
+    # of six: two images; of the photographs, and large enough for NIQE: one
+    assert tensorboard.scalars == {'metrics/six/psnr': 2, 'metrics/photographs/niqe': 1}
+    picture = tensorboard.images['crops/six']
+    assert picture.shape == (3, 4 * 132, 3 * 132)
+    lq, gt = Images()[1]['lq'], Images()[1]['gt']
+    assert torch.equal(picture[:, 132 : 132 + 16, :18:2], lq.repeat_interleave(2, 1))
+    assert torch.equal(picture[:, 132 : 132 + 16, 264 : 264 + 18], gt)
+    assert (tensorboard.images['crops/photographs'][:, :, 264:] == 1).all()  # no truth

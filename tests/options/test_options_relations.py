@@ -197,3 +197,79 @@ def test_weights_lists_and_states_that_are_not_there(disk, train_opt, problems_o
 def test_home_folder_is_expanded(disk, train_opt, problems_of, monkeypatch):
     monkeypatch.setenv('HOME', str(disk))
     assert problems_of(train_opt(('datasets.train.dataroot_gt', '~/datasets/photos')), check_files=True) == []
+
+
+REAL = [  # what makes the pixel stage of RealNet of the small training file
+    ('model_type', 'RealNetModel'),
+    ('network_g.type', 'RealNet'),
+    ('gt_size', 64),
+    ('datasets.train.type', 'RealWorldDataset'),
+    ('datasets.train.gt_size', ...),
+    ('datasets.train.crop_pad_size', 96),
+]
+GAN = [
+    ('model_type', 'RealGANModel'),
+    ('network_d', {'type': 'UNetDiscriminatorSN', 'num_in_ch': 3}),
+    ('train.optim_d', {'type': 'Adam', 'lr': 1e-4}),
+    ('train.gan_opt', {'type': 'GANLoss', 'gan_type': 'vanilla'}),
+]
+
+
+def test_both_stages_and_both_streams_pass(train_opt, test_opt, problems_of):
+    for changes in ([], GAN, [('network_g.streams', 2)], [('datasets.train.dataroot_gt', ['a', 'b'])]):
+        assert problems_of(train_opt(*REAL, *changes)) == []
+    changes = [('model_type', 'RealNetModel'), ('network_g.type', 'RealNet'), ('network_g.streams', 2)]
+    assert problems_of(test_opt(*changes, ('network_g.deblur', 1.0)), is_train=False) == []
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        ([('gt_size', 98)], r'gt_size: must fit into datasets\.train\.crop_pad_size, which is 96, but 98 came'),
+        ([('gt_size', 63)], r'gt_size: must be a multiple of the scale 2, got 63'),
+        ([('gt_size', ...)], r'gt_size: missing, expected an integer'),
+        ([('datasets.train.crop_pad_size', 97)], r'crop_pad_size: must be a multiple of the scale 2, got 97; 96 is'),
+        ([('recipe', 'all')], r"recipe: expected full or blur_jpeg, got 'all'"),
+        ([('resize_range2', [1.1, 1.5])], r'resize_range2: must have 1 between its ends, but \[1\.1, 1\.5\] came'),
+        ([('resize_prob', [0, 0, 0])], r'resize_prob: must be 3 weights of at least 0, not all of them 0'),
+        ([('datasets.train.kernel_prob', [1.0])], r'datasets\.train\.kernel_prob: must be'),
+        ([('queue_size', -1)], r'queue_size: expected an integer >= 0, got -1'),
+        ([('gt_usm', 1)], r'gt_usm: expected true or false, got 1'),
+        ([('l1_gt_usm', True)], r'l1_gt_usm: a key of RealESRGANModel, RealGANModel, RealNetModel ignores it'),
+        ([('model_type', 'LabNetModel')], r'type: RealWorldDataset gives kernels .* RealGANModel, RealNetModel take'),
+        ([('network_g.deblur', 1.0)], r'network_g\.deblur: only read with streams: 2; remove it, or change streams'),
+        ([('network_g.streams', 2), ('network_g.denoise', 1.0)], r'network_g\.denoise: counts when testing only'),
+        ([('network_g.streams', 3)], r'network_g\.streams: expected 1 or 2, got 3'),
+        ([('network_g.num_in_ch', 1)], r'network_g\.num_in_ch: must be 3, as \w+ gives RGB'),
+        ([('datasets.val.type', 'RealWorldDataset')], r'datasets\.val\.type: is for training; use PairedImageDataset'),
+        ([*GAN, ('train.ldl_opt', {'type': 'L1Loss'})], r'ldl_opt: a key of RealESRGANModel, RealGANModel ignores it'),
+    ],
+)
+def test_what_does_not_go_together_on_photographs(train_opt, problems_of, changes, expected):
+    problems = problems_of(train_opt(*REAL, *changes))
+    assert any(re.search(expected, problem) for problem in problems), problems
+
+
+def test_two_streams_want_two_versions(train_opt, problems_of):
+    (problem,) = problems_of(train_opt(('network_g.type', 'RealNet'), ('network_g.streams', 2)))
+    assert re.match(r'network_g\.streams: 2 streams are trained on .* which RealGANModel, RealNetModel make', problem)
+
+
+def test_our_models_validate_on_pairs_and_on_photographs_alone(train_opt, problems_of):
+    both = [*REAL, ('datasets.val_2', SINGLE)]
+    assert problems_of(train_opt(*both)) == []
+    for spoil in ([('datasets.val', SINGLE)], [('model_type', 'SRModel')]):
+        problems = problems_of(train_opt(*both, *spoil))
+        assert any('has no ground truth, which psnr of val.metrics needs' in problem for problem in problems)
+
+
+def test_roots_lists_and_vgg_are_looked_for(train_opt, problems_of, tmp_path):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a/photo.png').write_bytes(b'')
+    roots = [('datasets.train.dataroot_gt', [str(tmp_path / 'a'), str(tmp_path / 'b')])]
+    roots += [('datasets.train.meta_info', [None, str(tmp_path / 'b.txt')]), ('path.vgg19', 'vgg.pth')]
+    problems = [p for p in problems_of(train_opt(*REAL, *roots), check_files=True) if 'datasets.val' not in p]
+    assert [problem.split(': ')[0] for problem in problems] == [
+        'datasets.train.dataroot_gt', 'datasets.train.meta_info', 'path.vgg19'
+    ]  # fmt: skip
+    assert 'get it from https://download.pytorch.org/models/vgg19-dcbb9e9d.pth' in problems[-1]

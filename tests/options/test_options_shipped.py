@@ -10,20 +10,34 @@ import pytest
 import torch
 from basicsr.archs import build_network
 
-from stea_arch.options import read_options, schema
+from stea_arch.degradations.second_order import SecondOrderSampler
+from stea_arch.degradations.second_order_kernels import KernelSampler
+from stea_arch.options import check_options, read_options, schema, schema_arguments, schema_data
 
 ROOT = Path(__file__).parents[2] / 'options'
 FILES = sorted(ROOT.glob('*/*.yml'))
-BASICSR_KEYS = {key for table in schema.SR_MODEL.values() if isinstance(table, dict) for key in table}
+TYPES = 'LabNet|RealNet|Bicubic|ClassicalDegradationDataset|RealWorldDataset'
+OUR_MODELS = ('LabNetModel', 'RealNetModel', 'RealGANModel')
+BASICSR_KEYS = {
+    key
+    for model in (schema.SR_MODEL, schema.REAL_ESRNET, schema.REAL_ESRGAN)
+    for table in model.values()
+    if isinstance(table, dict)
+    for key in table
+}
 OURS = (
     {
         key
-        for table in (schema.DATASETS['ClassicalDegradationDataset'], *list(schema.LABNET_MODEL.values())[:5])
+        for table in (
+            *(schema_data.DATASETS[name] for name in schema_data.OURS),
+            *(table for model in OUR_MODELS for table in list(schema.MODELS[model].values())[:5]),
+        )
         for key in table
         if key not in BASICSR_KEYS
-        and not any(key in keys for name, keys in schema.DATASETS.items() if name != 'ClassicalDegradationDataset')
+        and not any(key in keys for name, keys in schema_data.DATASETS.items() if name not in schema_data.OURS)
     }
-    | set(schema.ARGUMENTS['LabNet']) - {'upscale', 'num_heads'}
+    | set(schema_arguments.ARGUMENTS['LabNet']) - {'upscale', 'num_heads'}
+    | set(schema_arguments.ARGUMENTS['RealNet']) - {'upscale'}
     | {'large_field'}
 )
 
@@ -62,7 +76,10 @@ def test_file(path):
     parameters = count(build(opt)) / 1e6
     for claim in claims[:1] + re.findall(r'type: .*?([\d.]+) M parameters', path.read_text()):
         assert parameters == pytest.approx(float(claim), abs=0.5 * 10 ** -len(claim.partition('.')[2]))
-    assert opt['val']['metrics']['psnr']['crop_border'] == opt['scale'] if 'val' in opt else not is_test
+    assert 'val' in opt or not is_test
+    borders = {'psnr': opt['scale'], 'ssim': opt['scale'], 'niqe': 0}
+    for name, metric in opt.get('val', {}).get('metrics', {}).items():
+        assert metric['crop_border'] == borders[name]
 
 
 @pytest.mark.parametrize('path', FILES, ids=names(FILES))
@@ -70,7 +87,11 @@ def test_comment_beside_every_key_of_ours(path):
     for number, line in enumerate(path.read_text().splitlines(), 1):
         key = line.split('#')[0].strip().split(':')[0]
         needs = key in OURS and key not in ('num_feat', 'pbar')
-        needs = needs or re.search(r'type: (LabNet|Bicubic|ClassicalDegradationDataset)\b', line) is not None
+        needs = (
+            needs
+            or re.search(r'type: (LabNet|RealNet|Bicubic|ClassicalDegradationDataset|RealWorldDataset)\b', line)
+            is not None
+        )
         assert not needs or '# ours' in line, f'{path.name}:{number}: {line}'
 
 
@@ -111,6 +132,24 @@ def test_published_settings(scale):
     assert train['total_iter'] == 1200000 and train['ema_decay'] == 0 and train['pixel_opt']['type'] == 'L1Loss'
 
 
+@pytest.mark.parametrize('scale', [2, 4])
+def test_published_settings_for_photographs(scale):
+    stages = [read(ROOT / f'train/RealNet{stage}_x{scale}.yml') for stage in ('', '-GAN')]
+    for opt, rate, total in zip(stages, (4e-4, 5e-5), (300000, 900000), strict=True):
+        assert opt['gt_size'] == 64 * scale and opt['datasets']['train']['blur_kernel_size'] == 21
+        assert SecondOrderSampler.from_options(opt, scale) == SecondOrderSampler(scale)  # Real-ESRGAN's ranges
+        assert KernelSampler.from_options(opt['datasets']['train']) == KernelSampler()
+        train = opt['train']
+        assert train['optim_g'] == {'type': 'Adam', 'lr': rate, 'weight_decay': 0, 'betas': [0.9, 0.99]}
+        assert train['total_iter'] == total and train['ema_decay'] == 0.999 and train['pixel_opt']['type'] == 'L1Loss'
+    gan = stages[1]['train']
+    assert gan['optim_d'] == gan['optim_g'] and stages[1]['network_d']['type'] == 'UNetDiscriminatorSN'
+    assert (gan['gan_opt']['gan_type'], gan['gan_opt']['loss_weight']) == ('vanilla', 0.1)
+    weights = {'conv1_2': 0.1, 'conv2_2': 0.1, 'conv3_4': 1, 'conv4_4': 1, 'conv5_4': 1}
+    assert (gan['perceptual_opt']['layer_weights'], gan['perceptual_opt']['perceptual_weight']) == (weights, 1)
+    assert gan['pixel_opt']['loss_weight'] == 1
+
+
 def same_except(one, other, *paths):
     one, other = copy.deepcopy(one), copy.deepcopy(other)
     for path in paths:
@@ -132,7 +171,8 @@ def test_test_file_fits_its_training_file(path):
     weights = opt['path']['pretrain_network_g']
     run = weights.split('/')[1]
     (trained,) = [o for o in map(read, FILES) if o['name'] == run]
-    assert trained['network_g'] == opt['network_g'] and trained['scale'] == opt['scale']
+    network = {k: v for k, v in opt['network_g'].items() if k not in ('deblur', 'denoise')}
+    assert trained['network_g'] == network and trained['scale'] == opt['scale']
     assert (opt['path'].get('param_key_g') == 'params_ema') == (trained['train']['ema_decay'] > 0)
     assert weights.startswith(f'experiments/{run}/models/net_g_')
 
@@ -141,3 +181,24 @@ def test_test_file_fits_its_training_file(path):
 def test_baselines_are_compared_like_with_like(name):
     labnet, baseline = read(ROOT / 'train/LabNet_x4.yml'), read(ROOT / f'train/{name}.yml')
     assert same_except(labnet, baseline, 'name', 'network_g', 'train.optim_g.lr')
+
+
+@pytest.mark.parametrize('stage', ['', '-GAN'])
+def test_rrdbnet_is_compared_like_with_like_on_photographs(stage):
+    realnet, baseline = read(ROOT / f'train/RealNet{stage}_x4.yml'), read(ROOT / f'train/RRDBNet-real{stage}_x4.yml')
+    assert same_except(realnet, baseline, 'name', 'network_g', 'path.pretrain_network_g')
+
+
+@pytest.mark.parametrize(('stage', 'theirs'), [('', 'RealESRNetModel'), ('-GAN', 'RealESRGANModel')])
+def test_basicsr_s_own_model_takes_the_file_without_our_keys(stage, theirs, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)  # they run on nothing else
+    path = ROOT / f'train/RRDBNet-real{stage}_x4.yml'
+    opt = copy.deepcopy(read(path)) | {'model_type': theirs}
+    named = re.search(r'remove the keys that are ours:\n((?:# .*\n)*?)# Data:', path.read_text()).group(1)
+    for key in re.findall(r'[\w.]+(?:\(2\))?', named):
+        *sections, last = key.removesuffix('(2)').rstrip('.').split('.')
+        for name in (last, f'{last}2') if key.endswith('(2)') else (last,):
+            section = next(s for s in (opt, *opt.values()) if isinstance(s, dict) and name in s)
+            section = opt[sections[0]] if sections else section
+            del section[name]
+    check_options(opt, is_train=True, check_files=False)

@@ -1,0 +1,133 @@
+"""Ground-truth regions and blur kernels for second-order degradation, which the model applies to whole batches."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from basicsr.utils.registry import DATASET_REGISTRY
+from torch.utils.data import Dataset
+
+from stea_arch.data.patches import cut, draw_place, generator_of, to_tensor
+from stea_arch.data.training_images import MAX_BAD_IMAGES, TrainingImages
+from stea_arch.degradations.checks import check_scale
+from stea_arch.degradations.second_order_kernels import KernelSampler, KernelTriple
+from stea_arch.registry import register
+
+CROP_PAD_SIZE = 400  # BasicSR's, where it is no option
+
+
+@dataclass(frozen=True)
+class RegionRecipe:
+    """All random choices behind one item.
+
+    ``json.dumps(dataclasses.asdict(recipe))`` logs it, ``RegionRecipe.from_dict(json.loads(text))`` brings it back.
+
+    Attributes:
+        index (int): Which image.
+        top (float), left (float): Where the region starts, in [0, 1) of the possible positions.
+        hflip (bool), vflip (bool), transpose (bool): What is done to the region, in this order.
+        kernels (KernelTriple): First blur, second blur, final sinc.
+    """
+
+    index: int
+    top: float
+    left: float
+    hflip: bool
+    vflip: bool
+    transpose: bool
+    kernels: KernelTriple
+
+    @classmethod
+    def from_dict(cls, values):
+        """The recipe that ``dataclasses.asdict`` made ``values`` of."""
+        return cls(**{**values, 'kernels': KernelTriple.from_dict(values['kernels'])})
+
+
+@register(DATASET_REGISTRY)
+class RealWorldDataset(Dataset):
+    """What BasicSR's RealESRGANDataset returns, so that BasicSR's RealESRGANModel trains on it, but seeded and checked.
+
+    An item is a random region of one image and the kernels to degrade it with. As in BasicSR, an image smaller than
+    the region is mirrored at its bottom and right. All random choices come from the generator of
+    :func:`stea_arch.data.patches.generator_of`: the same seed and draw give the same item whatever the number of
+    workers. ``recipe(index)`` returns the choices alone and ``region(recipe)`` the item they lead to.
+
+    Args:
+        opt (dict): The dataset's section of an option file.
+            name (str): Name of the dataset.
+            dataroot_gt (str | list[str]): Folder of images or LMDB, or several of them.
+            io_backend (dict): ``{'type': 'disk'}`` (default) or ``{'type': 'lmdb'}``, for all of them.
+            meta_info (str | list[str | None]): Text file that lists the images to use, first word a line; one for
+                each dataroot_gt, ~ for all images. Default: all.
+            phase (str): 'train'.
+            scale (int): 2, 3 or 4.
+            crop_pad_size (int): Side of the region, a multiple of scale. It is degraded whole, then a patch of
+                gt_size is cut out of it; the nearer both are, the less is computed for nothing, and the more often a
+                patch shows the mirrored border. Default: 400, as BasicSR, where gt_size is 256.
+            use_hflip (bool): Flip horizontally at random. Default: True.
+            use_rot (bool): Flip vertically and transpose at random. Default: True.
+            max_bad_images (int): How many unreadable images are replaced by the next one. Default: 3.
+            blur_kernel_size (int) and so on: As :class:`KernelSampler`, whose defaults are Real-ESRGAN's.
+
+    Each item is a dictionary:
+        gt (Tensor): (3, crop_pad_size, crop_pad_size), float32 RGB in [0, 1], 8-bit values.
+        kernel1 (Tensor), kernel2 (Tensor), sinc_kernel (Tensor): (K, K), float32, sum 1.
+        gt_path (str): Path or LMDB key of the image that was read.
+
+    Raises:
+        FileNotFoundError, ValueError: What is asked for is impossible; as far as it can be known, on construction.
+    """
+
+    def __init__(self, opt):
+        super().__init__()
+        self.opt = opt
+        check_scale(opt.get('scale'))
+        if opt.get('phase') != 'train':
+            raise ValueError(
+                f'RealWorldDataset is for training, but it stands in the section {opt.get("phase")!r}. Validate on '
+                'pairs (PairedImageDataset) or on photographs alone (SingleImageDataset).'
+            )
+        self.size = self._checked_size()
+        self.sampler = KernelSampler.from_options(opt)
+        backend = (opt.get('io_backend') or {}).get('type', 'disk')
+        allowed = opt.get('max_bad_images')
+        allowed = MAX_BAD_IMAGES if allowed is None else allowed
+        self.images = TrainingImages(opt.get('dataroot_gt'), backend, opt.get('meta_info'), allowed)
+        self.images.check(1, 'an image has pixels')
+
+    def _checked_size(self):
+        size = self.opt.get('crop_pad_size')
+        size = CROP_PAD_SIZE if size is None else size
+        if type(size) is not int or size < 1 or size % self.opt['scale']:
+            raise ValueError(
+                'crop_pad_size, the side of the regions that are degraded, must be a whole multiple of the scale '
+                f'{self.opt["scale"]}, but {size!r} came. Give at least gt_size; Real-ESRGAN has 400 for 256.'
+            )
+        return size
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.region(self.recipe(index))
+
+    def recipe(self, index):
+        """Draw the random choices of one item.
+
+        Args:
+            index (int | Draw): Position of the image.
+
+        Returns:
+            RegionRecipe: The choices, without reading the image.
+        """
+        rng = generator_of(index)
+        place = draw_place(rng, self.opt.get('use_hflip', True), self.opt.get('use_rot', True))
+        return RegionRecipe(index=int(index), **place, kernels=self.sampler.draw(rng))
+
+    def region(self, recipe):
+        """The item of a recipe; a dictionary as described for items."""
+        img, location = self.images.read(recipe.index)
+        missing = [(0, max(self.size - length, 0)) for length in img.shape[:2]]
+        if any(after for _, after in missing):
+            img = np.pad(img, (*missing, (0, 0)), mode='reflect')
+        gt = to_tensor(cut(img, recipe, self.size)).float() / 255
+        return {'gt': gt, **recipe.kernels.tensors(), 'gt_path': location}

@@ -1,0 +1,57 @@
+"""Checks of options that the samplers of degradations share; the messages name the option."""
+
+import math
+
+SCALES = (2, 3, 4)
+
+
+def check_scale(scale):
+    """Raise a ValueError unless ``scale`` is 2, 3 or 4."""
+    if scale not in SCALES:
+        raise ValueError(f'scale must be 2, 3 or 4, but {scale!r} came. Set scale at the top of the option file.')
+
+
+def check_kernel_size(kernel_size):
+    """Raise a ValueError unless ``kernel_size`` is an odd whole number above 0."""
+    if type(kernel_size) is not int or kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(
+            f'kernel_size must be an odd whole number of pixels, but {kernel_size!r} came. '
+            'Give 21 (setting 1) or 31 (setting 2 at x4).'
+        )
+
+
+def check_range(name, values, above_zero):
+    """Return ``values`` as two floats, lowest first; raise a ValueError that names the option if they are not."""
+    values = tuple(values) if isinstance(values, list | tuple) else (values,)
+    good = len(values) == 2 and all(map(is_number, values)) and values[0] <= values[1]
+    if not good or values[0] < 0 or (above_zero and values[0] == 0):
+        lowest = 'above 0' if above_zero else 'at least 0'
+        raise ValueError(
+            f'{name} must be two numbers [lowest, highest], both {lowest}, but {list(values)} came. '
+            'Give the same number twice for a fixed value.'
+        )
+    return tuple(map(float, values))
+
+
+def check_probability(name, value):
+    """Raise a ValueError unless ``value`` is a number from 0 to 1; return it."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f'{name} must be a probability from 0 to 1, but {value!r} came. Give 0 to switch it off.')
+    return value
+
+
+def check_weights(name, values, length):
+    """Return ``length`` weights that sum to 1; raise a ValueError unless they are numbers >= 0, not all of them 0."""
+    values = list(values) if isinstance(values, list | tuple) else [values]
+    good = len(values) == length and all(is_number(value) and value >= 0 for value in values)
+    if not good or not sum(values):
+        raise ValueError(
+            f'{name} must be {length} weights of at least 0, not all of them 0, but {values} came. '
+            'They need not sum to 1.'
+        )
+    return tuple(value / sum(values) for value in values)
+
+
+def is_number(value):
+    """Whether ``value`` is a finite number; a boolean is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,101 @@
+"""Batches made on the device, and RealNet's pixel stage that is trained on them."""
+
+import numpy as np
+import pytest
+import torch
+
+from stea_arch.degradations.crop import paired_crop
+from stea_arch.degradations.second_order import SecondOrderSampler, degrade
+from stea_arch.degradations.usm import usm_sharpen
+
+KERNELS = ('kernel1', 'kernel2', 'sinc_kernel')
+
+
+def by_hand(model, regions, sharpen, part='all'):
+    """The first batch from the published steps, with the model's own draw of parameters."""
+    opt = model.opt
+    words = np.random.SeedSequence([opt['manual_seed'], 0, 1]).generate_state(1, np.uint64)
+    rng = np.random.default_rng(int(words[0] >> 1))
+    sampler = SecondOrderSampler(2, resize_range=(0.5, 1.5), resize_range2=(0.5, 1.2))
+    params = sampler.draw(2, 32, rng)
+    gt = usm_sharpen(regions['gt']) if sharpen else regions['gt']
+    (lq,), (gt,) = paired_crop([degrade(gt, *(regions[k] for k in KERNELS), params, part)], [gt], params)
+    return lq, gt
+
+
+@pytest.mark.parametrize('gt_usm', [True, False])
+def test_pixel_stage_degrades_and_wants_the_same_image(make_real, regions, gt_usm):
+    model = make_real({'gt_usm': gt_usm})
+    model.feed_data(regions)
+    lq, gt = by_hand(model, regions, gt_usm)
+    assert lq.shape == (2, 3, 16, 16) and gt.shape == (2, 3, 32, 32)
+    assert torch.equal(model.lq, lq) and torch.equal(model.gt, gt)
+    model.optimize_parameters(1)
+    assert {'l_pix', 'colour_error', 'grad_norm'} == set(model.log_dict)
+
+
+def test_gan_stage_degrades_the_sharpened_and_keeps_the_plain(make_real, regions):
+    model = make_real(stage='gan')
+    model.feed_data(regions)
+    lq, _ = by_hand(model, regions, True)
+    _, gt = by_hand(model, regions, False)
+    assert torch.equal(model.lq, lq) and torch.equal(model.gt, gt)
+
+
+@pytest.mark.parametrize('stage', ['pixel', 'gan'])
+def test_two_streams_get_the_blurred_and_the_noisy_version(make_real, regions, stage):
+    model = make_real(
+        {'network_g': {'type': 'RealNet', 'streams': 2, 'attention': 'none', 'large_field': False}}, stage
+    )
+    seen = []
+    model.net_g.register_forward_pre_hook(lambda module, inputs: seen.extend(inputs))
+    model.feed_data(regions)
+    model.optimize_parameters(1)
+    blurred, noisy = (by_hand(model, regions, True, part)[0] for part in ('blur', 'noise'))
+    assert len(seen) == 2 and torch.equal(seen[0], blurred) and torch.equal(seen[1], noisy)
+
+    model.feed_data({'lq': torch.rand(1, 3, 8, 8)})  # one image when it is validated
+    model.test()
+    assert model.output.shape == (1, 3, 16, 16)
+
+
+def test_pool_mixes_batches_and_pairs_stay_together(make_real, regions):
+    model = make_real({'gt_usm': False})
+    passed = []
+    for iteration in range(1, 6):
+        level = iteration / 8  # a flat image tells which batch a pair came from
+        model.feed_data({**regions, 'gt': torch.full_like(regions['gt'], level)})
+        model.optimize_parameters(iteration)
+        for lq, gt in zip(model.lq, model.gt, strict=True):
+            assert (gt == gt[0, 0, 0]).all()
+            assert abs(lq.mean() - gt.mean()) < 0.1
+            passed.append(round(gt.mean().item() * 8))
+    assert passed[:4] == [1, 1, 2, 2]  # the pool of four fills; afterwards older pairs come out
+    assert all(number < iteration for iteration, number in zip((3, 3, 4, 4, 5, 5), passed[4:], strict=True))
+
+
+def test_every_iteration_process_and_seed_draws_anew(make_real, regions):
+    def first(**changes):
+        model = make_real({'queue_size': 0})
+        model.opt.update(changes.get('opt', {}))
+        model.step = changes.get('step', 0)
+        model.feed_data(regions)
+        return model.lq
+
+    assert torch.equal(first(), first())
+    for changes in ({'step': 1}, {'opt': {'rank': 1}}, {'opt': {'manual_seed': 4}}):
+        assert not torch.equal(first(), first(**changes)), changes
+
+
+def test_pairs_are_taken_as_they_are(make_real, batch):
+    model = make_real()
+    model.feed_data(batch)
+    assert torch.equal(model.lq, batch['lq']) and torch.equal(model.gt, batch['gt'])
+
+
+def test_colour_error_is_the_distance_of_means(make_real):
+    model = make_real()
+    model.lq = torch.rand(2, 3, 8, 8)
+    shift = torch.tensor([0.1, -0.2, 0.0]).view(1, 3, 1, 1)
+    model.output = torch.nn.functional.interpolate(model.lq, scale_factor=2) + shift
+    assert model.watched()['colour_error'].item() == pytest.approx(0.1, abs=1e-6)
