@@ -38,8 +38,9 @@ setup(
         'setuptools>=65',  # basicsr imports distutils, which left the standard library in 3.12
     ],
     extras_require={
-        'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', *EXPORT],
+        'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', 'spandrel>=0.4', *EXPORT],
         'export': EXPORT,
+        'spandrel': ['spandrel>=0.4'],
         'metrics': ['lpips>=0.1.4'],
     },
     entry_points={

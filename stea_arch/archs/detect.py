@@ -5,9 +5,10 @@ import re
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.published import from_published, is_published
+from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.checkpoint import unwrap_state_dict
 
-NETWORKS = {'LabNet': LabNet}
+NETWORKS = {'LabNet': LabNet, 'RealNet': RealNet}
 STAGES = ('enc1', 'enc2', 'latent', 'dec1', 'dec2', 'refine')
 PUBLISHED_SIDES = [3, 5, 7]  # of the dense kernels beside the dilated ones
 USE_METADATA = 'Export it with the option file it was trained with: stea-export safetensors FILE --opt OPTIONS.yml.'
@@ -69,6 +70,23 @@ def detect_network(state_dict):
             'A checkpoint of LabNet or RealNet was expected, trained with stea_arch or published by the authors, but '
             f'the parameters found ({names}, ...) belong to another network.'
         )
+    if has_two_streams(state_dict):
+        one = {name.removeprefix('blur.'): value for name, value in state_dict.items() if name.startswith('blur.')}
+        return 'RealNet', {'streams': 2, **_detect_labnet(one)}
+    return 'LabNet', _detect_labnet(state_dict)
+
+
+def is_ours(state_dict):
+    """Whether names are those of our networks. Quick: loading checks that all are there."""
+    return {'head.weight', 'tail.0.weight', 'enc1.0.beta'} <= state_dict.keys() or has_two_streams(state_dict)
+
+
+def has_two_streams(state_dict):
+    """Whether names are those of a RealNet with two streams; one with one stream is a LabNet. Quick, too."""
+    return {'blur.head.weight', 'blur.tail.0.weight', 'exchanges.enc1.mix.weight'} <= state_dict.keys()
+
+
+def _detect_labnet(state_dict):
     head, tail = state_dict['head.weight'], state_dict['tail.0.weight']
     num_feat, num_in_ch = head.shape[:2]
     arguments = {
@@ -82,12 +100,7 @@ def detect_network(state_dict):
     }
     if arguments['large_field']:
         _check_dilations(state_dict)
-    return 'LabNet', arguments
-
-
-def is_ours(state_dict):
-    """Whether names are those of our networks. Quick: loading checks that all are there."""
-    return {'head.weight', 'tail.0.weight', 'enc1.0.beta'} <= state_dict.keys()
+    return arguments
 
 
 def _count_blocks(state_dict, stage):

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 
 import stea_arch
 from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.inference import estimate_memory
 from stea_arch.upscaling import memory
 from stea_arch.upscaling.memory import GIB, choose_method, free_memory
@@ -123,13 +124,24 @@ def test_strips_give_the_same(network):
     np.testing.assert_allclose(strips, whole, atol=1e-5)
 
 
-def test_the_method_is_the_first_that_fits(network):
-    whole, strips = (estimate_memory(network, 400, 300, method) for method in ('whole', 'strips'))
-    assert strips < whole
-    for allowed, method in [(whole * 10, 'whole'), (whole, 'whole'), (whole - 1, 'strips'), (strips, 'strips')]:
-        assert choose_method(network, 400, 300, allowed, torch.float32) == method
-    with pytest.raises(MemoryError, match=r'300x400 pixels would take 0\.\d\d GiB even in strips.*--max-memory'):
-        choose_method(network, 400, 300, strips - 1, torch.float32)
+@pytest.mark.parametrize(('streams', 'parts'), [(1, 'strips'), (2, 'tiles')])
+def test_the_method_is_the_first_that_fits(network, monkeypatch, streams, parts):
+    if streams == 2:
+        network = RealNet(streams=2, num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1))
+    needed = {'whole': 0.2 * GIB, parts: 0.1 * GIB}
+    monkeypatch.setattr(memory, 'estimate_memory', lambda network, height, width, method, dtype: needed[method])
+    for gib, method in [(90, 'whole'), (0.2, 'whole'), (0.19, parts), (0.1, parts)]:
+        assert choose_method(network, 400, 300, gib * GIB, torch.float32) == method
+    with pytest.raises(
+        MemoryError, match=rf'300x400 pixels would take 0\.10 GiB even in {parts}, and 0\.09.*--max-memory'
+    ):
+        choose_method(network, 400, 300, 0.09 * GIB, torch.float32)
+
+
+def test_two_streams():
+    image = make_image(dtype=np.float32)
+    net = RealNet(streams=2, num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2).eval()
+    np.testing.assert_allclose(Upscaler(net, 'cpu')(image), plain(net, image), atol=1e-6)
 
 
 @pytest.mark.parametrize(('num_feat', 'upscale'), [(16, 2), (32, 3), (64, 4)])
@@ -182,12 +194,13 @@ def test_a_scale_must_be_above_0(upscaler, scale):
         ({'alpha': 'none'}, r"alpha must be 'network' or 'bicubic', but 'none' came"),
         ({'max_memory': 0}, r'max_memory must be a number of GiB above 0, but 0 came'),
         ({'device': 'cuda:99'}, r'device cuda:99 cannot be used: .* Try cpu'),
+        ({'model': LabNet(1, 1, 16, (1, 1, 1, 1, 1, 1))}, r'network for RGB images was expected, .* takes 1 channels'),
         ({'device': 'gpu'}, r'device gpu cannot be used: .* Try cpu'),
     ],
 )
 def test_wrong_arguments_are_refused(network, arguments, message):
     with pytest.raises(ValueError, match=message):
-        Upscaler(network, **arguments)
+        Upscaler(**{'model': network, **arguments})
 
 
 def test_without_a_gpu_it_is_the_cpu(monkeypatch):

@@ -7,6 +7,7 @@ import torch
 import stea_arch
 from stea_arch import weights
 from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.checkpoint import write_safetensors
 from stea_arch.weights import load_network
 
@@ -58,6 +59,14 @@ def test_metadata_say_what_shapes_do_not(tmp_path, arguments):
     if arguments:
         with pytest.raises(ValueError, match=r'net\.pth: .*do not tell which.*stea-export safetensors FILE --opt'):
             load_network(tmp_path / 'net.pth')
+
+
+def test_two_streams(tmp_path):
+    network = RealNet(streams=2, **SMALL).eval()
+    torch.save({'params_ema': network.state_dict()}, tmp_path / 'net.pth')
+    found = load_network(tmp_path / 'net.pth')
+    assert torch.equal(outputs(found), outputs(network))
+    assert not torch.equal(outputs(found.set_strengths(deblur=1.0, denoise=0.0)), outputs(network))
 
 
 def test_half_precision_is_loaded_as_fp32(tmp_path):
