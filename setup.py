@@ -20,7 +20,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['stea_arch*', 'data_prep*']),
-    package_data={'stea_arch': ['upscaling/*.html', 'weights/*']},
+    package_data={'stea_arch': ['page.html', 'upscaling/*.html', 'weights/*']},
     install_requires=[
         'torch>=2.6',
         'torchvision>=0.21',
@@ -48,6 +48,7 @@ setup(
             'stea-train=stea_arch.train:main',
             'stea-test=stea_arch.test:main',
             'stea-report=stea_arch.report:main',
+            'stea-page=stea_arch.page:main',
             'stea-export=stea_arch.export:main',
             'stea-upscale=stea_arch.upscaling.cli:main',
             'stea-data=data_prep.cli:main',

@@ -51,21 +51,24 @@ def read_size(path):
 
 
 def read_photo(path):
+    """:func:`decode_photo` of a file's bytes; OSError where it cannot be read."""
+    return decode_photo(Path(path).read_bytes())
+
+
+def decode_photo(data):
     """Decode an image file.
 
     Palettes become RGB or RGBA, CMYK becomes sRGB by its profile, and what EXIF says about the orientation is done.
 
     Args:
-        path (str | Path): PNG, JPEG, WebP or TIFF, whatever its name ends in.
+        data (bytes): PNG, JPEG, WebP or TIFF.
 
     Returns:
         Photo: The pixels and what belongs to them.
 
     Raises:
         ValueError: Broken, of another kind, animated, or of more than 16 bits.
-        OSError: It cannot be read.
     """
-    data = Path(path).read_bytes()
     try:
         with Image.open(io.BytesIO(data), formats=sorted(set(FORMATS.values()))) as img:
             if img.format in ('PNG', 'WEBP', 'TIFF') and getattr(img, 'n_frames', 1) > 1:
