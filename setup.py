@@ -41,6 +41,8 @@ setup(
         'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', 'spandrel>=0.4', *EXPORT],
         'export': EXPORT,
         'spandrel': ['spandrel>=0.4'],
+        'onnxruntime': EXPORT,
+        'openvino': [*EXPORT, 'openvino>=2024.6'],
         'metrics': ['lpips>=0.1.4'],
     },
     entry_points={

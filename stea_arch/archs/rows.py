@@ -1,0 +1,106 @@
+"""Fused blocks for a CPU without a compiler: 1x1 convolutions as matrix products of rows, one row a pixel.
+
+Channels last, the pixels of a map are the rows of a matrix that can be multiplied as it lies in memory. Sums of several
+products are accumulated in place while their factors are still in the cache, and no wide map is ever written: neither
+what a block joins nor the hidden channels of the feed-forward. Equal up to rounding, only faster (see
+benchmarks/fused_speed.py). For inference in PyTorch; exported and compiled graphs are better made of the plain
+convolutions.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stea_arch.archs.fused import FusedFeedForward, Joined
+
+HIDDEN = 96  # hidden channels computed at a time
+
+
+def use_rows(network):
+    """Replace every 1x1 convolution, ``Joined`` and ``FusedFeedForward`` of a fused network, in place; returns it."""
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, Joined):
+                setattr(parent, name, RowJoined(child))
+            elif isinstance(child, FusedFeedForward):
+                setattr(parent, name, RowFeedForward(child))
+            elif type(child) is nn.Conv2d and child.kernel_size == (1, 1) and child.groups == 1:
+                setattr(parent, name, RowPointwise(child))
+    return network.eval().requires_grad_(False)
+
+
+class RowPointwise(nn.Module):
+    """A 1x1 convolution."""
+
+    def __init__(self, conv):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(conv.weight.detach().flatten(1)), conv.bias
+
+    def forward(self, x):
+        return F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+class RowJoined(nn.Module):
+    """``Joined``: the sum of the products of each map, which is not needed again after its own."""
+
+    def __init__(self, joined):
+        super().__init__()
+        conv = joined.conv
+        weights = conv.weight.detach().flatten(1).split(conv.out_channels, dim=1)
+        self.weights = nn.ParameterList(weight.t().contiguous() for weight in weights)
+        self.bias = conv.bias
+
+    def forward(self, parts):
+        y = self.bias
+        for part, weight in zip(parts, self.weights):
+            y = add_product(y, part, weight)
+        return as_map(y, part)
+
+
+class RowFeedForward(nn.Module):
+    """``FusedFeedForward``, a group of hidden channels at a time."""
+
+    def __init__(self, feed_forward):
+        super().__init__()
+        self.groups = nn.ModuleList()
+        weights = [conv.weight.detach() for conv in (*feed_forward.expand, *feed_forward.spatial)]
+        reduce = feed_forward.reduce.weight.detach().flatten(1).t()
+        for *group, back in zip(*(weight.split(HIDDEN) for weight in (*weights, reduce))):
+            self.groups.append(nn.ParameterList(weight.contiguous() for weight in (*group, back)))
+
+    def forward(self, x):
+        pixels, y = x.permute(0, 2, 3, 1), None
+        for expand1, expand2, spatial1, spatial2, reduce in self.groups:
+            q1, q2 = (
+                F.conv2d(
+                    F.linear(pixels, expand.flatten(1)).permute(0, 3, 1, 2), spatial, padding=1, groups=len(spatial)
+                )
+                for expand, spatial in ((expand1, spatial1), (expand2, spatial2))
+            )
+            y = add_product(y, F.gelu(q1).mul_(q2), reduce)
+        return as_map(y, x)
+
+
+def add_product(y, x, weight):
+    """``y + rows of x @ weight``, in place where ``y`` is a matrix already; ``y`` may be a bias or None.
+
+    Args:
+        y (Tensor | None): ``(B H W, C)``, ``(C,)`` or None.
+        x (Tensor): a map ``(B, K, H, W)``.
+        weight (Tensor): ``(K, C)``.
+
+    Returns:
+        Tensor: ``(B H W, C)``.
+    """
+    rows = x.permute(0, 2, 3, 1).reshape(-1, len(weight))
+    if y is None:
+        return rows @ weight
+    if y.ndim == 1:
+        return torch.addmm(y, rows, weight)
+    return y.addmm_(rows.to(y.dtype), weight.to(y.dtype))  # autocast leaves operations in place alone
+
+
+def as_map(rows, like):
+    """``(B H W, C)`` -> ``(B, C, H, W)`` with B, H and W of the map ``like``."""
+    b, _, h, w = like.shape
+    return rows.view(b, h, w, -1).permute(0, 3, 1, 2)
