@@ -14,14 +14,11 @@ CGROUP_FILES = (
     ('memory.max', 'memory.current'),
     ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes'),
 )
-# bytes a pixel and channel of the widest convolution that a whole image never takes; about half of it was measured
-LAVISH = 16
+LAVISH = 400  # bytes a pixel and channel of the head
 
 
 def choose_method(network, height, width, allowed, dtype):
-    """'whole', or else in parts, whichever is the first to fit into the memory that is allowed.
-
-    The parts are strips, with the same result, for LabNet; and blended tiles for a RealNet with two streams.
+    """'whole' or 'strips', whichever is the first to fit into the memory that is allowed.
 
     The exact estimate takes seconds, so it is asked for only where a lavish bound does not say that the whole fits.
 
@@ -34,18 +31,22 @@ def choose_method(network, height, width, allowed, dtype):
     Raises:
         MemoryError: neither fits.
     """
-    widest = max(layer.out_channels for layer in network.modules() if isinstance(layer, nn.Conv2d))
-    if height * width * widest * LAVISH <= allowed:
+    if lavish_bound(network, height, width) <= allowed:
         return 'whole'
-    parts = 'strips' if hasattr(network, 'enc1') else 'tiles'
-    for method in ('whole', parts):
+    for method in ('whole', 'strips'):
         needed = estimate_memory(network, height, width, method, None if dtype == torch.float32 else dtype)
         if needed <= allowed:
             return method
     raise MemoryError(
-        f'{width}x{height} pixels would take {needed / GIB:.2f} GiB even in {parts}, and {allowed / GIB:.2f} GiB are '
+        f'{width}x{height} pixels would take {needed / GIB:.2f} GiB even in strips, and {allowed / GIB:.2f} GiB are '
         'allowed. Cut the image into parts, take a smaller network, or allow more (--max-memory).'
     )
+
+
+def lavish_bound(network, height, width):
+    """Bytes that the network surely does not take for a whole image; about twice what it does."""
+    head = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    return height * width * head.out_channels * LAVISH
 
 
 def free_memory(device):

@@ -24,8 +24,7 @@ class Upscaler:
         device (str | torch.device | None): e.g. 'cpu' or 'cuda:1'; None: the GPU, or the CPU where there is none.
         dtype (str): 'fp32', or 'bf16' or 'fp16' for mixed precision: faster where the hardware knows it.
         max_memory (float | None): GiB that the network may take for an image; None: 80% of what is free on the device
-            when the image comes. An image that would take more as a whole is computed in strips, with the same result
-        (by a RealNet with two streams: in tiles, whose averages and so whose result differ a little).
+            when the image comes. An image that would take more as a whole is computed in strips, with the same result.
         alpha (str): 'network' upscales transparency as the colours, 'bicubic' interpolates it.
 
     Attributes:
@@ -47,7 +46,7 @@ class Upscaler:
         network = model if isinstance(model, nn.Module) else load_network(model)
         channels = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d)).in_channels
         if channels != 3:
-            raise ValueError(f'A network for RGB images was expected, but {model} takes {channels} channels.')
+            raise ValueError(f'A network for RGB images was expected, but one for {channels} channels came.')
         self.scale = network.upscale
         self.network = (network.fuse() if hasattr(network, 'fuse') else network).to(self.device)
         self.dtype, self.max_memory, self.alpha = DTYPES[dtype], max_memory, alpha
