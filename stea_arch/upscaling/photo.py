@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP', '.tif': 'TIFF', '.tiff': 'TIFF'}
 MODES = ('L', 'LA', 'RGB', 'RGBA')  # by channels, less one
@@ -76,6 +76,8 @@ def decode_photo(data):
             if _bits(img, data) == 16:
                 return _read_deep(img, data)
             return _read_plain(img)
+    except UnidentifiedImageError as error:
+        raise ValueError('not readable as PNG, JPEG, WebP or TIFF (its first bytes are of no such file)') from error
     except (OSError, SyntaxError, Image.DecompressionBombError, zlib.error, struct.error) as error:
         raise ValueError(f'not readable as PNG, JPEG, WebP or TIFF ({error})') from error
 

@@ -190,7 +190,7 @@ def test_a_scale_must_be_above_0(upscaler, scale):
         ({'device': 'cuda:99'}, r'device cuda:99 cannot be used: .* Try cpu'),
         (
             {'model': LabNet(1, 1, 16, (1, 1, 1, 1, 1, 1))},
-            r'network for RGB images was expected, but one for 1 channels',
+            r'RGB images was expected, but one for 1 channels',
         ),
         ({'device': 'gpu'}, r'device gpu cannot be used: .* Try cpu'),
     ],
