@@ -43,5 +43,5 @@ if ! .venv/bin/python -c 'import cv2' 2>/dev/null; then
     version=$(.venv/bin/python -c 'import importlib.metadata as m; print(m.version("opencv-python"))')
     pip --force-reinstall --no-deps "opencv-python-headless==$version"
 fi
-.venv/bin/python -c 'import stea_arch'
+.venv/bin/python -c 'import stea_arch, basicsr'
 touch "$stamp"

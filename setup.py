@@ -21,7 +21,10 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['stea_arch*', 'data_prep*']),
-    package_data={'stea_arch.compare': ['*.yml', '*.css', '*.js']},
+    package_data={
+        'stea_arch': ['page.html', 'upscaling/*.html', 'weights/*'],
+        'stea_arch.compare': ['*.yml', '*.css', '*.js'],
+    },
     install_requires=[
         'torch>=2.6',
         'torchvision>=0.21',
@@ -35,11 +38,13 @@ setup(
         'pillow>=10.1',
         'tqdm>=4.60',
         'safetensors>=0.4',
+        'tifffile>=2023.2',
         'setuptools>=65',  # basicsr imports distutils, which left the standard library in 3.12
     ],
     extras_require={
-        'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', *EXPORT, *METRICS],
+        'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', 'spandrel>=0.4', *EXPORT, *METRICS],
         'export': EXPORT,
+        'spandrel': ['spandrel>=0.4'],
         'onnxruntime': EXPORT,
         'openvino': [*EXPORT, 'openvino>=2024.6'],
         'metrics': METRICS,
@@ -50,6 +55,9 @@ setup(
             'stea-test=stea_arch.test:main',
             'stea-report=stea_arch.report:main',
             'stea-compare=stea_arch.compare.__main__:main',
+            'stea-page=stea_arch.page:main',
+            'stea-export=stea_arch.export:main',
+            'stea-upscale=stea_arch.upscaling.cli:main',
             'stea-data=data_prep.cli:main',
         ]
     },

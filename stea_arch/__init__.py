@@ -1,13 +1,30 @@
-"""LabNet and RealNet as a plugin for BasicSR: importing this package fills BasicSR's registries."""
+"""LabNet and RealNet as a plugin for BasicSR: after importing this package, BasicSR's registries hold them.
 
-from stea_arch import compat
+Importing it is quick, as BasicSR is not loaded for it: that takes seconds, which who only upscales a photo need not
+wait for. The registries are filled as soon as BasicSR is imported (or at once, where it has been), see ``plugin``.
+"""
 
-compat.prepare()
+import importlib
 
-from stea_arch import archs, data, metrics, models  # noqa: E402, F401  (the registries are filled on import)
-from stea_arch.archs.published import load_published  # noqa: E402
-
-compat.apply()
+from stea_arch import plugin
 
 __version__ = '0.1.0'
-__all__ = ['load_published']
+__all__ = ['load_network', 'load_published', 'to_published', 'upscale']
+
+_HOMES = {
+    'load_network': 'stea_arch.weights',
+    'load_published': 'stea_arch.archs.published',
+    'to_published': 'stea_arch.archs.published',
+    'upscale': 'stea_arch.upscaling.upscaler',
+}
+_ROOMS = ('archs', 'data', 'degradations', 'metrics', 'models')
+
+plugin.install()
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f'stea_arch.{name}')
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,13 +1,15 @@
 """Reading and writing checkpoint files: nothing in them is executed, and none is ever half-written."""
 
-import os
+import json
 import pickle
 import shutil
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from stea_arch.files import whole_or_nothing
 
 
 class CheckpointNotWritten(RuntimeError):
@@ -47,6 +49,24 @@ def read_checkpoint(path):
         ) from error
 
 
+def read_architecture(path):
+    """The network that a ``.safetensors`` file says it is of, see :func:`write_safetensors`.
+
+    Args:
+        path (str | Path): A file that :func:`read_checkpoint` has read.
+
+    Returns:
+        tuple[str, dict] | None: Class and arguments; None for other files, and where the file does not say.
+    """
+    if Path(path).suffix != '.safetensors':
+        return None
+    with safe_open(path, 'pt') as file:
+        metadata = file.metadata() or {}
+    if 'architecture' not in metadata:
+        return None
+    return metadata['architecture'], json.loads(metadata.get('arguments', '{}'))
+
+
 def _refused_object(error):
     lines = [line.strip() for line in str(error).splitlines() if 'Unsupported' in line]
     return lines[0][:200] if lines else 'not a file of torch.save'
@@ -71,23 +91,31 @@ def write_checkpoint(content, path):
         CheckpointNotWritten: The disk is full, say.
     """
     path = Path(path)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     try:
-        with open(partial, 'wb') as file:
+        with whole_or_nothing(path) as partial, open(partial, 'wb') as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         free = shutil.disk_usage(path.parent).free / 1e6
         raise CheckpointNotWritten(
             f'{path} could not be saved: {error.strerror or error} ({free:,.0f} MB are free there). What was saved '
             'before is intact. Make room there (logger.keep_checkpoints limits how many stay) and continue with '
             '--auto_resume.'
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def write_safetensors(state_dict, path, architecture, arguments, **about):
+    """Save weights together with what is needed to build their network, as text in the file's metadata.
+
+    Args:
+        state_dict (dict[str, Tensor]): In our naming; half precision is kept.
+        path (str | Path): Target, ``.safetensors``; replaced if it exists.
+        architecture (str): The network's class, e.g. 'LabNet'.
+        arguments (dict): Its arguments: plain values that JSON can hold.
+        **about (str): Further entries of the metadata.
+    """
+    metadata = {'format': 'pt', 'architecture': architecture, 'arguments': json.dumps(arguments), **about}
+    with whole_or_nothing(path) as partial:
+        save_file({name: value.contiguous() for name, value in state_dict.items()}, partial, metadata)
 
 
 def unwrap_state_dict(checkpoint, param_key='params'):

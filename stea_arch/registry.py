@@ -1,4 +1,8 @@
-"""One way into BasicSR's registries that tolerates being walked twice."""
+"""One way into BasicSR's registries that tolerates being walked twice, and BasicSR being loaded later or never."""
+
+import sys
+
+_by_name = []
 
 
 def register(registry):
@@ -10,15 +14,31 @@ def register(registry):
     still refused by BasicSR itself.
 
     Args:
-        registry (basicsr.utils.registry.Registry): e.g. ``ARCH_REGISTRY``.
+        registry (basicsr.utils.registry.Registry | str): The registry; or its name, e.g. ``'ARCH_REGISTRY'``, in a
+            module that works without BasicSR: the object then enters once BasicSR has been imported.
     """
 
     def add(obj):
-        known = dict(iter(registry)).get(obj.__name__)
-        if known is not None and known.__module__ == obj.__module__:
-            registry._obj_map[obj.__name__] = obj
+        if isinstance(registry, str):
+            _by_name.append((registry, obj))
+            if 'basicsr.utils.registry' in sys.modules:
+                _add(getattr(sys.modules['basicsr.utils.registry'], registry), obj)
         else:
-            registry.register(obj)
+            _add(registry, obj)
         return obj
 
     return add
+
+
+def register_waiting():
+    """Put everything that was registered by name into BasicSR's registries; what is there already stays."""
+    for name, obj in _by_name:
+        _add(getattr(sys.modules['basicsr.utils.registry'], name), obj)
+
+
+def _add(registry, obj):
+    known = dict(iter(registry)).get(obj.__name__)
+    if known is not None and known.__module__ == obj.__module__:
+        registry._obj_map[obj.__name__] = obj
+    else:
+        registry.register(obj)

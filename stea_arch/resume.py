@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 
 import torch
-from basicsr.utils import check_resume
 
 from stea_arch.checkpoint import read_checkpoint
 
@@ -28,6 +27,8 @@ def load_resume_state(opt):
         ValueError: ``path.resume_state`` is no training state.
         FileNotFoundError: It does not exist.
     """
+    from basicsr.utils import check_resume  # here: BasicSR's own import needs this module, see stea_arch.plugin
+
     if opt['auto_resume']:
         networks = [key.replace('network_', 'net_') for key in opt if key.startswith('network_')]
         states, models = Path(opt['path']['training_states']), Path(opt['path']['models'])

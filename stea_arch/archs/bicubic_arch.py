@@ -1,14 +1,12 @@
 """Bicubic enlargement as a network without parameters."""
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
-from stea_arch.degradations.resize import resize_matrix
 from stea_arch.registry import register
 
 
-@register(ARCH_REGISTRY)
+@register('ARCH_REGISTRY')
 class Bicubic(nn.Module):
     """MATLAB's bicubic (``imresize``: a = -0.5, borders mirrored), so that the baseline of every table passes through
     the same test pipeline as the networks it is compared with.
@@ -30,6 +28,8 @@ class Bicubic(nn.Module):
 
     def forward(self, lq):
         """``(B, C, H, W)`` in [0, 1] -> ``(B, C, upscale H, upscale W)``, clipped to [0, 1], in the type of ``lq``."""
+        from stea_arch.degradations.resize import resize_matrix  # here: networks are imported without BasicSR
+
         rows, columns = (lq.new_tensor(resize_matrix(length, length * self.upscale)) for length in lq.shape[-2:])
         # Mixed precision would round this reference to 8 bits of mantissa.
         with torch.autocast(lq.device.type, enabled=False):

@@ -94,6 +94,8 @@ class _FusedTaylorAttention(nn.Module):
     C/4. ``out`` is made of the last layers.
     """
 
+    mergeable = True  # see Attention
+
     def __init__(self, attention):
         super().__init__()
         self.value = attention.value

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from stea_arch.archs.attention import NoAttention
@@ -87,7 +86,7 @@ class LabBlock(nn.Module):
         return z + self.feed_forward(self.norm2(z))
 
 
-@register(ARCH_REGISTRY)
+@register('ARCH_REGISTRY')
 class LabNet(nn.Module):
     """LabNet: a three-level encoder-decoder of ``LabBlock``s over a bicubic skip.
 

@@ -205,3 +205,31 @@ def _replace_start(name, table):
 def _listing(kind, items):
     """E.g. ``2 missing (a, b)``; the first few of many; empty where there is none."""
     return f'{len(items)} {kind} ({", ".join(items[:4])}{", ..." if len(items) > 4 else ""})' if items else ''
+
+
+def to_published(state_dict, module=None):
+    """Translate weights in our naming into the authors', so that their code loads what we trained.
+
+    Args:
+        state_dict (Mapping[str, Tensor]): of a ``LabNet`` with the attention ``stea`` or ``ttea`` and the dilations
+            2, 4, 6 (others that have the same shapes are not told apart).
+        module (str | None): what the authors' network calls its attention: 'STEA', 'TTEA' (third order), or 'enla' in
+            their network for real photographs. None: 'STEA' or 'TTEA', whichever it is.
+
+    Returns:
+        dict[str, Tensor]: the same tensors, with the prefix ``Restorer.`` of the authors' checkpoints.
+
+    Raises:
+        ValueError: the weights are not those of a network that the authors' code knows.
+    """
+    if module is None:
+        module = 'TTEA' if any('.attention.gate3.' in name for name in state_dict) else 'STEA'
+    try:
+        renamed = {_published_name(name, module): value for name, value in state_dict.items()}
+        from_published(renamed)
+    except (StopIteration, ValueError) as error:
+        raise ValueError(
+            "The weights of a LabNet as published were expected (attention 'stea' or 'ttea', the dilations 2, 4, 6), "
+            f'but these differ. {error}'.strip()
+        ) from error
+    return {f'Restorer.{name}': value for name, value in renamed.items()}

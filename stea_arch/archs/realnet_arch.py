@@ -2,7 +2,6 @@
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from stea_arch.archs.labnet_arch import LabNet
@@ -13,7 +12,7 @@ STAGES = {'enc1': 1, 'enc2': 2, 'latent': 4, 'dec1': 2, 'dec2': 2, 'refine': 2} 
 LARGEST = 1.5  # of a strength that is set by hand
 
 
-@register(ARCH_REGISTRY)
+@register('ARCH_REGISTRY')
 def RealNet(
     streams=1,
     num_in_ch=3,

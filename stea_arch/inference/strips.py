@@ -85,7 +85,7 @@ class Strips:
     def block(self, block, f, reduction):
         """The output of a ``LabBlock`` or its fused form for the whole map ``f``, which is overwritten by it."""
         attention = block.attention
-        statistics = self.mean(lambda f: attention.statistics(block.norm1(f)), f, getattr(attention, 'mergeable', True))
+        statistics = self.mean(lambda f: attention.statistics(block.norm1(f)), f, attention.mergeable)
         y = self.map(lambda f: block.mix(block.norm1(f), statistics), (f,), block.mix_halo)
         (mean,) = self.mean(average, y)
         mean = mean.to(y.dtype)

@@ -1,0 +1,106 @@
+"""What stea-upscale costs beside the network: its start, and what it adds to every image.
+
+    start     `stea-upscale photo --skip-existing` where the result is there: imports, weights, arguments, nothing to do
+    command   the same command on the photo, from start to end
+    forward   the network's own forward on the same pixels, and
+    image     reading, upscaling and writing it in the same process, in turn with the forward, round by round
+
+`beside` is the median over the rounds of image / forward: 1 would be no cost at all.
+
+    python benchmarks/upscale_speed.py --out benchmarks/upscale_speed.json
+    python benchmarks/upscale_speed.py --model labnet-s-x4 --image photo.png --size 512
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.upscaling.batch import Job, run
+from stea_arch.upscaling.upscaler import Upscaler
+from stea_arch.versions import get_versions
+
+
+def seconds(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def make_model(folder):
+    """LabNet-S x4 as options/train/LabNet-S_x4.yml has it, with the weights of a start: only time is measured."""
+    path = Path(folder, 'labnet-s.pth')
+    torch.save({'params': LabNet(num_feat=32, num_blocks=(2, 2, 2, 2, 2, 2)).state_dict()}, path)
+    return str(path)
+
+
+def make_photo(image, size, folder):
+    """A PNG of ``size`` pixels a side, cut from ``image`` or from one of scikit-image's photographs."""
+    from skimage import data
+
+    pixels = np.asarray(Image.open(image).convert('RGB')) if image else data.astronaut()
+    path = Path(folder, 'photo.png')
+    Image.fromarray(pixels[:size, :size]).save(path)
+    return path
+
+
+def command(photo, model, device, *flags):
+    args = [sys.executable, '-m', 'stea_arch.upscaling.cli', str(photo), '--model', model, '--device', device, *flags]
+    subprocess.run(args, check=True, capture_output=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--out', type=Path, default=Path('benchmarks/upscale_speed.json'))
+    parser.add_argument('--model', help='default: LabNet-S x4 with random weights')
+    parser.add_argument('--image')
+    parser.add_argument('--size', type=int, default=512)
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--device', default='cpu')
+    args = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        photo = make_photo(args.image, args.size, folder)
+        model = args.model or make_model(folder)
+        target = Path(folder, 'result.png')
+        flags = (photo, model, args.device, '-o', str(target))
+        upscaler = Upscaler(model, args.device)
+        lq = torch.from_numpy(np.asarray(Image.open(photo)).copy()).to(upscaler.device)
+        lq = lq.permute(2, 0, 1)[None].float() / 255
+
+        def forward():
+            with torch.no_grad():
+                upscaler.network(lq)
+            if lq.is_cuda:
+                torch.cuda.synchronize()
+
+        times = {'forward': [], 'image': [], 'command': [], 'start': []}
+        for _ in range(args.rounds + 1):
+            times['forward'].append(seconds(forward))
+            times['image'].append(seconds(lambda: run([Job(photo, target)], upscaler)))
+            times['command'].append(seconds(lambda: command(*flags)))
+            times['start'].append(seconds(lambda: command(*flags, '--skip-existing')))
+    times = {name: values[1:] for name, values in times.items()}
+    report = {
+        'protocol': f'interleaved, 1 round to warm up, median of {args.rounds} rounds, fp32, '
+        f'{args.size}x{args.size} PNG, {args.device}',
+        'model': args.model or 'LabNet-S x4',
+        'versions': get_versions(),
+        'median_seconds': {name: round(statistics.median(values), 3) for name, values in times.items()},
+        'beside': round(statistics.median(i / f for i, f in zip(times['image'], times['forward'])), 3),
+    }
+    print(json.dumps(report, indent=2))
+    args.out.write_text(json.dumps(report, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,5 @@
+"""From blurry photographs to sharp ones: arrays (``upscaler``), files (``photo``), many files (``batch``), a command.
+
+``stea_arch.upscale`` and ``upscaler.Upscaler`` are for Python; ``stea-upscale`` (``cli``) does the same with files.
+Nothing here needs BasicSR, and nothing is imported before it is used: a command should answer at once.
+"""

@@ -1,0 +1,177 @@
+"""Arrays in, larger arrays out: gray, RGB, with or without transparency, of 8 or 16 bits or floating."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stea_arch.inference import upscale_tensor
+from stea_arch.upscaling.memory import GIB, SHARE, choose_method, free_memory
+from stea_arch.weights import DEFAULT, load_network
+
+DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+ALPHAS = ('network', 'bicubic')
+LARGEST = {np.dtype(kind): 1 for kind in (np.float16, np.float32, np.float64)}
+LARGEST |= {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+
+class Upscaler:
+    """A network that is ready to upscale images one after another.
+
+    Args:
+        model (str | PathLike | nn.Module): the name of a shipped network, a checkpoint (see ``weights.load_network``),
+            or a network in eval mode.
+        device (str | torch.device | None): e.g. 'cpu' or 'cuda:1'; None: the GPU, or the CPU where there is none.
+        dtype (str): 'fp32', or 'bf16' or 'fp16' for mixed precision: faster where the hardware knows it.
+        max_memory (float | None): GiB that the network may take for an image; None: 80% of what is free on the device
+            when the image comes. An image that would take more as a whole is computed in strips, with the same result.
+        alpha (str): 'network' upscales transparency as the colours, 'bicubic' interpolates it.
+
+    Attributes:
+        network (nn.Module): it, on its device, in its form for inference.
+        scale (int): its scale.
+
+    Raises:
+        FileNotFoundError, ValueError: the network cannot be loaded, or an argument is outside of what is listed.
+    """
+
+    def __init__(self, model=DEFAULT, device=None, dtype='fp32', max_memory=None, alpha='network'):
+        if dtype not in DTYPES:
+            raise ValueError(f'dtype must be one of {", ".join(DTYPES)}, but {dtype!r} came.')
+        if alpha not in ALPHAS:
+            raise ValueError(f"alpha must be 'network' or 'bicubic', but {alpha!r} came.")
+        if max_memory is not None and not max_memory > 0:
+            raise ValueError(f'max_memory must be a number of GiB above 0, but {max_memory!r} came.')
+        self.device = find_device(device)
+        network = model if isinstance(model, nn.Module) else load_network(model)
+        channels = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d)).in_channels
+        if channels != 3:
+            raise ValueError(f'A network for RGB images was expected, but one for {channels} channels came.')
+        self.scale = network.upscale
+        self.network = (network.fuse() if hasattr(network, 'fuse') else network).to(self.device)
+        self.dtype, self.max_memory, self.alpha = DTYPES[dtype], max_memory, alpha
+
+    def __call__(self, image, scale=None):
+        """Upscale one image.
+
+        Args:
+            image (ndarray): ``(H, W)`` or ``(H, W, C)``, C = 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA), uint8,
+                uint16, or floating in [0, 1]. Alpha is straight, not premultiplied.
+            scale (float | None): another scale than the network's: its result is resized, by an antialiased bicubic.
+
+        Returns:
+            ndarray: ``(scale H, scale W)`` or ``(scale H, scale W, C)``, rounded to whole pixels, in the type of
+            ``image``. A floating one is clipped to [0, 1].
+
+        Raises:
+            ValueError: shape, type or scale are outside of what is listed.
+            MemoryError: even in strips the image would take more memory than allowed.
+        """
+        pixels = _check(image, scale)
+        height, width, channels = pixels.shape
+        allowed = self.max_memory * GIB if self.max_memory else SHARE * free_memory(self.device)
+        method = choose_method(self.network, height, width, allowed, self.dtype)
+        size = _scaled(height, width, self.scale if scale is None else scale)
+
+        planes = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32, order='C')).to(self.device)
+        planes /= LARGEST[pixels.dtype]
+        if channels % 2:
+            parts = [self._colours(planes, method, size)]
+        else:
+            colours, alpha = planes[:-1], planes[-1:]
+            parts = [self._colours(fill_hidden(colours, alpha), method, size), self._alpha(alpha, method, size)]
+        result = torch.cat([_to_type(part, pixels.dtype) for part in parts]).permute(1, 2, 0).contiguous().cpu().numpy()
+        return result[..., 0] if image.ndim == 2 else result
+
+    def _colours(self, planes, method, size):
+        """``(1 or 3, H, W)`` in [0, 1] -> the same, larger, clipped to [0, 1]; gray is shown to the network as RGB."""
+        lq = planes.expand(3, -1, -1)[None]
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            sr = upscale_tensor(self.network, lq, method).float().clamp_(0, 1)
+        if planes.shape[0] == 1:
+            sr = sr.mean(1, keepdim=True)
+        if sr.shape[-2:] != size:
+            sr = F.interpolate(sr, size, mode='bicubic', antialias=True).clamp_(0, 1)
+        return sr[0]
+
+    def _alpha(self, alpha, method, size):
+        if alpha.min() == alpha.max():
+            return alpha[:, :1, :1].expand(1, *size)
+        if self.alpha == 'network':
+            return self._colours(alpha, method, size)
+        return F.interpolate(alpha[None], size, mode='bicubic', antialias=True)[0].clamp_(0, 1)
+
+
+def upscale(image, model=DEFAULT, scale=None, **arguments):
+    """Upscale one image. For several, make an :class:`Upscaler` once and call it: that loads the network only once.
+
+    Args:
+        image (ndarray), scale (float | None): see :meth:`Upscaler.__call__`.
+        model (str | PathLike | nn.Module), **arguments: see :class:`Upscaler`.
+
+    Returns:
+        ndarray: larger, in the type of ``image``.
+    """
+    return Upscaler(model, **arguments)(image, scale)
+
+
+def find_device(device=None):
+    """The device that is meant: None is the GPU, or the CPU where there is none.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    if device is None:
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(device)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f'The device {device} cannot be used: {str(error).splitlines()[0]} Try cpu.') from error
+    return device
+
+
+def fill_hidden(colours, alpha):
+    """Give pixels that are wholly transparent the colour of the nearest that is not.
+
+    What is stored there is not seen and often black; the network would draw it into the visible edge.
+
+    Args:
+        colours (Tensor): ``(C, H, W)``.
+        alpha (Tensor): ``(1, H, W)``; 0 is transparent.
+
+    Returns:
+        Tensor: ``(C, H, W)``.
+    """
+    hidden = (alpha[0] == 0).cpu().numpy()
+    if not hidden.any() or hidden.all():
+        return colours
+    from scipy.ndimage import distance_transform_edt
+
+    nearest = distance_transform_edt(hidden, return_distances=False, return_indices=True)
+    rows, columns = torch.from_numpy(nearest).to(colours.device).long()
+    return colours[:, rows, columns]
+
+
+def _check(image, scale):
+    dtype, shape = getattr(image, 'dtype', None), getattr(image, 'shape', ())
+    whole = len(shape) in (2, 3) and 0 not in shape and (len(shape) == 2 or shape[2] <= 4)
+    if not isinstance(image, np.ndarray) or dtype not in LARGEST or not whole:
+        raise ValueError(
+            'An image must be an array (H, W) or (H, W, C) with 1 to 4 channels last, of uint8, uint16 or floating in '
+            f'[0, 1], but {f"a {type(image).__name__}" if dtype is None else f"{dtype} of shape {tuple(shape)}"} came.'
+        )
+    if scale is not None and not 0 < scale < float('inf'):
+        raise ValueError(f'scale must be a number above 0, but {scale!r} came.')
+    return image[..., None] if image.ndim == 2 else image
+
+
+def _scaled(height, width, scale):
+    return torch.Size(max(1, round(length * scale)) for length in (height, width))
+
+
+def _to_type(values, dtype):
+    """Values in [0, 1] as an array of that type holds them."""
+    if dtype.kind == 'u':
+        values = values.mul(LARGEST[dtype]).round_()
+    return values.to(torch.from_numpy(np.empty(0, dtype)).dtype)

@@ -1,0 +1,86 @@
+"""Networks by name or by file: the shipped weights, checkpoints that stea_arch trained, and the authors' own."""
+
+import hashlib
+import json
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+DEFAULT = 'labnet-s-x4'
+
+
+def shipped():
+    """The shipped networks: name -> entry of ``registry.json`` (``file``, ``sha256``, ``about``)."""
+    return json.loads((FOLDER / 'registry.json').read_text(encoding='utf-8'))
+
+
+def load_network(model=DEFAULT):
+    """A network with its weights, in eval mode, on the CPU, in fp32.
+
+    The architecture comes from the metadata of a ``.safetensors`` file of ours (``stea-export`` writes it), else from
+    the names and shapes of the parameters, in our naming or in the authors'. ``params_ema`` is preferred to ``params``.
+
+    Args:
+        model (str | PathLike): the name of a shipped network, or a ``.pth`` or ``.safetensors`` file. Nothing in a file
+            is executed.
+
+    Returns:
+        nn.Module: ``(B, 3, H, W)`` RGB in [0, 1] -> ``(B, 3, upscale H, upscale W)``; ``upscale`` is its attribute.
+
+    Raises:
+        FileNotFoundError: neither a shipped network nor a file has that name.
+        ValueError: the file is damaged, or holds another network.
+    """
+    path = find_weights(model)
+
+    from stea_arch.archs.detect import build_network
+
+    return build_network(*read_network(path))
+
+
+def read_network(path, architecture=None):
+    """What a checkpoint holds.
+
+    Args:
+        path (str | PathLike): a ``.pth`` or ``.safetensors`` file.
+        architecture (tuple[str, dict] | None): class and arguments, where they are known; None: see
+            :func:`load_network`.
+
+    Returns:
+        tuple[str, dict, dict[str, Tensor]]: class, arguments, and the weights in our naming.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`load_network`.
+    """
+    from stea_arch.archs.detect import identify
+    from stea_arch.checkpoint import read_architecture, read_checkpoint
+
+    content = read_checkpoint(path)
+    try:
+        return identify(content, architecture or read_architecture(path))
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
+def find_weights(model):
+    """The file of ``model``, a shipped name or a path.
+
+    Raises:
+        FileNotFoundError: there is neither; the message lists the shipped names.
+        ValueError: a shipped file is not the one that was shipped.
+    """
+    known = shipped()
+    if str(model) not in known:
+        if not Path(model).expanduser().is_file():
+            raise FileNotFoundError(
+                f'{model} is neither a file (.pth or .safetensors) nor one of the shipped networks: '
+                f'{", ".join(known) or "there are none in this version"}.'
+            )
+        return Path(model).expanduser()
+    entry = known[str(model)]
+    path = FOLDER / entry['file']
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry['sha256']:
+        raise ValueError(
+            f'The weights of {model} at {path} are missing or not those that were shipped (another SHA-256). Install '
+            'stea_arch again.'
+        )
+    return path

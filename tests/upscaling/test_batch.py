@@ -1,0 +1,166 @@
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stea_arch.upscaling import batch
+from stea_arch.upscaling.batch import Job, find_images, plan, run
+from stea_arch.upscaling.photo import read_photo
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working directory: photos/{a.png,b.jpg,notes.txt,.hidden.png,deep/c.png} and d.webp."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'photos' / 'deep').mkdir(parents=True)
+    for number, name in enumerate(
+        ['photos/a.png', 'photos/b.jpg', 'photos/.hidden.png', 'photos/deep/c.png', 'd.webp']
+    ):
+        Image.new('RGB', (6, 4), (40 * number, 90, 30)).save(name)
+    (tmp_path / 'photos' / 'notes.txt').write_text('no image')
+    return tmp_path
+
+
+def planned(inputs, **arguments):
+    return {str(job.source): str(job.target) for job in plan(find_images(inputs), **arguments)}
+
+
+def test_folders_files_and_patterns(folder):
+    found = planned(['photos', 'd.webp', 'photos/**/c*', 'photos/a.png'])
+    assert found == {
+        'photos/a.png': 'photos/a_x4.png',  # named twice, done once
+        'photos/b.jpg': f'{folder}/photos_x4/b.jpg',
+        'd.webp': 'd_x4.webp',
+        'photos/deep/c.png': 'photos/deep/c_x4.png',
+    }
+    assert planned(['photos'], out='out') == {'photos/a.png': 'out/a.png', 'photos/b.jpg': 'out/b.jpg'}
+    assert planned(['d.webp'], suffix='_x1.5', extension='.png') == {'d.webp': 'd_x1.5.png'}
+    assert planned(['d.webp'], out='some/e.tiff') == {'d.webp': 'some/e.tiff'}
+    (folder / 'f.png').mkdir()
+    assert planned(['d.webp'], out='f.png') == {'d.webp': 'f.png/d.webp'}
+
+
+@pytest.mark.parametrize(
+    ('inputs', 'arguments', 'error', 'message'),
+    [
+        (['absent.png'], {}, FileNotFoundError, r'no image under absent\.png: a file, a folder .* or a pattern'),
+        (['photos/*.tif'], {}, FileNotFoundError, r'no image under photos/\*\.tif'),
+        (['photos/deep', 'photos/deep/*.bmp'], {}, FileNotFoundError, r'no image under photos/deep/\*\.bmp'),
+        (['photos/a.png'], {'out': 'photos'}, ValueError, r'result of photos/a\.png would replace the input photos/a'),
+        (['d.webp', 'photos/b.jpg'], {'out': 'photos', 'extension': '.jpg'}, ValueError, r'replace the input photos/b'),
+        (['photos/a.png', 'photos/deep/a.png'], {'out': 'o'}, ValueError, r'a\.png and .*a\.png would both become o/a'),
+        (['photos/notes.txt'], {}, ValueError, r'notes_x4\.txt does not end as an image does.*--format'),
+    ],
+)
+def test_what_cannot_be_done_is_said_before(folder, inputs, arguments, error, message):
+    Image.new('L', (2, 2)).save('photos/deep/a.png')
+    with pytest.raises(error, match=message):
+        planned(inputs, **arguments)
+
+
+def test_an_input_is_known_under_any_of_its_names(folder):
+    (folder / 'link').symlink_to(folder / 'photos')
+    with pytest.raises(ValueError, match='would replace the input photos/a'):
+        planned(['photos/a.png'], out='link')
+
+
+def double(pixels):
+    return pixels.repeat(2, 0).repeat(2, 1)
+
+
+def test_all_but_the_broken_are_done(folder):
+    (folder / 'photos' / 'a0.png').write_bytes(b'broken')
+    jobs = plan(find_images(['photos', 'd.webp']), out='out', extension='.png')
+    finished = []
+
+    def upscale(pixels):
+        if pixels[0, 0, 0] > 100:  # d.webp
+            raise MemoryError('too large')
+        return double(pixels)
+
+    failed = run(jobs, upscale, done=finished.append)
+    assert finished == jobs
+    assert [(str(source), reason.split(' (')[0]) for source, reason in failed] == [
+        ('photos/a0.png', 'not readable as PNG, JPEG, WebP or TIFF'),
+        ('d.webp', 'too large'),
+    ]
+    assert sorted(path.name for path in (folder / 'out').iterdir()) == ['a.png', 'b.png']
+    np.testing.assert_array_equal(read_photo('out/b.png').pixels, double(read_photo('photos/b.jpg').pixels))
+
+
+def test_a_failure_to_write_is_reported_too(folder):
+    (folder / 'out').write_text('a file where the folder should be')
+    jobs = plan(find_images(['photos']), out='out')
+    assert len(run(jobs, double)) == 2
+
+
+def test_a_result_is_there_whole_or_not_at_all(folder, monkeypatch):
+    Image.new('RGB', (3, 3)).save('old.png')
+    before = (folder / 'old.png').read_bytes()
+
+    def crash(path, data):
+        with open(path, 'wb') as file:
+            file.write(data[:20])
+        raise OSError('disk full')
+
+    monkeypatch.setattr(batch.Path, 'write_bytes', crash)
+    failed = run([Job(folder / 'd.webp', folder / 'old.png')], double)
+    assert failed == [(folder / 'd.webp', 'disk full')]
+    assert (folder / 'old.png').read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ['d.webp', 'old.png', 'photos']
+
+
+def test_the_network_runs_here_and_little_is_held(folder, monkeypatch):
+    """Never more than the images ahead, the one at hand and the results behind are decoded and not yet written."""
+    for number in range(12):
+        Image.new('RGB', (4, 4)).save(f'photos/n{number:02}.png')
+    held, most, lock = 0, 0, threading.Lock()
+    read, write = batch.read_photo, batch._write
+
+    def count(change):
+        nonlocal held, most
+        with lock:
+            held += change
+            most = max(most, held)
+
+    def read_and_count(path):
+        count(1)
+        return read(path)
+
+    def write_and_count(*args):
+        write(*args)
+        count(-1)
+
+    monkeypatch.setattr(batch, 'read_photo', read_and_count)
+    monkeypatch.setattr(batch, '_write', write_and_count)
+    threads = set()
+
+    def upscale(pixels):
+        threads.add(threading.current_thread())
+        return double(pixels)
+
+    assert run(plan(find_images(['photos'])), upscale) == []
+    assert threads == {threading.main_thread()}
+    assert held == 0
+    assert 2 <= most <= 2 * batch.AHEAD + 2
+
+
+def test_an_interruption_leaves_what_is_done(folder):
+    def upscale(pixels):
+        if (folder / 'photos_x4').is_dir():
+            raise KeyboardInterrupt
+        return double(pixels)
+
+    for number in range(9):
+        Image.new('RGB', (4, 4)).save(f'photos/n{number}.png')
+    with pytest.raises(KeyboardInterrupt):
+        run(plan(find_images(['photos'])), upscale)
+    for path in (folder / 'photos_x4').iterdir():
+        assert read_photo(path).pixels.shape[0] in (8, 10)
+
+
+@pytest.mark.parametrize('kind', ['png', 'html'])
+def test_comparisons_stand_beside(folder, kind):
+    assert run(plan(find_images(['d.webp'])), double, compare=kind) == []
+    assert (folder / f'd_x4_compare.{kind}').is_file()

@@ -1,0 +1,208 @@
+import io
+import struct
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from stea_arch.upscaling.photo import ORIENTATION, Photo, encode_photo, read_photo, read_size
+
+PROFILES = {kind: ImageCms.ImageCmsProfile(ImageCms.createProfile(kind)).tobytes() for kind in ('sRGB', 'LAB')}
+GRAY_PROFILE = PROFILES['sRGB'][:16] + b'GRAY' + PROFILES['sRGB'][20:]  # the colour space stands there, ICC.1:2010, 7.2
+LOSSLESS = {'.webp': {'lossless': True, 'exact': True}, '.tif': {}, '.png': {}}
+
+
+def make_pixels(height=9, width=14, channels=3, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, (height, width, channels)).astype(dtype)
+
+
+def smooth_pixels(channels):
+    ramp = np.linspace(30, 220, 64).astype(np.uint8)
+    planes = [np.tile(ramp, (48, 1)), np.tile(ramp[:48, None], (1, 64)), np.full((48, 64), 90, np.uint8)]
+    return np.stack([*planes, np.tile(ramp, (48, 1))][:channels], -1)
+
+
+def read_bytes(data, tmp_path, name):
+    (tmp_path / name).write_bytes(data)
+    return read_photo(tmp_path / name)
+
+
+@pytest.mark.parametrize('extension', ['.png', '.tif'])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+@pytest.mark.parametrize('channels', [1, 2, 3, 4])
+def test_lossless_files_come_back_exactly(tmp_path, channels, dtype, extension):
+    pixels = make_pixels(channels=channels, dtype=dtype)
+    photo = read_bytes(encode_photo(Photo(pixels), extension), tmp_path, f'a{extension}')
+    expected = pixels
+    if (dtype, channels, extension) == (np.uint16, 2, '.tif'):  # written as RGBA, as Pillow cannot read the other
+        expected = pixels[..., [0, 0, 0, 1]]
+    assert photo.pixels.dtype == dtype
+    np.testing.assert_array_equal(photo.pixels, expected)
+
+
+@pytest.mark.parametrize('channels', [1, 2, 3, 4])
+def test_other_programs_read_our_16_bits(channels):
+    pixels = make_pixels(channels=channels, dtype=np.uint16)
+    png = cv2.imdecode(np.frombuffer(encode_photo(Photo(pixels), '.png'), np.uint8), cv2.IMREAD_UNCHANGED)
+    order = {1: [0], 2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
+    np.testing.assert_array_equal(png.reshape(9, 14, -1), pixels[..., order])
+    tiff = tifffile.imread(io.BytesIO(encode_photo(Photo(pixels), '.tiff')))
+    np.testing.assert_array_equal(tiff.reshape(9, 14, -1), pixels[..., [0, 0, 0, 1]] if channels == 2 else pixels)
+
+
+@pytest.mark.parametrize('extension', ['.jpg', '.jpeg', '.webp', '.JPG'])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_lossy_files_come_back_closely(tmp_path, channels, extension):
+    pixels = smooth_pixels(channels)
+    for photo in (Photo(pixels), Photo(pixels.astype(np.uint16) * 257)):
+        found = read_bytes(encode_photo(photo, extension), tmp_path, f'a{extension}').pixels
+        assert found.dtype == np.uint8
+        if extension == '.webp':
+            assert found.shape[2] == 3  # it knows no gray
+        else:
+            assert found.shape == pixels.shape
+        assert np.abs(found.astype(int) - pixels).mean() < 2
+
+
+def test_webp_keeps_transparency_and_jpeg_refuses_it(tmp_path):
+    pixels = smooth_pixels(4)
+    found = read_bytes(encode_photo(Photo(pixels), '.webp'), tmp_path, 'a.webp').pixels
+    np.testing.assert_array_equal(found[..., 3], pixels[..., 3])
+    for channels in (2, 4):
+        with pytest.raises(ValueError, match=r'JPEG cannot hold its transparency.*--format png'):
+            encode_photo(Photo(make_pixels(channels=channels)), '.jpg')
+
+
+# What EXIF 2.32 (table 6) says of rows and columns, undone with plain flips and turns.
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+
+
+@pytest.mark.parametrize('orientation', UPRIGHT)
+@pytest.mark.parametrize('extension', LOSSLESS)
+def test_photos_stand_upright(tmp_path, extension, orientation):
+    pixels, exif, path = make_pixels(), Image.Exif(), tmp_path / f'a{extension}'
+    exif[ORIENTATION] = orientation
+    Image.fromarray(pixels).save(path, exif=exif.tobytes(), **LOSSLESS[extension])
+    photo = read_photo(path)
+    np.testing.assert_array_equal(photo.pixels, UPRIGHT[orientation](pixels))
+    again = read_bytes(encode_photo(photo, extension), tmp_path, f'b{extension}')
+    assert again.pixels.shape == photo.pixels.shape  # not turned a second time
+
+
+@pytest.mark.parametrize('orientation', UPRIGHT)
+def test_16_bits_stand_upright(tmp_path, orientation):
+    pixels, exif = make_pixels(dtype=np.uint16), Image.Exif()
+    exif[ORIENTATION] = orientation
+    png = read_bytes(encode_photo(Photo(pixels, exif=exif.tobytes()), '.png'), tmp_path, 'a.png')
+    tifffile.imwrite(
+        tmp_path / 'a.tif', pixels, photometric='rgb', extratags=[(ORIENTATION, 'H', 1, orientation, True)]
+    )
+    for photo in (png, read_photo(tmp_path / 'a.tif')):
+        np.testing.assert_array_equal(photo.pixels, UPRIGHT[orientation](pixels))
+
+
+@pytest.mark.parametrize('extension', ['.png', '.jpg', '.webp', '.tif'])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_profile_and_exif_survive(tmp_path, extension, dtype):
+    exif = Image.Exif()
+    exif[0x010F], exif[ORIENTATION] = 'Maker', 1  # 0x010F: who made the camera
+    exif.get_ifd(0x8769).update({0x9003: '2024:05:06 07:08:09', 0xA002: 14})  # when, and how many pixels wide
+    pixels = make_pixels(dtype=dtype)
+    data = encode_photo(Photo(pixels, PROFILES['sRGB'], exif.tobytes()), extension)
+    photo = read_bytes(data, tmp_path, f'a{extension}')
+    assert photo.icc == PROFILES['sRGB']
+    again = Image.open(io.BytesIO(encode_photo(photo, extension)))
+    assert again.info['icc_profile'] == PROFILES['sRGB']
+    if extension != '.tif':
+        assert again.getexif()[0x010F] == 'Maker'
+        assert dict(again.getexif().get_ifd(0x8769)) == {0x9003: '2024:05:06 07:08:09'}
+        assert ORIENTATION not in again.getexif()
+
+
+@pytest.mark.parametrize(
+    ('channels', 'extension', 'profile', 'kept'),
+    [
+        (1, '.png', GRAY_PROFILE, True),
+        (1, '.png', PROFILES['sRGB'], False),  # PNG forbids it
+        (1, '.jpg', PROFILES['sRGB'], True),
+        (1, '.webp', GRAY_PROFILE, False),  # as it becomes RGB
+        (1, '.webp', PROFILES['sRGB'], True),
+        (3, '.png', PROFILES['sRGB'], True),
+    ],
+)
+def test_a_profile_stands_only_where_it_fits(channels, extension, profile, kept):
+    data = encode_photo(Photo(smooth_pixels(channels), profile), extension)
+    assert Image.open(io.BytesIO(data)).info.get('icc_profile') == (profile if kept else None)
+
+
+def test_palettes_become_colours(tmp_path):
+    pixels = np.repeat(np.repeat(make_pixels(2, 3), 4, 0), 4, 1)
+    palette = Image.fromarray(pixels).quantize(8)
+    expected = np.asarray(palette.convert('RGB'))
+    palette.save(tmp_path / 'opaque.png')
+    np.testing.assert_array_equal(read_photo(tmp_path / 'opaque.png').pixels, expected)
+    palette.save(tmp_path / 'clear.png', transparency=palette.getpixel((0, 0)))
+    clear = read_photo(tmp_path / 'clear.png').pixels
+    assert clear.shape == (8, 12, 4)
+    assert (clear[:4, :4, 3] == 0).all() and (clear[4:, 4:, 3] == 255).all()
+    np.testing.assert_array_equal(clear[4:, :, :3], expected[4:])
+
+
+def test_black_and_white_becomes_gray(tmp_path):
+    Image.fromarray(make_pixels(channels=1)[..., 0] > 99).save(tmp_path / 'a.png')
+    assert set(np.unique(read_photo(tmp_path / 'a.png').pixels)) == {0, 255}
+
+
+def test_cmyk_becomes_rgb(tmp_path):
+    Image.new('CMYK', (8, 8), (0, 255, 255, 0)).save(tmp_path / 'red.jpg', quality=100)
+    np.testing.assert_allclose(read_photo(tmp_path / 'red.jpg').pixels, np.full((8, 8, 3), [255, 0, 0]), atol=2)
+
+
+def broken_files():
+    png = encode_photo(Photo(make_pixels(40, 40)), '.png')
+    jpg = encode_photo(Photo(smooth_pixels(3)), '.jpg')
+    deep = encode_photo(Photo(make_pixels(40, 40, dtype=np.uint16)), '.png')
+    huge = png[:16] + struct.pack('>II', 60000, 60000) + png[24:]
+    return {
+        'empty': b'',
+        'text': b'no image',
+        'cut png': png[:1500],
+        'cut jpg': jpg[:600],
+        'cut deep': deep[:60],
+        'huge': huge,
+    }
+
+
+@pytest.mark.parametrize('case', broken_files())
+def test_broken_files_are_refused(tmp_path, case):
+    with pytest.raises(ValueError, match=r'not readable as PNG, JPEG, WebP or TIFF|could not be decoded'):
+        read_bytes(broken_files()[case], tmp_path, 'a.png')
+
+
+def test_what_is_no_still_image_of_8_or_16_bits_is_refused(tmp_path):
+    frames = [Image.fromarray(make_pixels(seed=seed)) for seed in (0, 1)]
+    frames[0].save(tmp_path / 'a.webp', save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match=r'still image was expected.* 2 frames'):
+        read_photo(tmp_path / 'a.webp')
+    tifffile.imwrite(tmp_path / 'a.tif', np.ones((8, 8), np.float32))
+    with pytest.raises(ValueError, match=r'8 or 16 bits a channel were expected.*\(F\)'):
+        read_photo(tmp_path / 'a.tif')
+
+
+def test_sizes_are_read_from_headers(tmp_path):
+    path = tmp_path / 'a.png'
+    path.write_bytes(encode_photo(Photo(make_pixels(20, 30)), '.png')[:200])
+    assert read_size(path) == 600
+    path.write_bytes(b'?')
+    assert read_size(path) == 0

@@ -1,0 +1,206 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import stea_arch
+from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.archs.realnet_arch import RealNet
+from stea_arch.inference import estimate_memory
+from stea_arch.upscaling import memory
+from stea_arch.upscaling.memory import GIB, choose_method, free_memory, lavish_bound
+from stea_arch.upscaling.upscaler import Upscaler, fill_hidden, find_device
+
+
+@pytest.fixture
+def upscaler(network):
+    return Upscaler(network, 'cpu')
+
+
+def make_image(channels=3, dtype=np.uint8, height=11, width=14):
+    values = np.random.default_rng(1).random((height, width, channels))
+    return values.astype(dtype) if np.dtype(dtype).kind == 'f' else (values * np.iinfo(dtype).max).round().astype(dtype)
+
+
+def plain(network, image):
+    """The network on an RGB image in [0, 1], in double numbers of the output: no rounding, no type."""
+    with torch.no_grad():
+        sr = network(torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1)[None].copy()))
+    return sr[0].clamp(0, 1).permute(1, 2, 0).numpy()
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.float16, np.float32, np.float64])
+def test_colours_are_the_network_s_in_the_type_of_the_image(upscaler, network, dtype):
+    image = make_image(dtype=dtype)
+    largest = 1 if np.dtype(dtype).kind == 'f' else np.iinfo(dtype).max
+    result = upscaler(image)
+    assert result.dtype == dtype
+    expected = plain(network, image.astype(np.float64) / largest) * largest
+    if largest > 1:
+        expected = expected.round()
+    np.testing.assert_allclose(result, expected, atol=2e-3 if dtype == np.float16 else largest * 1e-5 + (largest > 1))
+    assert largest == 1 or (result == expected).mean() > 0.8  # the others fell to the other side of a half
+
+
+def test_gray_is_the_mean_of_three_equal_channels(upscaler, network):
+    image = make_image(1, np.float32)
+    expected = plain(network, np.repeat(image, 3, 2)).mean(2)
+    for shaped in (image, image[..., 0]):
+        result = upscaler(shaped)
+        assert result.ndim == shaped.ndim
+        np.testing.assert_allclose(result.reshape(expected.shape), expected, atol=1e-5)
+
+
+def test_alpha_by_the_network_or_by_bicubic(network):
+    image = make_image(4, np.float32)
+    by_network, by_bicubic = (Upscaler(network, 'cpu', alpha=alpha)(image) for alpha in ('network', 'bicubic'))
+    np.testing.assert_allclose(by_network[..., :3], plain(network, image[..., :3]), atol=1e-5)
+    np.testing.assert_array_equal(by_network[..., :3], by_bicubic[..., :3])
+    np.testing.assert_allclose(by_network[..., 3], Upscaler(network, 'cpu')(image[..., 3]), atol=1e-5)
+    alpha = torch.from_numpy(image[None, None, ..., 3].copy())
+    cubic = F.interpolate(alpha, scale_factor=2, mode='bicubic', antialias=True)[0, 0].clamp(0, 1)
+    np.testing.assert_allclose(by_bicubic[..., 3], cubic, atol=1e-5)
+
+
+@pytest.mark.parametrize('value', [0, 255])
+def test_uniform_alpha_stays_what_it_is(upscaler, value):
+    image = np.dstack([make_image(3), np.full((11, 14), value, np.uint8)])
+    result = upscaler(image)
+    assert (result[..., 3] == value).all()
+    np.testing.assert_array_equal(result[..., :3], upscaler(image[..., :3]))
+
+
+def test_gray_with_alpha(upscaler):
+    image = make_image(2)
+    result = upscaler(image)
+    assert result.shape == (22, 28, 2)
+    np.testing.assert_array_equal(result[..., 0], upscaler(image[..., 0]))
+
+
+def test_hidden_colours_do_not_reach_the_visible_edge(upscaler):
+    """A white square on hidden black comes out as on hidden white."""
+    alpha = np.zeros((16, 16, 1), np.uint8)
+    alpha[4:12, 4:12] = 255
+    white, black = (np.dstack([np.full((16, 16, 3), value, np.uint8), alpha]) for value in (255, 0))
+    black[4:12, 4:12, :3] = 255
+    np.testing.assert_array_equal(upscaler(black), upscaler(white))
+
+
+def test_hidden_pixels_get_the_colour_of_the_nearest_visible():
+    colours, alpha = torch.tensor([[[1.0, 2, 3, 4, 5]]]), torch.tensor([[[0.0, 1, 0, 0, 0.1]]])
+    assert fill_hidden(colours, alpha).tolist() == [[[2, 2, 2, 5, 5]]]
+    assert fill_hidden(colours, alpha * 0) is colours
+
+
+@pytest.mark.parametrize(
+    ('scale', 'shape'), [(1.5, (16, 21, 3)), (2, (22, 28, 3)), (3, (33, 42, 3)), (0.01, (1, 1, 3))]
+)
+def test_another_scale_by_resizing(upscaler, scale, shape):
+    image = make_image()
+    result = upscaler(image, scale)
+    assert result.shape == shape
+    native = torch.from_numpy(upscaler(image)).permute(2, 0, 1)[None].float()
+    expected = F.interpolate(native, shape[:2], mode='bicubic', antialias=True)[0].permute(1, 2, 0)
+    np.testing.assert_allclose(result, expected.clamp(0, 255), atol=2.1)
+
+
+def test_one_image_by_one_call(network, checkpoint):
+    image = make_image()
+    result = stea_arch.upscale(image, checkpoint, device='cpu')
+    np.testing.assert_array_equal(result, Upscaler(network, 'cpu')(image))
+
+
+def test_mixed_precision_is_close_and_not_equal(network):
+    image = make_image(dtype=np.float32)
+    mixed, exact = (Upscaler(network, 'cpu', dtype)(image) for dtype in ('bf16', 'fp32'))
+    assert 0 < np.abs(mixed - exact).max() < 0.05
+
+
+def test_strips_give_the_same(network):
+    image = make_image(dtype=np.float32, height=40)
+    whole = Upscaler(network, 'cpu')(image)
+    room = estimate_memory(network, 40, 14, 'strips') / GIB
+    strips = Upscaler(network, 'cpu', max_memory=room)(image)
+    np.testing.assert_allclose(strips, whole, atol=1e-5)
+
+
+def test_the_method_is_the_first_that_fits(network, monkeypatch):
+    needed = {'whole': 0.2 * GIB, 'strips': 0.1 * GIB}
+    monkeypatch.setattr(memory, 'estimate_memory', lambda network, height, width, method, dtype: needed[method])
+    for gib, method in [(90, 'whole'), (0.2, 'whole'), (0.19, 'strips'), (0.1, 'strips')]:
+        assert choose_method(network, 400, 300, gib * GIB, torch.float32) == method
+    with pytest.raises(MemoryError, match=r'300x400 pixels .* 0\.10 GiB even in strips, and 0\.09.*--max-memory'):
+        choose_method(network, 400, 300, 0.09 * GIB, torch.float32)
+
+
+def test_two_streams():
+    image = make_image(dtype=np.float32)
+    net = RealNet(streams=2, num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2).eval()
+    np.testing.assert_allclose(Upscaler(net, 'cpu')(image), plain(net, image), atol=1e-5)
+
+
+@pytest.mark.parametrize(('num_feat', 'upscale', 'streams'), [(16, 2, 2), (32, 3, 1), (64, 4, 1)])
+def test_the_lavish_bound_is_above_the_estimate(num_feat, upscale, streams):
+    network = RealNet(streams=streams, num_feat=num_feat, num_blocks=(1, 1, 1, 1, 1, 1), upscale=upscale)
+    network = Upscaler(network, 'cpu').network
+    estimate = estimate_memory(network, 500, 400, 'whole')
+    assert estimate < lavish_bound(network, 500, 400) < 3 * estimate
+
+
+def test_free_memory_is_what_a_container_leaves(monkeypatch, tmp_path):
+    cpu = torch.device('cpu')
+    monkeypatch.setattr(memory, 'CGROUP', tmp_path)
+    machine = free_memory(cpu)
+    assert machine > 2**20
+    (tmp_path / 'memory.max').write_text('max\n')
+    (tmp_path / 'memory.current').write_text('1000\n')
+    assert free_memory(cpu) > 2**20
+    (tmp_path / 'memory.max').write_text('5000\n')
+    assert free_memory(cpu) == 4000
+
+
+@pytest.mark.parametrize(
+    ('image', 'message'),
+    [
+        ([[1, 2], [3, 4]], r'array \(H, W\) or \(H, W, C\).*a list came'),
+        (np.zeros((4, 4, 5), np.uint8), r'1 to 4 channels.*uint8 of shape \(4, 4, 5\) came'),
+        (np.zeros((0, 4), np.uint8), r'shape \(0, 4\) came'),
+        (np.zeros((1, 4, 4, 3), np.uint8), r'shape \(1, 4, 4, 3\) came'),
+        (np.zeros((4, 4), np.int32), r'uint8, uint16 or floating.*int32'),
+        (torch.zeros(4, 4), r'array .* torch\.float32 of shape \(4, 4\) came'),
+    ],
+)
+def test_what_is_no_image_is_refused(upscaler, image, message):
+    with pytest.raises(ValueError, match=message):
+        upscaler(image)
+
+
+@pytest.mark.parametrize('scale', [0, -1, float('inf'), float('nan')])
+def test_a_scale_must_be_above_0(upscaler, scale):
+    with pytest.raises(ValueError, match=f'scale must be a number above 0, but {scale} came'):
+        upscaler(make_image(), scale)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'dtype': 'half'}, r"dtype must be one of fp32, bf16, fp16, but 'half' came"),
+        ({'alpha': 'none'}, r"alpha must be 'network' or 'bicubic', but 'none' came"),
+        ({'max_memory': 0}, r'max_memory must be a number of GiB above 0, but 0 came'),
+        ({'device': 'cuda:99'}, r'device cuda:99 cannot be used: .* Try cpu'),
+        (
+            {'model': LabNet(1, 1, 16, (1, 1, 1, 1, 1, 1))},
+            r'RGB images was expected, but one for 1 channels',
+        ),
+        ({'device': 'gpu'}, r'device gpu cannot be used: .* Try cpu'),
+    ],
+)
+def test_wrong_arguments_are_refused(network, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Upscaler(**{'model': network, **arguments})
+
+
+def test_without_a_gpu_it_is_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert find_device() == torch.device('cpu')
+    assert find_device('cpu') == torch.device('cpu')
