@@ -29,9 +29,9 @@ PROTOCOL = (
     'whole images as PNG of level 3 in a folder; tiles of 480 as PNG of level 3 in a folder and, re-encoded by '
     'basicsr at level 1, in an LMDB, both as the plain way makes them; tiles in an LMDB as stea-data makes it. crop: '
     'reading and decoding alone. item: the whole training pair, blurred and reduced by 4 (setting 1). The places take '
-    'turns, crop by crop. Medians, in crops a second. What an H100 needs: 20 crops a step of 3 x the forward pass of '
-    '16 inputs of 64x64 (23 ms at full memory bandwidth in the plain form, estimated, not measured), scaled to 20; '
-    'and twice that, as is aimed at.'
+    'turns, crop by crop. Medians of processor time, as crops a second of a core that does nothing else. What an H100 '
+    'needs: 20 crops a step of 3 x the forward pass of 16 inputs of 64x64 (23 ms at full memory bandwidth in the plain '
+    'form, estimated, not measured), scaled to 20; and twice that, as is aimed at.'
 )
 STEP_SECONDS = 3 * 0.023 * 20 / 16
 
@@ -85,10 +85,10 @@ def measure(datasets, count):
         for label, dataset in datasets.items():
             draw = Draw(int(rng.integers(len(dataset))), (0, number))
             for kind, read in (('crop', lambda: crop(dataset, draw)), ('item', lambda: dataset[draw])):  # noqa: B023
-                start = time.perf_counter()
+                start = time.process_time()
                 read()
                 if number >= 5:  # the first ones warm up
-                    seconds[label][kind].append(time.perf_counter() - start)
+                    seconds[label][kind].append(time.process_time() - start)
     return {
         label: {f'{kind}s_per_second': round(1 / statistics.median(values), 1) for kind, values in kinds.items()}
         for label, kinds in seconds.items()
