@@ -206,7 +206,7 @@ def make_parts(channels, device):
 
 
 def measure_parts(shape, device, dtype, rounds, bandwidth):
-    """Each part in inference and with its gradients, under autocast, stock (plain dilated) against kernels."""
+    """Each part in inference and with its gradients, under autocast, with the kernels off (``stock``) and on."""
     report = {}
     batch, channels, *size = shape
     for name, (part, width) in make_parts(channels, device).items():

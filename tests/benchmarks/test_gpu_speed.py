@@ -1,3 +1,4 @@
+import functools
 import sys
 import time
 from pathlib import Path
@@ -48,15 +49,15 @@ def test_report_is_complete(gpu_speed, monkeypatch):
     monkeypatch.setattr(gpu_speed, 'run_timed', run_timed)
     monkeypatch.setattr(gpu_speed.kernels, 'enable', gpu_speed.kernels.disable)
     monkeypatch.setattr(gpu_speed, 'WARM_UP', 0)
-    parts = gpu_speed.measure_parts((1, 16, 4, 4), torch.device('cpu'), torch.float32, 1, 1e9)['parts']
+    parts = gpu_speed.measure_parts((1, 16, 2, 2), torch.device('cpu'), torch.float32, 1, 1e9)['parts']
     assert len(parts) == 12
     group = parts['depthwise group, inference']['stock']
     assert group['ratio'] == 1 and group['bytes'] > 6 * 2 * 4 * 16 * 16
 
+    # without dilation, which the library is slow at on a CPU
+    monkeypatch.setattr(gpu_speed, 'LabNet', functools.partial(gpu_speed.LabNet, dilations=(1,)))
     networks = gpu_speed.make_networks(16, (1, 1, 1, 1, 1, 1))
     for train in (False, True):
-        result = gpu_speed.measure_network(networks, (1, 4, 8, train), torch.bfloat16, 1, 1e9, False)
+        result = gpu_speed.measure_network(networks, (1, 4, 4, train), torch.float32, 1, 1e9, False)
         assert list(result['forms']) == ['plain', 'dealt', 'kernels']
-        # bfloat16 all along, or under autocast: the dilated convolutions are summed in another order
-        assert max(result['max_difference'].values()) < 0.05 * result['largest_output']
-    assert all(parameter.dtype == torch.float32 for parameter in networks[0].parameters())
+        assert max(result['max_difference'].values()) < 1e-4 * result['largest_output']
