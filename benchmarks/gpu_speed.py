@@ -13,7 +13,7 @@ convolutions. beta and the norms are randomised: at its start value of 0, beta w
 
 The memory traffic of a form is counted by looking at every operation: the bytes of its inputs and of its outputs, once
 each, as if nothing stayed in a cache. Divided by the time, and by the bandwidth that a large copy reaches, it gives the
-share of the bandwidth limit. The parts are timed apart as well, at the width where a published LabNet spends most.
+share of the bandwidth limit. The parts are timed apart as well, with the kernels off and on.
 
     python benchmarks/gpu_speed.py --out benchmarks/gpu_speed.json
 """
@@ -37,13 +37,15 @@ from stea_arch.archs.layers import GatedFeedForward, depthwise
 from stea_arch.archs.mlfr import MLFR, LargeFieldBranch
 from stea_arch.versions import get_versions
 
+PUBLISHED = (64, (6, 8, 10, 6, 8, 8))
+PARTS = (16, 128, 64, 64)  # where a published LabNet spends most
 # (batch, height, width of the input, train?)
 CASES = [(16, 64, 64, False), (1, 180, 320, False), (16, 64, 64, True)]
 WARM_UP = 3
 
 
 class Traffic(TorchDispatchMode):
-    """Counts, as ``bytes``, what operations read and write; a view of a tensor costs nothing."""
+    """Counts, as ``bytes``, what operations read and write. A view or an empty tensor costs nothing."""
 
     def __init__(self):
         super().__init__()
@@ -51,10 +53,12 @@ class Traffic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        aliases = [returned.alias_info for returned in func._schema.returns]
-        if not any(alias is not None and not alias.is_write for alias in aliases):
-            leaves = tree_leaves((args, kwargs, result))
-            self.bytes += sum(leaf.nbytes for leaf in leaves if isinstance(leaf, torch.Tensor))
+        returned = func._schema.returns
+        views = any(each.alias_info is not None and not each.alias_info.is_write for each in returned)
+        written = [leaf.nbytes for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        if written and not views and 'empty' not in func.name():
+            read = [leaf.nbytes for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+            self.bytes += sum(read) + sum(written)
         return result
 
 
@@ -76,9 +80,9 @@ def run_timed(function):
     return start.elapsed_time(end)
 
 
-def measure_bandwidth():
+def measure_bandwidth(device):
     """Bytes a second that a copy of 1 GiB reads and writes."""
-    source = torch.empty(2**30, dtype=torch.uint8, device='cuda')
+    source = torch.empty(2**30, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     times = [run_timed(lambda: target.copy_(source)) for _ in range(20)]
     return 2 * source.nbytes / (statistics.median(times[5:]) / 1000)
@@ -110,7 +114,7 @@ def compare(forms, rounds, bandwidth, counted):
         }
         if name in counted:
             traffic = count_traffic(function)
-            report[name]['gigabytes'] = round(traffic / 1e9, 3)
+            report[name]['bytes'] = traffic
             share = traffic / (statistics.median(own) / 1000) / bandwidth
             report[name]['share_of_bandwidth'] = round(share, 3)
     return report
@@ -126,13 +130,13 @@ def make_step(network, lq, dtype, train):
                 return network(lq)
 
         return infer
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-6, fused=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
     with torch.no_grad():
         target = F.interpolate(lq, scale_factor=4)
 
     def step():
         optimizer.zero_grad()
-        with torch.autocast('cuda', dtype, enabled=dtype != torch.float32):
+        with torch.autocast(lq.device.type, dtype, enabled=dtype != torch.float32):
             output = network(lq)
         F.l1_loss(output.float(), target).backward()
         optimizer.step()
@@ -141,9 +145,9 @@ def make_step(network, lq, dtype, train):
     return step
 
 
-def make_networks():
-    """The published LabNet on the GPU, with plain dilated convolutions and as it is."""
-    network = LabNet(num_feat=64, num_blocks=(6, 8, 10, 6, 8, 8), upscale=4)
+def make_networks(num_feat, num_blocks):
+    """A LabNet x4 with plain dilated convolutions, and the same as it is."""
+    network = LabNet(num_feat=num_feat, num_blocks=num_blocks, upscale=4)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith('beta') or 'norm' in name:
@@ -151,16 +155,15 @@ def make_networks():
     plain = copy.deepcopy(network)
     for branch in [module for module in plain.modules() if isinstance(module, LargeFieldBranch)]:
         branch.far = PlainDilated(branch.far)
-    return plain.cuda(), network.cuda()
+    return plain, network
 
 
-def measure_network(case, dtype, rounds, bandwidth, compiled):
-    """One case of the whole published network, as a dict for the JSON."""
+def measure_network(networks, case, dtype, rounds, bandwidth, compiled):
+    """One case of a whole network, as a dict for the JSON; ``networks`` are those of ``make_networks``."""
     batch, height, width, train = case
-    torch.manual_seed(0)
-    plain, network = make_networks()
-    lq = torch.rand(batch, 3, height, width, device='cuda')
-    steps = {'plain': switched(make_step(plain, lq, dtype, train), False)}
+    plain, network = networks
+    lq = torch.rand(batch, 3, height, width, device=next(network.parameters()).device)
+    steps = {'plain': switched(make_step(copy.deepcopy(plain), lq, dtype, train), False)}
     for name, on in (('dealt', False), ('kernels', True)):
         steps[name] = switched(make_step(copy.deepcopy(network), lq, dtype, train), on)
         if compiled:
@@ -177,9 +180,9 @@ def measure_network(case, dtype, rounds, bandwidth, compiled):
     }
 
 
-def make_parts(channels):
+def make_parts(channels, device):
     """Modules and functions of features whose forms are compared one by one, and the width of their input."""
-    mlfr, feed_forward = MLFR(channels).cuda(), GatedFeedForward(channels).cuda()
+    mlfr, feed_forward = MLFR(channels).to(device), GatedFeedForward(channels).to(device)
     layers = [layer for branch in mlfr.branches for layer in (branch.far, branch.near)]
     group = (
         [layer.weight for layer in layers],
@@ -196,21 +199,22 @@ def make_parts(channels):
         'feed-forward': (feed_forward, channels),
     }
     for size in (3, 7):
-        conv = depthwise(channels, size).cuda()
+        conv = depthwise(channels, size).to(device)
         single = [conv.weight], [conv.bias], [1]
         parts[f'one depthwise {size}x{size}'] = (lambda t, single=single: kernels.depthwise_group(t, *single), channels)
     return parts
 
 
-def measure_parts(dtype, rounds, bandwidth, channels=128, batch=16, size=64):
-    """Each part in inference and with its gradients, under autocast, stock (plain dilated) against kernels."""
+def measure_parts(shape, device, dtype, rounds, bandwidth):
+    """Each part in inference and with its gradients, under autocast, with the kernels off (``stock``) and on."""
     report = {}
-    for name, (part, width) in make_parts(channels).items():
-        x = torch.randn(batch, width, size, size, device='cuda', dtype=dtype)
+    batch, channels, *size = shape
+    for name, (part, width) in make_parts(channels, device).items():
+        x = torch.randn(batch, width, *size, device=device, dtype=dtype)
         x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
 
         def forward(part=part, x=x):
-            with torch.autocast('cuda', dtype, enabled=dtype != torch.float32):
+            with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
                 return part(x)
 
         def infer(forward=forward):
@@ -224,7 +228,7 @@ def measure_parts(dtype, rounds, bandwidth, channels=128, batch=16, size=64):
             forms = {'stock': switched(function, False), 'kernels': switched(function, True)}
             report[f'{name}, {mode}'] = compare(forms, rounds, bandwidth, forms)
             print(name, mode, report[f'{name}, {mode}'], flush=True)
-    return {'dtype': str(dtype).removeprefix('torch.'), 'input': [batch, channels, size, size], 'parts': report}
+    return {'dtype': str(dtype).removeprefix('torch.'), 'input': shape, 'parts': report}
 
 
 def main():
@@ -233,10 +237,16 @@ def main():
     parser.add_argument('--rounds', type=int, default=15, help='timed rounds per case')
     parser.add_argument('--compile', action='store_true', help='time torch.compile too; minutes more')
     args = parser.parse_args()
-    kernels.enable()
+    try:
+        kernels.enable()
+    except RuntimeError as error:
+        raise SystemExit(f'gpu_speed measures a GPU. {error}') from None
     torch.backends.cudnn.benchmark = True
 
-    bandwidth = measure_bandwidth()
+    device = torch.device('cuda')
+    bandwidth = measure_bandwidth(device)
+    torch.manual_seed(0)
+    networks = [network.to(device) for network in make_networks(*PUBLISHED)]
     report = {
         'protocol': f'interleaved, {WARM_UP} rounds to warm up, median of {args.rounds} rounds, CUDA events, x4',
         'versions': {**get_versions(), 'triton': version('triton')},
@@ -245,9 +255,9 @@ def main():
         'network': [],
     }
     for dtype in (torch.bfloat16, torch.float32):
-        report['parts'].append(measure_parts(dtype, args.rounds, bandwidth))
+        report['parts'].append(measure_parts(PARTS, device, dtype, args.rounds, bandwidth))
         for case in CASES:
-            result = measure_network(case, dtype, args.rounds, bandwidth, args.compile)
+            result = measure_network(networks, case, dtype, args.rounds, bandwidth, args.compile)
             report['network'].append(result)
             print(json.dumps(result), flush=True)
             args.out.parent.mkdir(parents=True, exist_ok=True)

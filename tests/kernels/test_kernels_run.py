@@ -44,16 +44,15 @@ GROUP = {'SIZES': (3, 1), 'DILATIONS': (2, 1)}
 
 
 @pytest.mark.parametrize(
-    ('module', 'name', 'constants'),
+    ('module', 'name', 'constants', 'dtype'),
     [
-        ('depthwise', 'results', {**GROUP, 'WIDTH': 16}),
-        ('depthwise', 'input_gradient', {**GROUP, 'WIDTH': 16, 'STEP': 2}),
-        ('depthwise', 'weight_gradient', {**GROUP, 'CHUNKS': 2}),
-        ('gated', 'results', {'K': 3, 'WIDTH': 16}),
-        ('gated', 'inner_gradient', {'K': 3, 'WIDTH': 16}),
+        ('depthwise', 'results', {**GROUP, 'WIDTH': 16}, 'fp16'),
+        ('depthwise', 'input_gradient', {**GROUP, 'WIDTH': 16, 'STEP': 2}, 'bf16'),
+        ('depthwise', 'weight_gradient', {**GROUP, 'CHUNKS': 2}, 'bf16'),
+        ('gated', 'results', {'K': 3, 'WIDTH': 16}, 'fp32'),
+        ('gated', 'inner_gradient', {'K': 3, 'WIDTH': 16}, 'bf16'),
     ],
 )
-@pytest.mark.parametrize('dtype', ['fp32', 'bf16', 'fp16'])
 def test_compiles_for_sm90(module, name, constants, dtype, tmp_path, monkeypatch):
     """The interpreter takes more than the compiler does; compiling needs no GPU."""
     if triton_is_missing():
