@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
 import stea_arch
+from stea_arch.archs.labnet_arch import LabNet
 
 # One process pays for the libraries, and each module is then the first of ours in a fork of it.
 FIRST_IMPORTS = """
@@ -50,14 +53,32 @@ def test_the_registries_are_filled_whichever_module_comes_first():
     assert 'failed: []' in run(FIRST_IMPORTS, 'basicsr.archs', 'stea_arch.archs', 'stea_arch.resume', *modules)
 
 
-def test_the_networks_need_neither_basicsr_nor_what_it_loads():
+HEAVY = '{"basicsr", "torchvision", "cv2", "skimage", "scipy", "onnx", "yaml"} & set(sys.modules)'
+
+
+def test_upscaling_loads_neither_basicsr_nor_what_that_loads(tmp_path):
+    Image.new('RGB', (4, 3)).save(tmp_path / 'a.png')
+    torch.save(LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2).state_dict(), tmp_path / 'net.pth')
     code = (
         'import sys, stea_arch\n'
-        'assert "torch" not in sys.modules\n'
-        'stea_arch.load_published\n'
-        'print({"basicsr", "torchvision", "cv2", "skimage", "scipy"} & set(sys.modules))\n'
+        'from stea_arch.upscaling.cli import main\n'
+        'assert "torch" not in sys.modules and "PIL" not in sys.modules\n'
+        f'assert main([{str(tmp_path / "a.png")!r}, "--model", {str(tmp_path / "net.pth")!r}]) == 0\n'
+        f'print({HEAVY})\n'
     )
-    assert run(code) == 'set()\n'
+    assert run(code).splitlines()[-1] == 'set()'
+    assert (tmp_path / 'a_x2.png').is_file()
+
+
+def test_what_is_wrong_with_an_argument_is_said_before_pytorch_is_loaded():
+    code = (
+        'import sys\n'
+        'from stea_arch.upscaling.cli import main\n'
+        'assert main(["absent.png"]) == 2\n'
+        f'assert main([{__file__!r}, "--model", "absent"]) == 2\n'
+        'print("torch" in sys.modules)\n'
+    )
+    assert run(code) == 'False\n'
 
 
 def test_what_the_package_offers_is_found_by_name():
