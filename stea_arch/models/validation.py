@@ -62,6 +62,7 @@ class ValidationMixin:
             self._report(records, dataset, current_iter, tb_logger)
 
     def _validate_one(self, item, index, dataset_name, current_iter, save_img, crops):
+        vars(self).pop('gt', None)  # of the last training batch: it would pass for that of an image without one
         self.feed_data(default_collate([item]))
         self.test()
         visuals = self.get_current_visuals()

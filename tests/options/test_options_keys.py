@@ -172,7 +172,10 @@ def test_key_of_another_model_names_its_owner(train_opt, problems_of):
     problems = problems_of(opt)
     assert [p.split(': ')[0] for p in problems] == ['val.save_best', 'train.amp', 'train.max_bad_steps']
     assert all('a key of LabNetModel, RealGANModel, RealNetModel, SRModel ignores it' in p for p in problems)
-    only(problems_of(train_opt(('train.net_d_iters', 1))), '.*a key of ESRGANModel, RealESRGANModel, SRGANModel, .*')
+    only(
+        problems_of(train_opt(('train.net_d_iters', 1))),
+        '.*a key of ESRGANModel, RealESRGANModel, RealGANModel, SRGANModel, .*',
+    )
     only(problems_of(train_opt(('model_type', 'SRModel'), ('train.optim_g.type', 'AdamW'))), ".*'AdamW'.*'Adam'.*")
 
 
