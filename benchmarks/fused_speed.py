@@ -66,6 +66,7 @@ def measure(forms, size, rounds, clock):
     }
     return {
         'size': size,
+        'rounds': rounds,
         'median_seconds': {name: round(statistics.median(values[1:]), 4) for name, values in seconds.items()},
         'ratio_to_plain': {name: round(statistics.median(values), 3) for name, values in ratios.items()},
         'largest_and_smallest_ratio': {
@@ -102,7 +103,7 @@ def main():
         except PackageNotFoundError:
             versions[package] = None
     report = {
-        'protocol': f'interleaved, 1 round to warm up, median of {args.rounds} rounds, {args.clock} time, x4, CPU, '
+        'protocol': f'interleaved, 1 round to warm up, median of the rounds, {args.clock} time, batch 1, x4, CPU, '
         f'C = {args.num_feat}, blocks {args.num_blocks}',
         'versions': versions,
         'cases': [],

@@ -91,10 +91,10 @@ class _FusedTaylorAttention(nn.Module):
     The first layers of the bottlenecks ``phi`` that read ``x`` (that of ``phi_3`` also reads ``v``, which is linear in
     ``x``) are stacked into ``hidden``. From one bottleneck to the next lead two 1x1 convolutions with nothing but a
     gate between them, which are one small convolution for each image, see ``gated_step``: maps of C channels shrink to
-    C/4. ``out`` is made of the last layers.
+    C/4. ``out`` is made of the last layers. ``mergeable`` as in ``Attention``.
     """
 
-    mergeable = True  # see Attention
+    mergeable = True
 
     def __init__(self, attention):
         super().__init__()
