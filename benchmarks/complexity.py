@@ -8,7 +8,7 @@ Every attention of LabNet at the published width, with its statistics, on square
     stea                the published, learned gates
 
 Time is that of the processor, from interleaved rounds in one process, medians. Memory is the growth of the resident
-memory of a fresh process (VmHWM in /proc/self/status, Linux) over one pass. Both go on for every attention until a pass
+memory of a forked process (VmHWM in /proc/self/status, Linux) in one pass. Both go on for every attention until a pass
 is expected to take longer than --seconds or more than --gib. The exponent is the slope of a straight line through the
 logarithms of the points of at least 64 x 64 pixels; below that, calls cost more than pixels.
 
@@ -18,13 +18,12 @@ logarithms of the points of at least 64 x 64 pixels; below that, calls cost more
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from forked import in_a_fork, peak_memory
 
 from stea_arch.archs.softmax import Softmax
 from stea_arch.archs.stea import STEA
@@ -62,50 +61,41 @@ def run_once(attention, side, width):
     return time.process_time() - start
 
 
-def peak_memory():
-    """The most bytes that this process had resident so far."""
-    with open('/proc/self/status', encoding='ascii') as file:
-        return int(next(line for line in file if line.startswith('VmHWM')).split()[1]) * 1024
-
-
 def probe(name, side, width):
-    """The memory of one pass, in a process of its own."""
+    """The bytes that one pass takes beyond the start, its input among them, and its processor seconds."""
     attention = ATTENTIONS[name](width)
-    run_once(attention, 8, width)
     before = peak_memory()
-    run_once(attention, side, width)
-    print(peak_memory() - before)
+    seconds = run_once(attention, side, width)
+    return peak_memory() - before, seconds
 
 
-def measure_time(args):
-    """``{name: {side: median seconds}}``."""
+def measure_memory(args):
+    """``{name: {side: bytes}}``, for every attention as far as time and memory allow."""
+    peaks, seconds = {}, {}
+    for name in ATTENTIONS:
+        peaks[name], seconds[name] = {}, {}
+        for side in args.sides:
+            expected = (_next(name, values[name], side) for values in (peaks, seconds))
+            if all(value <= limit for value, limit in zip(expected, (args.gib * 2**30, args.seconds))):
+                peaks[name][side], seconds[name][side] = in_a_fork(probe, name, side, args.width)
+        print(name, {side: f'{value / 2**20:.0f} MiB' for side, value in peaks[name].items()}, flush=True)
+    return peaks
+
+
+def measure_time(args, peaks):
+    """``{name: {side: median seconds}}`` for the sides whose memory has been measured."""
     torch.manual_seed(0)
     attentions = {name: make(args.width) for name, make in ATTENTIONS.items()}
     times = {name: {} for name in attentions}
     for attention in attentions.values():
-        run_once(attention, 32, args.width)
+        run_once(attention, args.sides[0], args.width)
     for side in args.sides:
-        fits = [name for name in attentions if _next(name, times[name], side) <= args.seconds]
-        if args.gib * 2**30 < 4 * 4 * 2 * side**4:  # the heads' weights and their softmax
-            fits = [name for name in fits if name != 'softmax, N x N']
+        fits = [name for name in attentions if side in peaks[name]]
         rounds = [{name: run_once(attentions[name], side, args.width) for name in fits} for _ in range(args.rounds)]
         for name in fits:
             times[name][side] = statistics.median(values[name] for values in rounds)
         print(side, {name: round(times[name][side], 4) for name in fits}, flush=True)
     return times
-
-
-def measure_memory(args, times):
-    """``{name: {side: bytes}}``, as far as time was measured."""
-    peaks = {name: {} for name in times}
-    for name, sides in times.items():
-        for side in sides:
-            if _next(name, peaks[name], side) <= args.gib * 2**30:
-                flags = ['--width', str(args.width), '--threads', str(args.threads)]
-                command = [sys.executable, __file__, '--probe', name, str(side), *flags]
-                peaks[name][side] = int(subprocess.check_output(command, text=True))
-                print(name, side, peaks[name][side] >> 20, 'MiB', flush=True)
-    return peaks
 
 
 def _next(name, values, side):
@@ -163,17 +153,13 @@ def main():
     parser.add_argument('--gib', type=float, default=4)
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--out', type=Path, default=Path(__file__).with_suffix('.json'))
-    parser.add_argument('--probe', nargs=2, metavar=('NAME', 'SIDE'), help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    if args.probe:
-        return probe(args.probe[0], int(args.probe[1]), args.width)
-
-    times = measure_time(args)
-    peaks = measure_memory(args, times)
+    peaks = measure_memory(args)
+    times = measure_time(args, peaks)
     report = {
         'protocol': f'CPU, {args.threads} thread, fp32, 4 heads with keys of 4; time of one pass: median of '
-        f'{args.rounds} interleaved rounds after one to warm up; memory: a fresh process per point',
+        f'{args.rounds} interleaved rounds after one to warm up; memory: a forked process per point',
         'versions': get_versions(),
         'width': args.width,
         'attentions': [],
@@ -194,7 +180,6 @@ def main():
         )
     args.out.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
     draw(report, args.out.with_suffix('.png'))
-    return None
 
 
 if __name__ == '__main__':

@@ -2,8 +2,8 @@
 
 Parts, each of which replaces its section of the JSON:
 
-    sizes   square images: a fresh process per method, size and round; the peak is the growth of its resident memory
-            (VmHWM in /proc/self/status, Linux), the time that of the processor; beside both, ``estimate_memory``
+    sizes   square images: a process forked for each method, size and round; the peak is the growth of its resident
+            memory (VmHWM in /proc/self/status, Linux), the time that of the processor; beside both, ``estimate_memory``
     limit   the largest image of 16:9 whose estimate stays within 24 GiB, for each method
     large   1920x1080 in strips into a file of bytes: peak, time, and whether rows or columns where strips meet differ
             from others: the mean difference of neighbouring pixels across a seam, divided by that elsewhere
@@ -18,14 +18,13 @@ Without --weights the network is random; ``tiles`` also measures it with random 
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from forked import in_a_fork, peak_memory
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.checkpoint import read_checkpoint, unwrap_state_dict
@@ -34,7 +33,7 @@ from stea_arch.versions import get_versions
 
 GIB = 2**30
 SIZES = (64, 128, 192, 256, 384)
-OVERLAPS = (0, 8, 16, 32, 48)
+OVERLAPS = (0, 16, 32, 48)
 TILE = 96
 
 
@@ -50,12 +49,6 @@ def make_net(weights=None, beta=None):
     return net.requires_grad_(False)
 
 
-def peak_memory():
-    """The most bytes that this process had resident so far."""
-    with open('/proc/self/status', encoding='ascii') as file:
-        return int(next(line for line in file if line.startswith('VmHWM')).split()[1]) * 1024
-
-
 def read_photo(path, height, width):
     """A photograph, mirrored up to the size where it is smaller, as ``(1, 3, H, W)`` in [0, 1]."""
     image = cv2.imread(str(path))
@@ -67,13 +60,12 @@ def read_photo(path, height, width):
 
 
 def probe(method, size):
-    """One point, in a process of its own: prints its peak beyond the start and its processor seconds."""
+    """One point: its peak beyond the start, and its processor seconds."""
     net = make_net()
-    upscale_tensor(net, torch.rand(1, 3, 16, 16), method)  # libraries are loaded and weights in place
     lq = torch.rand(1, 3, size, size)
     before, start = peak_memory(), time.process_time()
     upscale_tensor(net, lq, method)
-    print(json.dumps({'bytes': peak_memory() - before, 'seconds': time.process_time() - start}))
+    return {'bytes': peak_memory() - before, 'seconds': time.process_time() - start}
 
 
 def measure_sizes(args):
@@ -82,8 +74,7 @@ def measure_sizes(args):
     for _ in range(args.rounds):
         for size in args.sizes:
             for method in METHODS:
-                command = [sys.executable, __file__, '--probe', method, str(size), '--threads', str(args.threads)]
-                found.setdefault((method, size), []).append(json.loads(subprocess.check_output(command, text=True)))
+                found.setdefault((method, size), []).append(in_a_fork(probe, method, size))
     points = []
     for (method, size), values in found.items():
         measured = statistics.median(value['bytes'] for value in values)
@@ -102,15 +93,16 @@ def measure_sizes(args):
 
 
 def measure_limit(args):
-    """Per method the largest 16:9 image whose estimate is at most 24 GiB, to 16 rows."""
+    """Per method the largest 16:9 image whose estimate is at most 24 GiB, with a result in fp32, to 9 rows."""
     limits = []
     net = make_net()
     for method in METHODS:
-        low, high = 1, 4096
-        while high - low > 1:
-            rows = (low + high) // 2
-            low, high = (rows, high) if estimate_memory(net, 9 * rows, 16 * rows, method) <= 24 * GIB else (low, rows)
-        limits.append({'method': method, 'width': 16 * low, 'height': 9 * low})
+        rows = 100
+        for _ in range(4):  # nearly proportional to the pixels
+            rows = int(rows * (24 * GIB / estimate_memory(net, 9 * rows, 16 * rows, method)) ** 0.5)
+        while estimate_memory(net, 9 * rows, 16 * rows, method) > 24 * GIB:
+            rows -= 1
+        limits.append({'method': method, 'width': 16 * rows, 'height': 9 * rows})
         print(json.dumps(limits[-1]), flush=True)
     return limits
 
@@ -145,11 +137,11 @@ def measure_large(args):
 
 def measure_tiles(args):
     """Mean and largest difference from the whole, and PSNR against it, on one photograph."""
-    lq = read_photo(args.image, 240, 240)
+    lq = read_photo(args.image, 192, 192)
     rows = []
     for label, net in (('as trained', make_net(args.weights)), ('random beta', make_net(args.weights, beta=0.5))):
         whole = upscale_tensor(net, lq)
-        runs = [('strips', {'strip': 32})]
+        runs = [('strips', {'strip': 64})]
         runs += [('tiles', {'tile': TILE, 'overlap': overlap}) for overlap in OVERLAPS]
         for method, sizes in runs:
             difference = (upscale_tensor(net, lq, method, **sizes) - whole).abs()
@@ -208,15 +200,12 @@ def main():
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--out', type=Path, default=Path(__file__).with_suffix('.json'))
-    parser.add_argument('--probe', nargs=2, metavar=('METHOD', 'SIZE'), help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    if args.probe:
-        return probe(args.probe[0], int(args.probe[1]))
 
     report = json.loads(args.out.read_text(encoding='utf-8')) if args.out.is_file() else {}
     report['protocol'] = (
-        f'LabNet-S x4, fp32, CPU, {args.threads} thread; sizes: a fresh process per point, {args.rounds} interleaved '
+        f'LabNet-S x4, fp32, CPU, {args.threads} thread; sizes: a forked process per point, {args.rounds} interleaved '
         'rounds, medians; strip 128, tile 256 with overlap 32, window 64, unless said; MiB beyond the start of the run'
     )
     report['versions'] = get_versions()
@@ -226,7 +215,6 @@ def main():
         args.out.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
     if 'sizes' in report and 'tiles' in report:
         draw(report, args.out.with_suffix('.png'))
-    return None
 
 
 if __name__ == '__main__':

@@ -31,7 +31,7 @@ class LocalStrips(Strips):
 
     def block(self, block, f, reduction):
         if not isinstance(block, LabBlock) or not isinstance(block.attention, STEA | TTEA | NoAttention):
-            came = type(getattr(block, 'attention', block)).__name__
+            came = type(block.attention if isinstance(block, LabBlock) else block).__name__
             raise ValueError(
                 "method 'local' needs gates that take one average for every pixel, which the attentions stea, ttea and "
                 f"none of an unfused LabNet do, but {came} came. Pass the network before fuse(), or use 'strips'."
