@@ -13,9 +13,10 @@ How a tile is laid out, for an H100 (132 multiprocessors of 128 fp32 units, 50 M
 *   Nothing is staged in shared memory: with a halo of 24 pixels to each side, a tile of 16 x 16 pixels and 64 bf16
     channels would need 512 KB of the 228 KB there are. The halo is read again from L1 within a program and from L2
     between programs, which run through all convolutions of a region before the next region.
-*   Compiled for sm_90, 8 values a thread need 136 registers in ``depthwise.results`` (12 warps a multiprocessor in
-    programs of 4) and up to 254 in the gradients, 16 values 254 (8 warps, half as many loads of taps); none spills but
-    the gradient of the input with 16. No sum exchanges data between threads. Autotuning chooses.
+*   Compiled for sm_90 by Triton 3.8, 8 values a thread need 136 registers in ``depthwise.results`` (12 warps a
+    multiprocessor in programs of 4) and 166 to 254 elsewhere, and nothing spills. 16 values need 200 to 255 (8 warps,
+    half as many loads of taps), and some gradients spill a few. No sum exchanges data between threads. Autotuning
+    chooses.
 *   A multiply-add is every third or fourth instruction, so a third of the fp32 peak is the most to hope for.
 *   Sums are fp32, in an order that no tile size changes, except for the gradient of the weights, whose tile sizes are
     fixed.
