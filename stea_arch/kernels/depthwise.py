@@ -57,7 +57,7 @@ def results(
     SIZES: tl.constexpr,
     DILATIONS: tl.constexpr,
     ROWS: tl.constexpr,
-    WIDTH: tl.constexpr,
+    WIDTH,
     BLOCK_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
@@ -92,7 +92,7 @@ def input_gradient(
     DILATIONS: tl.constexpr,
     STEP: tl.constexpr,
     ROWS: tl.constexpr,
-    WIDTH: tl.constexpr,
+    WIDTH,
     BLOCK_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):

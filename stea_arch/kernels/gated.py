@@ -43,7 +43,7 @@ def results(
     UNIT: tl.constexpr,
     K: tl.constexpr,
     ROWS: tl.constexpr,
-    WIDTH: tl.constexpr,
+    WIDTH,
     BLOCK_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
@@ -73,7 +73,7 @@ def inner_gradient(
     UNIT: tl.constexpr,
     K: tl.constexpr,
     ROWS: tl.constexpr,
-    WIDTH: tl.constexpr,
+    WIDTH,
     BLOCK_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from stea_arch import kernels
+from stea_arch.kernels import tiles
 
 kernels.enable()
 
@@ -100,3 +101,14 @@ def test_obeys_the_rules_of_custom_operations():
     taps = weight.detach().flatten(1).t().contiguous().requires_grad_()
     operation = torch.ops.stea_arch.depthwise_group.default
     torch.library.opcheck(operation, (x, taps, bias.detach()[None].requires_grad_(), [3], [2]))
+
+
+@pytest.mark.parametrize('width', [1, 16, 17, 32, 64, 1000])
+def test_a_tile_for_every_image(width):
+    for channels in range(1, 700, 3):
+        unit = tiles.unit(channels)
+        sizes = {'UNITS': channels // unit, 'UNIT': unit, 'WIDTH': tiles.width_class(width)}
+        fitting = tiles._fitting(tiles.CONFIGS, {}, **sizes)
+        assert 1 <= len(fitting) <= 6 and channels % unit == 0
+        assert all(config.kwargs['BLOCK_C'] < 2 * max(channels, 9) for config in fitting)
+        assert all(config.kwargs['BLOCK_W'] < 2 * max(width, 9) for config in fitting)
