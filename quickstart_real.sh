@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# RealNet from a fresh clone, on the CPU or a GPU: installs into .venv, trains a small two-stream RealNet x2 on
-# photographs that scikit-image ships, degraded in second order - pixel stage, then GAN stage - and applies both to low-quality
-# photographs. Interrupted? Run it again: what is complete is kept, training continues from its last state.
+# RealNet from a fresh clone, on the CPU or a GPU: installs into .venv, trains a small RealNet of two streams (x2) on
+# scikit-image's photographs, degraded in second order, first with a pixel loss, then with an adversarial one, and
+# enlarges low-quality photographs with both. Interrupted? Run it again: what is complete is kept, training continues.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 ./install.sh
@@ -12,10 +12,12 @@ data=datasets/sample
 [ -d "$data/tiles" ] || "$bin/stea-data" subimages "$data/photos/train" --out "$data/tiles" --size 240 --step 180
 [ -d "$data/train.lmdb" ] || "$bin/stea-data" lmdb "$data/tiles" --out "$data/train.lmdb"
 
+mkdir -p results
 for stage in RealNetT RealNetT-GAN; do
     [ -f "experiments/sample_${stage}_x2/models/net_g_latest.pth" ] \
         || "$bin/python" -m stea_arch.train -opt "options/sample/train_${stage}_x2.yml" --auto_resume
-    "$bin/python" -m stea_arch.test -opt "options/sample/test_${stage}_x2.yml"
+    log=results/sample_test_$stage.log
+    "$bin/python" -m stea_arch.test -opt "options/sample/test_${stage}_x2.yml" >"$log" 2>&1 || { cat "$log"; exit 1; }
 done
 "$bin/python" -m stea_arch.strengths -opt options/sample/test_RealNetT-GAN_x2.yml "$data/photos/real/page.png" \
     --out results/sample_strengths.png

@@ -68,6 +68,7 @@ TINY = {
 
 REAL = {  # what turns TINY into the pixel stage on second-order degradations
     'model_type': 'RealNetModel',
+    'network_g': {'attention': 'none', 'large_field': False},  # the cheapest blocks
     'gt_size': 32,
     'queue_size': 4,
     'resize_range': [0.5, 1.5],

@@ -74,6 +74,7 @@ def test_basicsr_evaluates_forced_values_and_we_do_not(tmp_path):
 
 def test_importing_twice_is_harmless():
     names = {'LabNet': ARCH_REGISTRY, 'ClassicalDegradationDataset': DATASET_REGISTRY, 'LabNetModel': MODEL_REGISTRY}
+    names |= {'RealNet': ARCH_REGISTRY, 'RealWorldDataset': DATASET_REGISTRY, 'RealGANModel': MODEL_REGISTRY}
     before = basicsr.train.create_train_val_dataloader, original(basicsr.train, 'create_train_val_dataloader')
     importlib.reload(stea_arch)
     code = (

@@ -8,7 +8,8 @@ from test_resume import VAL, assert_same, start
 from stea_arch import checkpoint, train
 from stea_arch.checkpoint import read_checkpoint
 
-FILES = ('models/net_g_8.pth', 'models/net_d_8.pth', 'training_states/8.state')
+FILES = ('models/net_g_6.pth', 'models/net_d_6.pth', 'training_states/6.state')
+SHORT = {'total_iter': 6, 'scheduler': {'milestones': [4]}}
 
 
 def last(experiment):
@@ -18,16 +19,17 @@ def last(experiment):
 @pytest.mark.parametrize('streams', [1, 2])
 def test_stopped_and_resumed_equals_unbroken(real_options, run_main, tmp_path, photo_folder, streams):
     """Generator, discriminator, both optimisers, EMA, random state, and a pool that is full when the run stops."""
-    network = {'type': 'RealNet', 'streams': streams, 'attention': 'none', 'large_field': False}
+    network = {'type': 'RealNet', 'streams': streams}
     changes = {'network_g': network, 'queue_size': 3, 'datasets': {'train': {'num_worker_per_gpu': 2 * (streams - 1)}}}
+    changes |= {'train': SHORT, 'val': {'val_freq': 3}, 'logger': {'save_checkpoint_freq': 3}}
     options = real_options(changes, 'gan')
     options['datasets']['val'] = {**VAL, 'dataroot_gt': str(photo_folder), 'num_kernels': 1, 'sigma_range': [1, 1]}
     run_main(train.main, {**options, 'name': 'unbroken'})
-    run_main(train.main, {**options, 'name': 'broken'}, '--force_yml', 'train:total_iter=4')
+    run_main(train.main, {**options, 'name': 'broken'}, '--force_yml', 'train:total_iter=3')
     run_main(train.main, {**options, 'name': 'broken'}, '--auto_resume')
     unbroken, broken = (last(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken'))
     assert_same(unbroken, broken)
-    state = unbroken['training_states/8.state']
+    state = unbroken['training_states/6.state']
     assert len(state['optimizers']) == 2 and all(optimizer['state'] for optimizer in state['optimizers'])
     (pool,) = state['pools']
     assert [len(tensor) for tensor in pool['tensors']] == [3] * (1 + streams)
@@ -43,12 +45,13 @@ def test_a_state_without_its_discriminator_is_left_out(real_options, run_main, t
 
 
 def test_a_full_disk_stops_the_run_and_the_last_state_goes_on(real_options, run_main, tmp_path, monkeypatch, capsys):
-    """The second state goes to /dev/full, where every write fails as on a full disk."""
+    """The third state goes to /dev/full, where every write fails as on a full disk."""
 
     def full_from_the_sixth(path, mode):
         return open('/dev/full' if '6.state' in path.name else path, mode)
 
-    options = real_options({'val': ..., 'logger': {'save_checkpoint_freq': 2, 'keep_checkpoints': 1}}, 'gan')
+    logger = {'save_checkpoint_freq': 2, 'keep_checkpoints': 1}
+    options = real_options({'val': ..., 'train': SHORT, 'logger': logger}, 'gan')
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, 'open', full_from_the_sixth, raising=False)
         with pytest.raises(SystemExit) as stop:
