@@ -10,6 +10,7 @@ INIT = (ROOT / 'stea_arch' / '__init__.py').read_text(encoding='utf-8')
 VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).group(1)
 
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.1']
+METRICS = ['lpips>=0.1.4', 'DISTS-pytorch>=0.1']
 
 setup(
     name='stea_arch',
@@ -20,7 +21,10 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['stea_arch*', 'data_prep*']),
-    package_data={'stea_arch': ['page.html', 'upscaling/*.html', 'weights/*']},
+    package_data={
+        'stea_arch': ['page.html', 'upscaling/*.html', 'weights/*'],
+        'stea_arch.compare': ['*.yml', '*.css', '*.js'],
+    },
     install_requires=[
         'torch>=2.6',
         'torchvision>=0.21',
@@ -38,18 +42,19 @@ setup(
         'setuptools>=65',  # basicsr imports distutils, which left the standard library in 3.12
     ],
     extras_require={
-        'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', 'spandrel>=0.4', *EXPORT],
+        'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', 'spandrel>=0.4', *EXPORT, *METRICS],
         'export': EXPORT,
         'spandrel': ['spandrel>=0.4'],
         'onnxruntime': EXPORT,
         'openvino': [*EXPORT, 'openvino>=2024.6'],
-        'metrics': ['lpips>=0.1.4'],
+        'metrics': METRICS,
     },
     entry_points={
         'console_scripts': [
             'stea-train=stea_arch.train:main',
             'stea-test=stea_arch.test:main',
             'stea-report=stea_arch.report:main',
+            'stea-compare=stea_arch.compare.__main__:main',
             'stea-page=stea_arch.page:main',
             'stea-export=stea_arch.export:main',
             'stea-upscale=stea_arch.upscaling.cli:main',

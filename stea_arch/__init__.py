@@ -17,7 +17,7 @@ _HOMES = {
     'to_published': 'stea_arch.archs.published',
     'upscale': 'stea_arch.upscaling.upscaler',
 }
-_ROOMS = ('archs', 'data', 'degradations', 'models')
+_ROOMS = ('archs', 'data', 'degradations', 'metrics', 'models')
 
 plugin.install()
 

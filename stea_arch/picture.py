@@ -13,9 +13,8 @@ MARGIN, LABEL, SHOWN = 8, 38, 240  # pixels: between crops, of the text below on
 def make_picture(runs, labels, path, rows=4, crop=80):
     """Write a PNG with a row an image and a column each for input, every run's result, and truth.
 
-    The crop is where the other runs, on average, gain most on the first (bicubic, say): where there is something to
-    see. Rows go through the images, and from the narrowest kernel to the widest. Each result carries its first metric
-    over the whole image.
+    The crop is where the runs differ most, see :func:`find_region`: where there is something to see. Rows go through
+    the images, and from the narrowest kernel to the widest. Each result carries its first metric over the whole image.
 
     Args:
         runs (list[dict]): Contents of ``metrics_<dataset>.json`` of the same dataset, each with saved images.
@@ -34,40 +33,85 @@ def make_picture(runs, labels, path, rows=4, crop=80):
     dataset = build_dataset(runs[0]['dataset'])
     headers = ['input', *labels, 'truth']
     lines = []
-    for index in _choose(runs[0]['images'], rows):
+    for index in choose_rows([image_of(record) for record in runs[0]['images']], rows):
         item = dataset[index]
-        gt, lq = _to_rgb(item['gt']), _to_rgb(item['lq'])
+        gt, lq = to_rgb(item['gt']), to_rgb(item['lq'])
         results = [cv2.cvtColor(cv2.imread(run['images'][index]['result']), cv2.COLOR_BGR2RGB) for run in runs]
-        top, left, size = _where_most_is_gained(results, gt, min(crop, *gt.shape[:2]) // scale * scale, scale)
-        tiles = [lq[top // scale : (top + size) // scale, left // scale : (left + size) // scale]]
-        tiles += [image[top : top + size, left : left + size] for image in [*results, gt]]
+        region = find_region(results, gt, crop, scale)
+        tiles = [cut(lq, region, scale), *(cut(image, region) for image in [*results, gt])]
         values = [f'{run["images"][index][metric]:.2f}' for run in runs]
         record = runs[0]['images'][index]
         lines.append((tiles, [record['image'], *(f'{metric} {value}' for value in values), '']))
     _draw(headers, lines).save(Path(path))
 
 
-def _choose(records, rows):
-    """Indices of ``rows`` records: the images in turn, the kernels from the narrowest to the widest."""
+def image_of(record):
+    """The image's name in a record of a test, without that of the kernel."""
+    return record['image'].removesuffix(f'_{record["group"]}')
+
+
+def choose_rows(names, rows):
+    """Which cases to show: the images in turn, the kernels from the narrowest to the widest.
+
+    Args:
+        names (list[str]): The image of each case, the cases of one image in the order of their kernels.
+        rows (int): How many.
+
+    Returns:
+        list[int]: Positions in ``names``, none twice.
+    """
     images = {}
-    for record in records:
-        images.setdefault(record['image'].rsplit('_', 1)[0], []).append(record['index'])
+    for index, name in enumerate(names):
+        images.setdefault(name, []).append(index)
     cases = list(images.values())
     chosen = [cases[row % len(cases)] for row in range(rows)]
     indices = [case[round(row * (len(case) - 1) / max(rows - 1, 1))] for row, case in enumerate(chosen)]
     return list(dict.fromkeys(indices))
 
 
-def _where_most_is_gained(results, gt, size, scale):
-    first, *others = (np.abs(image.astype(np.float32) - gt).mean(2) for image in results)
-    gain = first - sum(others) / len(others) if others else first
-    mean = cv2.boxFilter(gain, -1, (size, size), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
-    valid = mean[: gt.shape[0] - size + 1 : scale, : gt.shape[1] - size + 1 : scale]
+def find_region(results, gt, size, scale):
+    """The square in which the results differ most.
+
+    With a truth: where the errors of the best and of the worst result are farthest apart, or a single one's is
+    largest. Without: where the results themselves are farthest apart, or a single one has most detail.
+
+    Args:
+        results (list[ndarray]): Each (H, W, 3), uint8.
+        gt (ndarray | None): The truth, of the same shape.
+        size (int): Side of the square; smaller where the image is.
+        scale (int): The square lies on whole pixels of the input.
+
+    Returns:
+        tuple[int]: top, left, side.
+    """
+    height, width = results[0].shape[:2]
+    size = max(scale, min(size, height, width) // scale * scale)
+    planes = np.stack([image.astype(np.float32) for image in results])
+    if gt is not None:
+        errors = np.stack([_box_mean(np.abs(plane - gt).mean(2), size) for plane in planes])
+        mean = np.ptp(errors, 0) if len(results) > 1 else errors[0]
+    elif len(results) > 1:
+        mean = _box_mean(np.ptp(planes, 0).mean(2), size)
+    else:
+        mean = _box_mean(np.abs(cv2.Laplacian(planes[0].mean(2), -1)), size)
+    valid = mean[: height - size + 1 : scale, : width - size + 1 : scale]
     top, left = np.unravel_index(valid.argmax(), valid.shape)
-    return top * scale, left * scale, size
+    return int(top) * scale, int(left) * scale, size
 
 
-def _to_rgb(tensor):
+def _box_mean(plane, size):
+    """At each pixel the mean over the square of which it is the upper left corner."""
+    return cv2.boxFilter(plane, -1, (size, size), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+
+
+def cut(image, region, scale=1):
+    """A region (top, left, side) out of an image (H, W, C) whose pixels are ``scale`` times as large."""
+    top, left, size = (length // scale for length in region)
+    return image[top : top + size, left : left + size]
+
+
+def to_rgb(tensor):
+    """(3, H, W) in [0, 1] -> (H, W, 3), uint8."""
     return (tensor.clamp(0, 1).numpy().transpose(1, 2, 0) * 255).round().astype(np.uint8)
 
 

@@ -49,7 +49,7 @@ def install():
 
 def fill():
     """Load every module that registers something, and put stea_arch's counterparts into BasicSR's modules."""
-    from stea_arch import archs, data, models, registry  # noqa: F401
+    from stea_arch import archs, data, metrics, models, registry  # noqa: F401
 
     registry.register_waiting()
     compat.apply()

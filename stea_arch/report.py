@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from stea_arch.picture import make_picture
+from stea_arch.picture import image_of, make_picture
 
 
 def load_results(folders):
@@ -55,19 +55,16 @@ def make_table(dataset_name, runs):
     metrics, groups = list(runs[0]['metrics']), list(runs[0]['groups'])
     rows = [['network', 'parameters', *metrics, *groups]]
     for label, run in zip(make_labels(runs), runs):
-        means = [_number(run['mean'][m]) for m in metrics]
-        per_group = [_number(run['groups'][g][metrics[0]]) for g in groups]
+        means = [format_number(run['mean'][m]) for m in metrics]
+        per_group = [format_number(run['groups'][g][metrics[0]]) for g in groups]
         rows.append([label, f'{run["parameters"]:,}', *means, *per_group])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ['| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths)) + ' |' for row in rows]
-    lines.insert(1, '|' + '|'.join('-' * (width + 2) for width in widths) + '|')
-    images = len({record['image'].rsplit('_', 1)[0] if groups else record['image'] for record in runs[0]['images']})
+    images = len({image_of(record) for record in runs[0]['images']})
     under = f' under {len(groups)} kernels' if groups else ''
     protocol = '; '.join(f'{name}: {_protocol(opt)}' for name, opt in runs[0]['metrics'].items())
     heading = f'{dataset_name}, x{runs[0]["scale"]}, {images} images{under}. {protocol}.'
     if groups:
         heading += f' The columns of kernels hold {metrics[0]}.'
-    return '\n'.join([heading, '', *lines])
+    return f'{heading}\n\n{align(rows)}'
 
 
 def make_labels(runs):
@@ -76,7 +73,23 @@ def make_labels(runs):
     return [f'{label} ({run["name"]})' if labels.count(label) > 1 else label for label, run in zip(labels, runs)]
 
 
-def _number(value):
+def align(rows):
+    """A Markdown table that a terminal shows aligned as well.
+
+    Args:
+        rows (list[list[str]]): The head first.
+
+    Returns:
+        str: Its lines.
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ['| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths)) + ' |' for row in rows]
+    lines.insert(1, '|' + '|'.join('-' * (width + 2) for width in widths) + '|')
+    return '\n'.join(lines)
+
+
+def format_number(value):
+    """Two digits after the point for a PSNR or NIQE, four for an SSIM or another value below 2."""
     return f'{value:.2f}' if abs(value) >= 2 else f'{value:.4f}'
 
 

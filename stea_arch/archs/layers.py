@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stea_arch import kernels
+
 
 class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the channels of every pixel: biased variance, eps 1e-6, learned scale and shift.
@@ -95,5 +97,7 @@ class GatedFeedForward(nn.Module):
         self.reduce = pointwise(hidden, num_feat, bias=False)
 
     def forward(self, x):
+        if kernels.usable(x):
+            return self.reduce(kernels.gated_depthwise(self.expand(x), self.spatial.weight))
         q1, q2 = self.spatial(self.expand(x)).chunk(2, dim=1)
         return self.reduce(F.gelu(q1) * q2)

@@ -16,14 +16,15 @@ EXTENSIONS = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
 GRAY_HELP = 'Convert it to RGB, or leave it out by listing the other images in a file given as meta_info.'
 
 
-def list_images(folder):
-    """The image files of a folder, sorted by name; not of its sub-folders, and no hidden files.
+def list_images(folder, sub_folders=False):
+    """The image files of a folder, sorted by name, and no hidden files.
 
     Args:
         folder (str): Path.
+        sub_folders (bool): Also those of its sub-folders, hidden ones left out.
 
     Returns:
-        list[str]: File names without the folder.
+        list[str]: File names without the folder, sub-folders parted by ``/``.
 
     Raises:
         FileNotFoundError: No such folder.
@@ -35,18 +36,24 @@ def list_images(folder):
             f'A folder of images was expected at {folder}, but there is none. Check the path; '
             'relative ones start where the command is run.'
         )
-    names = sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if entry.is_file() and not entry.name.startswith('.') and entry.name.lower().endswith(EXTENSIONS)
-    )
+    names = sorted(_images_below(folder, '', sub_folders))
     if not names:
         raise ValueError(
-            f'At least one image ({", ".join(EXTENSIONS)}) was expected in {folder}, but there is none; '
-            'sub-folders are not searched. Check the path.'
+            f'At least one image ({", ".join(EXTENSIONS)}) was expected in {folder}, but there is none'
+            f'{"" if sub_folders else "; sub-folders are not searched"}. Check the path.'
         )
     check_stems(names, folder)
     return names
+
+
+def _images_below(folder, prefix, sub_folders):
+    for entry in os.scandir(folder):
+        if entry.name.startswith('.'):
+            continue
+        if entry.is_file() and entry.name.lower().endswith(EXTENSIONS):
+            yield prefix + entry.name
+        elif sub_folders and entry.is_dir():
+            yield from _images_below(entry.path, f'{prefix}{entry.name}/', sub_folders)
 
 
 def check_stems(names, where):
@@ -77,7 +84,10 @@ def decode(data, name, allow_gray):
     """
     # only JPEGs carry an orientation in practice; IMREAD_UNCHANGED ignores it, but alone shows alpha
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if data[:2] == b'\xff\xd8' else cv2.IMREAD_UNCHANGED
-    img = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+    try:
+        img = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+    except cv2.error:  # a header that promises more pixels than OpenCV reads
+        img = None
     if img is None:
         raise ValueError(
             f'An encoded image (png, jpg, webp, bmp, tif) was expected in {name}, but its {len(data)} '

@@ -79,6 +79,7 @@ class LmdbStore:
 
     Args:
         path (str): The folder.
+        allow_missing (bool): Leave out names without an image instead of refusing the LMDB.
 
     Attributes:
         names (list[str]): In the order of ``meta_info.txt``, else sorted.
@@ -88,7 +89,7 @@ class LmdbStore:
         FileNotFoundError, ValueError: Not an LMDB, an empty one, or a name without an image or with another's.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, allow_missing=False):
         self.path = str(path)
         env = environment(self.path)
         if env.stat()['entries'] == 0:
@@ -100,14 +101,14 @@ class LmdbStore:
         with env.begin() as txn:
             if meta_info.is_file():
                 self.shapes = read_meta_info(meta_info)
-                self._keys = self._find_keys(txn, self.shapes)
+                self._keys = self._find_keys(txn, self.shapes, allow_missing)
                 self.shapes = {name: shape for name, shape in self.shapes.items() if shape}
             else:
                 self.shapes = {}
                 self._keys = {bytes(key).decode(): bytes(key) for key in txn.cursor().iternext(values=False)}
         self.names = list(self._keys)
 
-    def _find_keys(self, txn, names):
+    def _find_keys(self, txn, names, allow_missing):
         cursor, keys, missing, owners = txn.cursor(), {}, [], {}
         for name in names:
             found = [key for key in _candidates(name) if cursor.set_key(key)]
@@ -122,7 +123,7 @@ class LmdbStore:
                     f'{other} and {name} share the key {found[0].decode()}: one has overwritten the '
                     'other when the LMDB was made. Make it again by stea-data lmdb.'
                 )
-        if missing:
+        if missing and not allow_missing:
             raise ValueError(
                 f'Every name in {self.path}/meta_info.txt should have an image in the database, but '
                 f'{len(missing)} of {len(names)} have none: {", ".join(missing[:5])}'

@@ -1,7 +1,8 @@
-"""Running a network on an image of any size, and the eightfold self-ensemble."""
+"""What a network's input must be a multiple of, and the eightfold self-ensemble."""
 
 import torch
-import torch.nn.functional as F
+
+from stea_arch.inference import upscale_tensor
 
 
 def input_multiple(network_opt):
@@ -16,34 +17,11 @@ def input_multiple(network_opt):
     return network_opt.get('window_size', 1)
 
 
-def forward_any_size(net, lq, multiple=1):
-    """Apply a network whose input must be a multiple of something to an image of any size.
-
-    The image is reflected at its right and bottom borders up to the next multiple and the output cropped.
-
-    Args:
-        net (nn.Module): (B, C, H, W) -> (B, C, s*H, s*W) with a whole s.
-        lq (Tensor): (B, C, H, W), any H, W >= 1.
-        multiple (int): What H and W must be multiples of.
-
-    Returns:
-        Tensor: (B, C, s*H, s*W).
-    """
-    height, width = lq.shape[-2:]
-    pad_h, pad_w = -height % multiple, -width % multiple
-    # a reflection cannot be longer than the image: tiny ones repeat their last row and column
-    mode = 'reflect' if pad_h < height and pad_w < width else 'replicate'
-    padded = F.pad(lq, (0, pad_w, 0, pad_h), mode) if pad_h or pad_w else lq
-    output = net(padded)
-    scale = output.shape[-1] // padded.shape[-1]
-    return output[..., : height * scale, : width * scale]
-
-
-def self_ensemble(net, lq, multiple=1):
+def self_ensemble(net, lq, multiple=1, **inference):
     """Mean of the outputs over the eight flips and transposes of the input (EDSR's "+", arXiv 1707.02921).
 
     Args:
-        net, lq, multiple: As for :func:`forward_any_size`.
+        net, lq, multiple, **inference: As for :func:`stea_arch.inference.upscale_tensor`.
 
     Returns:
         Tensor: (B, C, s*H, s*W).
@@ -51,7 +29,7 @@ def self_ensemble(net, lq, multiple=1):
     total = 0
     for dims in ((), (-1,), (-2,), (-2, -1)):
         flipped = torch.flip(lq, dims)
-        total = total + torch.flip(forward_any_size(net, flipped, multiple), dims)
-        turned = forward_any_size(net, flipped.transpose(-1, -2), multiple)
+        total = total + torch.flip(upscale_tensor(net, flipped, multiple=multiple, **inference), dims)
+        turned = upscale_tensor(net, flipped.transpose(-1, -2), multiple=multiple, **inference)
         total = total + torch.flip(turned.transpose(-1, -2), dims)
     return total / 8

@@ -5,8 +5,9 @@ from basicsr.utils import get_root_logger
 from torch.nn.parallel import DistributedDataParallel
 
 from stea_arch import compat
+from stea_arch.inference import upscale_tensor
 from stea_arch.models.checkpoints import CheckpointMixin
-from stea_arch.models.ensemble import forward_any_size, input_multiple, self_ensemble
+from stea_arch.models.ensemble import input_multiple, self_ensemble
 from stea_arch.models.progress import TrainingBar
 from stea_arch.models.validation import ValidationMixin
 from stea_arch.models.vgg import find_vgg19
@@ -31,6 +32,8 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
     - ``train.optim_g.type``: ``AdamW`` too.
     - ``path.vgg19`` (str | ~): the weights for ``train.perceptual_opt``, see ``find_vgg19``.
     - ``val.self_ensemble`` (bool): test with the mean over eight flips and rotations.
+    - ``val.inference`` (``{method: whole | strips | tiles | local, ...}`` | ~): how an image is computed, with sizes,
+      see :func:`stea_arch.inference.upscale_tensor`.
     - ``val.save_best`` (name of a metric | ~): keep the weights that score best on the first validation dataset.
     - ``logger.keep_checkpoints`` (int | ~): how many of the newest checkpoints stay on the disk.
     - ``logger.pbar`` (bool): a progress bar of the training.
@@ -144,9 +147,11 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
 
     def test(self):
         net = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
-        run = self_ensemble if self.opt.get('val', {}).get('self_ensemble') else forward_any_size
+        val_opt = self.opt.get('val', {})
+        run = self_ensemble if val_opt.get('self_ensemble') else upscale_tensor
+        multiple = input_multiple(self.opt['network_g'])
         was_training = net.training
         net.eval()
         with torch.inference_mode():
-            self.output = run(net, self.lq, multiple=input_multiple(self.opt['network_g']))
+            self.output = run(net, self.lq, multiple=multiple, **(val_opt.get('inference') or {}))
         net.train(was_training)

@@ -155,6 +155,7 @@ class ValidationMixin:
             'parameters': sum(p.numel() for p in self.get_bare_model(self.net_g).parameters()),
             'weights': self.opt['path'].get('pretrain_network_g'),
             'self_ensemble': bool(self.opt['val'].get('self_ensemble')),
+            'inference': self.opt['val'].get('inference'),
             'metrics': self.opt['val']['metrics'],
             **summary,
             'images': records,

@@ -9,6 +9,7 @@ import warnings
 
 from basicsr.utils.registry import ARCH_REGISTRY, METRIC_REGISTRY
 
+from stea_arch.inference.upscale import resolve_sizes
 from stea_arch.options import schema, schema_arguments
 from stea_arch.options.kinds import is_integer, is_number
 from stea_arch.options.problems import did_you_mean, join, listed, part
@@ -30,6 +31,7 @@ def check_relations(problems, opt, is_train):
     _weights(problems, opt, is_train)
     _datasets(problems, opt)
     _validation(problems, opt, is_train)
+    _inference(problems, opt)
     if is_train:
         _patches(problems, opt)
         _schedule(problems, opt)
@@ -184,6 +186,23 @@ def _validation(problems, opt, is_train):
     if isinstance(best, str) and best not in metrics:
         text = f'{best!r} is not one of val.metrics{did_you_mean(best, metrics)}: {listed(metrics)}'
         problems.add('val.save_best', text)
+
+
+def _inference(problems, opt):
+    sizes = dict(part(opt, 'val', 'inference'))
+    method = sizes.pop('method', 'whole')
+    try:
+        resolve_sizes(method, sizes)
+    except ValueError as error:
+        problems.add('val.inference', str(error))
+    arguments, name = _arguments(opt)
+    if method in ('strips', 'local') and name and name not in ('LabNet', 'RealNet'):
+        problems.add(
+            'val.inference.method', f'{method!r} follows the parts of a LabNet, not those of {name}: use tiles'
+        )
+    if method == 'local' and arguments.get('attention', 'stea') not in ('stea', 'ttea', 'none'):
+        text = f"'local' needs the attention stea, ttea or none, not {arguments['attention']!r}"
+        problems.add('val.inference.method', text)
 
 
 def _patches(problems, opt):

@@ -85,7 +85,11 @@ OURS = {  # read by every model of ours, see models/training.py
         'grad_clip_norm': Key(optional(positive())),
         'max_bad_steps': Key(integer(1)),
     },
-    'val': {'self_ensemble': Key(boolean()), 'save_best': Key(optional(text()), only=TRAIN_ONLY)},
+    'val': {
+        'self_ensemble': Key(boolean()),
+        'inference': Key(optional(mapping())),
+        'save_best': Key(optional(text()), only=TRAIN_ONLY),
+    },
     'logger': {'keep_checkpoints': Key(optional(integer(1))), 'pbar': Key(boolean())},
     'optimizers': ('Adam', 'AdamW'),
 }

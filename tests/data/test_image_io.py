@@ -1,3 +1,5 @@
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -61,11 +63,27 @@ def test_refuses_broken(data):
         decode(data, 'some/photo.png', allow_gray=True)
 
 
+def test_a_header_that_promises_too_much_is_broken_too():
+    data = bytearray(encoded(PHOTO, '.png'))
+    data[16:24] = (1 << 20).to_bytes(4, 'big') * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, 'big')
+    with pytest.raises(ValueError, match=r'in huge, but its \d+ bytes could not be decoded'):
+        decode(bytes(data), 'huge', allow_gray=True)
+
+
 def test_lists_images_sorted_without_hidden_ones(tmp_path):
     for name in ('b.PNG', 'a.v2.jpg', '.hidden.png', 'notes.txt', 'c.webp'):
         (tmp_path / name).touch()
     (tmp_path / 'folder.png').mkdir()
     assert list_images(str(tmp_path)) == ['a.v2.jpg', 'b.PNG', 'c.webp']
+
+
+def test_lists_sub_folders_on_request(tmp_path):
+    for name in ('b.png', 'a/c.png', 'a/deep.er/d.png', '.hidden/e.png', 'a/.f.png'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert list_images(str(tmp_path), sub_folders=True) == ['a/c.png', 'a/deep.er/d.png', 'b.png']
+    assert list_images(str(tmp_path)) == ['b.png']
 
 
 def test_list_refuses(tmp_path):

@@ -146,6 +146,7 @@ def test_name_without_image(tmp_path):
     path = raw_lmdb(tmp_path / 'm.lmdb', {'a': b'1'}, 'a.png (1,1,3) 1\nb.png (1,1,3) 1\n')
     with pytest.raises(ValueError, match=r'1 of 2 have none: b.png\. Make the LMDB again'):
         LmdbStore(path)
+    assert LmdbStore(path, allow_missing=True).names == ['a.png']
 
 
 def test_names_that_share_an_image(tmp_path):

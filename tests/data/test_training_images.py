@@ -79,6 +79,15 @@ def test_bad_images_are_replaced_and_counted(folder, make, backend, workers, cap
         assert 'could not be decoded' in messages[0]
 
 
+def expect_stop(loader, message):
+    """Its processes are ended here: if the garbage collector did it, torch would wait five seconds for each."""
+    items = iter(loader)
+    with pytest.raises(UnreadableImages, match=message):
+        list(items)
+    if loader.num_workers:
+        items._shutdown_workers()
+
+
 @pytest.mark.parametrize('make', [classical, realworld])
 @pytest.mark.parametrize('workers', [0, 2])
 def test_one_too_many_stops_the_run(folder, make, workers):
@@ -88,8 +97,7 @@ def test_one_too_many_stops_the_run(folder, make, workers):
     message = (
         r'At most 3 unreadable images were expected \(max_bad_images\), but 4 of 8 cannot be read. The last: .*png'
     )
-    with pytest.raises(UnreadableImages, match=f'^{message}'):
-        list(loader)
+    expect_stop(loader, f'^{message}')
     assert len(list(make(folder, max_bad_images=4))) == 8
 
 
@@ -104,8 +112,7 @@ def test_a_worker_process_counts_what_the_others_found(folder):
     damage(folder, 0, 1, 2, 3)
     dataset = classical(folder, max_bad_images=3)
     loader = torch.utils.data.DataLoader(dataset, batch_size=1, sampler=list(range(8)), num_workers=4)
-    with pytest.raises(ValueError, match='At most 3 unreadable images'):
-        list(loader)
+    expect_stop(loader, 'At most 3 unreadable images')
 
 
 def test_files_without_a_header_count_from_the_start(folder):

@@ -8,7 +8,6 @@ import pytest
 
 from data_prep.cli import main
 from data_prep.sample import REAL, TRAIN, VAL
-from data_prep.subimages import tile_starts
 from stea_arch.data.image_io import decode
 
 
@@ -17,7 +16,7 @@ def test_help_names_every_command():
         [sys.executable, '-m', 'data_prep.cli', '--help'], capture_output=True, text=True, cwd=Path(__file__).parents[2]
     )
     assert shown.returncode == 0
-    for command in ('sample', 'subimages', 'lmdb', 'check'):
+    for command in ('df2k', 'subimages', 'lmdb', 'gaussian8', 'setting2', 'div2krk', 'check', 'sample'):
         assert f'stea-data {command}' in shown.stdout
 
 
@@ -64,39 +63,53 @@ def test_check_reports_every_problem(tmp_path, capsys):
     assert 'stea-data check: A folder of images was expected' in capsys.readouterr().err
 
 
-def test_subimages_cover_every_pixel(photo_folder, tmp_path):
-    out = tmp_path / 'tiles'
-    assert main(['subimages', str(photo_folder), '-o', str(out), '--size', '40', '--step', '20']) == 0
-    names = sorted(path.name for path in out.iterdir())
-    assert len(names) == 6 * 3 * 3 and names[:2] == ['photo0_s001.png', 'photo0_s002.png']
-    whole, covered = cv2.imread(str(photo_folder / 'photo0.png')), np.zeros((72, 64), bool)
-    corners = [(top, left) for top in (0, 20, 32) for left in (0, 20, 24)]
-    for number, (top, left) in enumerate(corners, 1):
-        tile = cv2.imread(str(out / f'photo0_s{number:03d}.png'))
-        np.testing.assert_array_equal(tile, whole[top : top + 40, left : left + 40])
-        covered[top : top + 40, left : left + 40] = True
-    assert covered.all()
-
-
-@pytest.mark.parametrize(
-    ('length', 'size', 'step', 'starts'),
-    [
-        (480, 480, 240, [0]),
-        (481, 480, 240, [0, 1]),
-        (960, 480, 240, [0, 240, 480]),
-        (1000, 480, 240, [0, 240, 480, 520]),
-    ],
-)
-def test_tile_starts(length, size, step, starts):
-    assert tile_starts(length, size, step) == starts
+def test_subimages_go_where_the_name_says(photo_folder, tmp_path, capsys):
+    for out in ('tiles', 'tiles.lmdb'):
+        command = ['subimages', str(photo_folder), '-o', str(tmp_path / out), '--size', '40', '--step', '20']
+        assert main([*command, '--quiet']) == 0
+        assert f'Wrote 54 images to {tmp_path / out}' in capsys.readouterr().out
+    assert len(list((tmp_path / 'tiles').glob('*.png'))) == 54 and (tmp_path / 'tiles.lmdb' / 'data.mdb').is_file()
+    assert main([*command, '--quiet']) == 0
+    assert 'tiles.lmdb is complete: it was made of the same images in the same way' in capsys.readouterr().out
+    assert main([*command, '--quiet', '--level', '3']) == 2
+    assert 'nothing is overwritten' in capsys.readouterr().err
+    assert main([*command, '--quiet', '--level', '3', '--replace']) == 0
+    assert (tmp_path / 'tiles.lmdb' / 'meta_info.txt').read_text().startswith('photo0_s001.png (40,40,3) 3\n')
 
 
 def test_subimages_refuse(photo_folder, tmp_path, capsys):
-    assert main(['subimages', str(photo_folder), '-o', str(tmp_path / 't'), '--size', '68']) == 2
+    assert main(['subimages', str(photo_folder), '-o', str(tmp_path / 't'), '--size', '68', '--step', '69']) == 2
     assert 'step between tiles must be between 1 and their size 68' in capsys.readouterr().err
     assert main(['subimages', str(photo_folder), '-o', str(tmp_path / 't'), '--size', '68', '--step', '34']) == 2
     assert '6 of 6 are smaller: photo0.png (72x64)' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(SystemExit):
-        main(['subimages', str(photo_folder), '-o', str(tmp_path / 't'), '--size', '0'])
-    assert 'a whole number above 0 was expected, but 0 came' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        (['--size', '0'], 'a whole number above 0 was expected, but 0 came'),
+        (['--level', '10'], 'a whole number from 0 to 9 was expected, but 10 came'),
+    ],
+)
+def test_numbers_out_of_range(tmp_path, capsys, wrong, message):
+    with pytest.raises(SystemExit) as exit_info:
+        main(['subimages', str(tmp_path), '-o', str(tmp_path / 't'), *wrong])
+    assert exit_info.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_lmdb_says_what_basicsr_will_not_find(photo_folder, tmp_path, capsys):
+    (tmp_path / 'f').mkdir()
+    for name in ('a', 'a.b', 'ü'):
+        (tmp_path / 'f' / f'{name}.png').write_bytes((photo_folder / 'photo0.png').read_bytes())
+    assert main(['lmdb', str(tmp_path / 'f'), '-o', str(tmp_path / 'f.lmdb'), '--recompress', '5', '--quiet']) == 0
+    assert "BasicSR's own datasets will not find 2 of them" in capsys.readouterr().out
+
+
+def test_interrupted_by_hand(photo_folder, tmp_path, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('data_prep.tiles.produce', interrupt)
+    assert main(['subimages', str(photo_folder), '-o', str(tmp_path / 't'), '--size', '40', '--step', '20']) == 130
+    assert 'interrupted. The same command goes on where it was.' in capsys.readouterr().err

@@ -1,12 +1,15 @@
+import hashlib
+import os
+
 import cv2
-import lmdb
 import numpy as np
 import pytest
 from basicsr.data.data_util import paths_from_lmdb
 from basicsr.utils import FileClient, imfrombytes
+from basicsr.utils.lmdb_util import make_lmdb_from_imgs
+from real_files import decoded, read_image, read_lmdb
 
-import data_prep.lmdb_writer as writer
-from data_prep.lmdb_writer import write_lmdb
+from data_prep.lmdb_writer import unknown_to_basicsr, write_lmdb
 from stea_arch.data.lmdb_store import LmdbStore
 
 
@@ -24,8 +27,10 @@ def basicsr_reads(path, key):
 
 def test_keeps_the_files_and_basicsr_reads_them(photo_folder, tmp_path):
     target = tmp_path / 'deep' / 'photos.lmdb'
-    assert write([photo_folder], target) == 6
-    assert sorted(path.name for path in target.iterdir()) == ['data.mdb', 'lock.mdb', 'meta_info.txt']
+    assert write([photo_folder], target).records == 6
+    assert sorted(path.name for path in target.iterdir() if path.name[0] != '.') == [
+        'checksums.txt', 'data.mdb', 'lock.mdb', 'meta_info.txt'
+    ]  # fmt: skip
     assert (target / 'meta_info.txt').read_text().splitlines()[5] == 'photo5.png (72,64,3) 1'
     keys = paths_from_lmdb(str(target))
     assert keys == [f'photo{number}' for number in range(6)]
@@ -45,30 +50,63 @@ def test_dots_in_names_stay(photo_folder, tmp_path):
     assert store.names == ['a.b.png', 'a.c.png'] and store.key('a.b.png') == 'a.b'
 
 
-def test_map_grows_when_it_is_too_small(photo_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, '_map_size', lambda needed: 8 * 4096)
-    assert write([photo_folder], tmp_path / 'p.lmdb') == 6
-    store = LmdbStore(str(tmp_path / 'p.lmdb'))
-    assert [store.read(name) for name in store.names] == [(photo_folder / name).read_bytes() for name in store.names]
+def test_content_and_list_equal_those_of_basicsrs_writer(photo_folder, tmp_path):
+    names = sorted(os.listdir(photo_folder))
+    make_lmdb_from_imgs(str(photo_folder), str(tmp_path / 'b.lmdb'), names, [name[:-4] for name in names])
+    write([photo_folder], tmp_path / 'o.lmdb', level=1)
+    assert (tmp_path / 'o.lmdb/meta_info.txt').read_text() == (tmp_path / 'b.lmdb/meta_info.txt').read_text()
+    ours, theirs = read_lmdb(tmp_path / 'o.lmdb'), read_lmdb(tmp_path / 'b.lmdb')
+    assert ours.keys() == theirs.keys()
+    for key, data in ours.items():
+        np.testing.assert_array_equal(decoded(data), decoded(theirs[key]))
 
 
-def test_many_commits(photo_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, 'COMMIT_EVERY', 2)
+def test_map_is_of_the_size_of_the_content(photo_folder, tmp_path):
+    flat = np.zeros((400, 400, 3), np.uint8)  # BasicSR would size its map by this one
+    (tmp_path / 'f').mkdir()
+    cv2.imwrite(str(tmp_path / 'f' / 'a.png'), flat)
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / 'f' / 'b.png'), noise)
+    write([tmp_path / 'f'], tmp_path / 'f.lmdb', level=9)
+    content = sum(len(data) for data in read_lmdb(tmp_path / 'f.lmdb').values())
+    assert content < (tmp_path / 'f.lmdb' / 'data.mdb').stat().st_size < content + 20 * 4096
+
+
+def test_sub_folders_dots_and_other_letters(photo_folder, tmp_path):
+    names = ['a.png', 'sub/a.png', 'sub/deep.er/b.png', 'x.y.png', 'übermütig.png', '写真.png', 'sp ace (1).png']
+    for number, name in enumerate(names):
+        path = tmp_path / 'f' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((photo_folder / f'photo{number % 6}.png').read_bytes())
+    (tmp_path / 'f' / '.hidden').mkdir()
+    (tmp_path / 'f' / '.hidden' / 'c.png').write_text('no image')
+    write([tmp_path / 'f'], tmp_path / 'f.lmdb')
+    assert sorted(read_lmdb(tmp_path / 'f.lmdb')) == sorted(name[:-4] for name in names)
+    for name in ('a', 'sub/a', 'sp ace (1)'):
+        assert basicsr_reads(tmp_path / 'f.lmdb', name) == (tmp_path / 'f' / f'{name}.png').read_bytes()
+    store = LmdbStore(str(tmp_path / 'f.lmdb'))
+    assert sorted(store.names) == sorted(names)
+    for name in names:
+        assert store.read(name) == (tmp_path / 'f' / name).read_bytes()
+    assert sorted(unknown_to_basicsr(names)) == ['sub/deep.er/b.png', 'x.y.png', 'übermütig.png', '写真.png']
+
+
+def test_checksums_are_those_of_the_records(photo_folder, tmp_path):
     write([photo_folder], tmp_path / 'p.lmdb')
-    assert len(LmdbStore(str(tmp_path / 'p.lmdb'))) == 6
+    for line in (tmp_path / 'p.lmdb' / 'checksums.txt').read_text().splitlines():
+        digest, key = line.split('  ')
+        assert digest == hashlib.sha256((photo_folder / f'{key}.png').read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize('moment', ['_commit', 'meta_info_line'])
-def test_failure_leaves_nothing(photo_folder, tmp_path, monkeypatch, moment):
-    def fail(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(writer, moment, fail)
-    with pytest.raises(KeyboardInterrupt):
-        write([photo_folder], tmp_path / 'out' / 'p.lmdb')
-    assert list((tmp_path / 'out').iterdir()) == []
-    monkeypatch.undo()
-    assert write([photo_folder], tmp_path / 'out' / 'p.lmdb') == 6
+def test_recompressed(photo_folder, tmp_path):
+    sizes = []
+    for level in (0, 1, 9):
+        write([photo_folder], tmp_path / f'{level}.lmdb', level=level)
+        records = read_lmdb(tmp_path / f'{level}.lmdb')
+        sizes.append(sum(map(len, records.values())))
+        np.testing.assert_array_equal(decoded(records['photo4']), read_image(photo_folder / 'photo4.png'))
+        assert f'photo4.png (72,64,3) {level}' in (tmp_path / f'{level}.lmdb' / 'meta_info.txt').read_text()
+    assert sizes[0] > sizes[1] > sizes[2]
 
 
 def test_never_overwrites(photo_folder, tmp_path):
@@ -91,7 +129,9 @@ def test_refuses_broken_images_and_other_endings(photo_folder, tmp_path):
     folder = tmp_path / 'f'
     folder.mkdir()
     (folder / 'broken.png').write_bytes((photo_folder / 'photo0.png').read_bytes()[:70])
-    with pytest.raises(ValueError, match=r'broken.png, but its 70 bytes could not be decoded'):
+    for name in 'abc':
+        (folder / f'{name}.png').write_bytes((photo_folder / 'photo0.png').read_bytes())
+    with pytest.raises(ValueError, match=r'1 of 4 are not: broken.png: .*broken.png, but its 70 bytes could not be'):
         write([folder], tmp_path / 'p.lmdb')
     with pytest.raises(ValueError, match=r'must end in \.lmdb.* Write .*name\.lmdb'):
         write([folder], tmp_path / 'name')
@@ -107,7 +147,9 @@ def test_gray_is_allowed_on_request_and_noted(tmp_path):
     assert LmdbStore(str(tmp_path / 'f.lmdb')).shapes == {'bridge.png': (12, 20, 1)}
 
 
-def test_database_is_sound(photo_folder, tmp_path):
-    write([photo_folder], tmp_path / 'p.lmdb')
-    with lmdb.open(str(tmp_path / 'p.lmdb'), readonly=True, lock=False) as env, env.begin() as txn:
-        assert [key.decode() for key, _ in txn.cursor()] == [f'photo{number}' for number in range(6)]
+def test_refuses_names_beyond_lmdbs_limit(photo_folder, tmp_path):
+    deep = tmp_path / 'f' / ('d' * 200) / ('e' * 200)
+    deep.mkdir(parents=True)
+    (deep / f'{"f" * 120}.png').write_bytes((photo_folder / 'photo0.png').read_bytes())
+    with pytest.raises(ValueError, match=r'can have 511 bytes, but that of .*f.png has 522\. Shorten it'):
+        write([tmp_path / 'f'], tmp_path / 'f.lmdb')

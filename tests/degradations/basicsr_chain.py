@@ -9,6 +9,7 @@ from basicsr.models import realesrgan_model
 from basicsr.utils import DiffJPEG
 from basicsr.utils.img_process_util import filter2D
 
+JPEGER = DiffJPEG(differentiable=False)
 OPTIONS = {  # train_realesrnet_x4plus.yml of Real-ESRGAN
     'resize_prob': [0.2, 0.7, 0.1],
     'resize_range': [0.15, 1.5],
@@ -33,13 +34,13 @@ def plain_blur(img, kernels):
     return filter2D(img.contiguous(), kernels)
 
 
-def feed(gt, kernels, gt_size, monkeypatch, scale=4):
+def feed(gt, kernels, gt_size, monkeypatch, scale=4, blur=plain_blur):
     """feed_data of a model without networks, sharpening and pool; returns the low-quality batch."""
-    monkeypatch.setattr(realesrgan_model, 'filter2D', plain_blur)
+    monkeypatch.setattr(realesrgan_model, 'filter2D', blur)
     model = realesrgan_model.RealESRGANModel.__new__(realesrgan_model.RealESRGANModel)
     model.opt = {**OPTIONS, 'scale': scale, 'gt_size': gt_size}
     model.device, model.is_train = torch.device('cpu'), True
-    model.jpeger, model.usm_sharpener = DiffJPEG(differentiable=False), lambda img: img
+    model.jpeger, model.usm_sharpener = JPEGER, lambda img: img
     model._dequeue_and_enqueue = lambda: None
     model.feed_data({'gt': gt, **kernels})
     return model.lq

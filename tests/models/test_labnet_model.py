@@ -125,6 +125,22 @@ def test_self_ensemble_is_equivariant_and_keeps_an_equivariant_result(make_model
     torch.testing.assert_close(results[0].flip(-1).transpose(-1, -2), results[1], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize('ensemble', [False, True])
+def test_inference_is_chosen_by_option(make_model, ensemble):
+    outputs = []
+    for inference in (None, {'method': 'strips', 'strip': 8}, {'method': 'tiles', 'tile': 12, 'overlap': 4}):
+        model = make_model({'val': {'inference': inference, 'self_ensemble': ensemble}})
+        with torch.no_grad():
+            for parameter in model.net_g_ema.parameters():
+                parameter.copy_(torch.linspace(-0.2, 0.2, parameter.numel()).reshape(parameter.shape))
+        model.feed_data({'lq': torch.linspace(0, 1, 3 * 20 * 10).reshape(1, 3, 20, 10)})
+        model.test()
+        outputs.append(model.output)
+    whole, strips, tiles = outputs
+    torch.testing.assert_close(strips, whole, rtol=1e-5, atol=1e-5)
+    assert tiles.shape == whole.shape and (tiles - whole).abs().max() > 1e-4
+
+
 def test_testing_leaves_training_mode_as_it_was(make_model, batch):
     model = make_model({'train': {'ema_decay': 0}})
     assert not hasattr(model, 'net_g_ema')

@@ -40,6 +40,7 @@ OURS = (
     | set(schema_arguments.ARGUMENTS['RealNet']) - {'upscale'}
     | {'large_field'}
 )
+FILES = [path for path in FILES if path.parent.name != 'compare']  # tests/compare reads those
 
 
 def names(paths):

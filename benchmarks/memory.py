@@ -1,0 +1,233 @@
+"""Peak memory and time of LabNet-S x4 against image size, for each way of running it; what is lost by tiles.
+
+Parts, each of which replaces its section of the JSON:
+
+    sizes   square images: a fresh process per method, size and round; the peak is the growth of its resident memory
+            (VmHWM in /proc/self/status, Linux), the time that of the processor; beside both, ``estimate_memory``
+    limit   the largest image of 16:9 whose estimate stays within 24 GiB, for each method
+    large   1920x1080 in strips into a file of bytes: peak, time, and whether rows or columns where strips meet differ
+            from others: the mean difference of neighbouring pixels across a seam, divided by that elsewhere
+    tiles   the difference of tiles from the whole on a photograph against the overlap; and that of strips
+
+    python benchmarks/memory.py --weights net_g_latest.pth --image photo.jpg   # writes memory.json and memory.png
+
+Without --weights the network is random; ``tiles`` also measures it with random beta in any case, because beta starts at
+0 and weighs what is global.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.checkpoint import read_checkpoint, unwrap_state_dict
+from stea_arch.inference import METHODS, estimate_memory, upscale_tensor
+from stea_arch.versions import get_versions
+
+GIB = 2**30
+SIZES = (64, 128, 192, 256, 384)
+OVERLAPS = (0, 8, 16, 32, 48)
+TILE = 96
+
+
+def make_net(weights=None, beta=None):
+    """LabNet-S x4; ``beta`` random of that size instead of the weights'."""
+    torch.manual_seed(0)
+    net = LabNet(num_feat=32, num_blocks=(2, 2, 2, 2, 2, 2), upscale=4).eval()
+    if weights:
+        net.load_state_dict(unwrap_state_dict(read_checkpoint(weights), 'params_ema'))
+    for name, parameter in net.named_parameters():
+        if beta and name.endswith('beta'):
+            torch.nn.init.normal_(parameter, std=beta)
+    return net.requires_grad_(False)
+
+
+def peak_memory():
+    """The most bytes that this process had resident so far."""
+    with open('/proc/self/status', encoding='ascii') as file:
+        return int(next(line for line in file if line.startswith('VmHWM')).split()[1]) * 1024
+
+
+def read_photo(path, height, width):
+    """A photograph, mirrored up to the size where it is smaller, as ``(1, 3, H, W)`` in [0, 1]."""
+    image = cv2.imread(str(path))
+    if image is None:
+        raise SystemExit(f'{path} is not an image that OpenCV can read. Give one with --image.')
+    pad = [(0, max(0, size - have)) for size, have in zip((height, width), image.shape)]
+    image = np.pad(image, (*pad, (0, 0)), mode='symmetric')[:height, :width, ::-1]
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float()[None] / 255
+
+
+def probe(method, size):
+    """One point, in a process of its own: prints its peak beyond the start and its processor seconds."""
+    net = make_net()
+    upscale_tensor(net, torch.rand(1, 3, 16, 16), method)  # libraries are loaded and weights in place
+    lq = torch.rand(1, 3, size, size)
+    before, start = peak_memory(), time.process_time()
+    upscale_tensor(net, lq, method)
+    print(json.dumps({'bytes': peak_memory() - before, 'seconds': time.process_time() - start}))
+
+
+def measure_sizes(args):
+    """Points ``{method, size, mib, estimate_mib, seconds}``, rounds interleaved."""
+    found = {}
+    for _ in range(args.rounds):
+        for size in args.sizes:
+            for method in METHODS:
+                command = [sys.executable, __file__, '--probe', method, str(size), '--threads', str(args.threads)]
+                found.setdefault((method, size), []).append(json.loads(subprocess.check_output(command, text=True)))
+    points = []
+    for (method, size), values in found.items():
+        measured = statistics.median(value['bytes'] for value in values)
+        estimate = estimate_memory(make_net(), size, size, method)
+        point = {
+            'method': method,
+            'size': size,
+            'mib': round(measured / 2**20, 1),
+            'estimate_mib': round(estimate / 2**20, 1),
+            'ratio': round(measured / estimate, 2),
+            'seconds': round(statistics.median(value['seconds'] for value in values), 2),
+        }
+        print(json.dumps(point), flush=True)
+        points.append(point)
+    return points
+
+
+def measure_limit(args):
+    """Per method the largest 16:9 image whose estimate is at most 24 GiB, to 16 rows."""
+    limits = []
+    net = make_net()
+    for method in METHODS:
+        low, high = 1, 4096
+        while high - low > 1:
+            rows = (low + high) // 2
+            low, high = (rows, high) if estimate_memory(net, 9 * rows, 16 * rows, method) <= 24 * GIB else (low, rows)
+        limits.append({'method': method, 'width': 16 * low, 'height': 9 * low})
+        print(json.dumps(limits[-1]), flush=True)
+    return limits
+
+
+def measure_large(args):
+    """1920x1080 in strips, into a file; see the top of this file."""
+    net, lq = make_net(args.weights), read_photo(args.image, 1080, 1920)
+    args.picture.parent.mkdir(parents=True, exist_ok=True)
+    file = np.memmap(args.picture.with_suffix('.raw'), np.uint8, 'w+', shape=(4320, 7680, 3))
+    before, start, wall = peak_memory(), time.process_time(), time.perf_counter()
+    upscale_tensor(net, lq, 'strips', out=file.transpose(2, 0, 1)[None], strip=args.strip)
+    result = {
+        'width': 1920,
+        'height': 1080,
+        'strip': args.strip,
+        'mib': round((peak_memory() - before) / 2**20),
+        'estimate_mib': round(estimate_memory(net, 1080, 1920, 'strips', strip=args.strip) / 2**20),
+        'processor_seconds': round(time.process_time() - start),
+        'seconds': round(time.perf_counter() - wall),
+    }
+    cv2.imwrite(str(args.picture), file[..., ::-1])
+    steps = np.abs(np.diff(file.astype(np.int16), axis=1)).mean(axis=(0, 2))  # strips of columns, as it is wide
+    seams = np.arange(args.strip, 1920, args.strip) * 4 - 1
+    tail = np.arange(args.strip // 4, 1920, args.strip // 4) * 4 - 1
+    for name, places in (('seams_of_blocks', seams), ('seams_of_tail', tail)):
+        others = [(steps[place - 8 : place - 4].mean() + steps[place + 4 : place + 8].mean()) / 2 for place in places]
+        result[name] = round(float(steps[places].mean() / np.mean(others)), 3)
+    args.picture.with_suffix('.raw').unlink()
+    print(json.dumps(result), flush=True)
+    return result
+
+
+def measure_tiles(args):
+    """Mean and largest difference from the whole, and PSNR against it, on one photograph."""
+    lq = read_photo(args.image, 240, 240)
+    rows = []
+    for label, net in (('as trained', make_net(args.weights)), ('random beta', make_net(args.weights, beta=0.5))):
+        whole = upscale_tensor(net, lq)
+        runs = [('strips', {'strip': 32})]
+        runs += [('tiles', {'tile': TILE, 'overlap': overlap}) for overlap in OVERLAPS]
+        for method, sizes in runs:
+            difference = (upscale_tensor(net, lq, method, **sizes) - whole).abs()
+            row = {'weights': label, 'method': method, **sizes, 'max': float(difference.max())}
+            row |= {'mean': float(difference.mean()), 'psnr': round(-10 * float(difference.square().mean().log10()), 2)}
+            print(json.dumps(row), flush=True)
+            rows.append(row)
+    return rows
+
+
+def draw(report, path):
+    """Memory and time against size, and tiles' difference against their overlap."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 3, figsize=(14, 4.2), layout='constrained')
+    for method, colour in zip(METHODS, ('tab:red', 'tab:blue', 'tab:green', 'tab:orange')):
+        points = [point for point in report['sizes'] if point['method'] == method]
+        sizes = [point['size'] for point in points]
+        panels[0].plot(sizes, [point['mib'] for point in points], 'o-', color=colour, label=method)
+        panels[0].plot(sizes, [point['estimate_mib'] for point in points], '--', color=colour, lw=1)
+        panels[1].plot(sizes, [point['seconds'] for point in points], 'o-', color=colour, label=method)
+    panels[0].plot([], [], 'k--', lw=1, label='estimate_memory')
+    panels[0].set(ylabel='peak memory beyond the start, MiB', title='LabNet-S x4: memory')
+    panels[1].set(ylabel='processor seconds', title='LabNet-S x4: time')
+    for panel in panels[:2]:
+        panel.set(xscale='log', yscale='log', xlabel='side of the square input, pixels')
+        panel.set_xticks(sizes, [str(size) for size in sizes])
+        panel.minorticks_off()
+    for label, colour in (('as trained', 'tab:green'), ('random beta', 'tab:purple')):
+        rows = [row for row in report['tiles'] if row['weights'] == label and row['method'] == 'tiles']
+        for key, style in (('max', 'o-'), ('mean', 'o--')):
+            panels[2].plot([row['overlap'] for row in rows], [row[key] for row in rows], style, color=colour)
+        panels[2].plot([], [], color=colour, label=f'{label}')
+    panels[2].plot([], [], 'k-', label='largest')
+    panels[2].plot([], [], 'k--', label='mean')
+    panels[2].axhline(1 / 255, color='grey', lw=1)
+    panels[2].annotate('1 / 255', (OVERLAPS[-1], 1 / 255), (0, 3), textcoords='offset points', ha='right', color='grey')
+    panels[2].set(yscale='log', xlabel='overlap, pixels', title=f'tiles of {TILE} pixels: difference from the whole')
+    for panel in panels:
+        panel.grid(alpha=0.3)
+        panel.legend()
+    figure.savefig(path, dpi=130)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--parts', nargs='+', default=['sizes', 'limit', 'large', 'tiles'])
+    parser.add_argument('--weights', type=Path, help='of LabNet-S x4, as stea-train saves them')
+    parser.add_argument('--image', type=Path, help='a photograph, for the parts large and tiles')
+    parser.add_argument('--picture', type=Path, default=Path('results/memory/large.png'), help='the upscaled 1920x1080')
+    parser.add_argument('--sizes', type=int, nargs='+', default=SIZES)
+    parser.add_argument('--strip', type=int, default=128, help='of the part large')
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--out', type=Path, default=Path(__file__).with_suffix('.json'))
+    parser.add_argument('--probe', nargs=2, metavar=('METHOD', 'SIZE'), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.probe:
+        return probe(args.probe[0], int(args.probe[1]))
+
+    report = json.loads(args.out.read_text(encoding='utf-8')) if args.out.is_file() else {}
+    report['protocol'] = (
+        f'LabNet-S x4, fp32, CPU, {args.threads} thread; sizes: a fresh process per point, {args.rounds} interleaved '
+        'rounds, medians; strip 128, tile 256 with overlap 32, window 64, unless said; MiB beyond the start of the run'
+    )
+    report['versions'] = get_versions()
+    parts = {'sizes': measure_sizes, 'limit': measure_limit, 'large': measure_large, 'tiles': measure_tiles}
+    for part in args.parts:
+        report[part] = parts[part](args)
+        args.out.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+    if 'sizes' in report and 'tiles' in report:
+        draw(report, args.out.with_suffix('.png'))
+    return None
+
+
+if __name__ == '__main__':
+    main()

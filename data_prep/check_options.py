@@ -1,0 +1,52 @@
+"""An option file and all data it names, checked at once."""
+
+from pathlib import Path
+
+from data_prep.check import Report, check_images
+from data_prep.check_pairs import check_pairs
+from stea_arch.options import OptionError, read_options
+from stea_arch.options.problems import part
+from stea_arch.options.reading import load
+
+
+def check_option_file(path, workers=None, progress=True):
+    """Check the file itself, then every image of every dataset in it.
+
+    Args:
+        path (str): Option file (YAML). Relative paths in it count from the working directory, as in a run.
+        workers (int | None), progress (bool): As for :func:`check_images`.
+
+    Returns:
+        Report: Of the file and all datasets.
+
+    Raises:
+        FileNotFoundError: No such file.
+    """
+    report, opt = Report(), None
+    try:
+        opt = load(Path(path).read_bytes())[0] if Path(path).is_file() else None
+        read_options(path, is_train=None if isinstance(opt, dict) else True, check_files=False)
+    except OptionError as error:
+        report.problems.append(f'{path}: {error}')
+    if isinstance(opt, dict):
+        for name in part(opt, 'datasets'):
+            section = part(opt, 'datasets', name)
+            report.add(_dataset(opt.get('scale'), name, section, workers, progress), f'datasets.{name}: ')
+    return report
+
+
+def _dataset(scale, name, section, workers, progress):
+    report, training = Report(), name == 'train'
+    gt, lq, size = section.get('dataroot_gt'), section.get('dataroot_lq'), section.get('gt_size') if training else None
+    listed = section.get('meta_info') or section.get('meta_info_file')
+    if part(section, 'io_backend').get('type') == 'lmdb' and section.get('type') != 'ClassicalDegradationDataset':
+        listed = None  # BasicSR's datasets take the LMDB's own list then
+    try:
+        if gt and lq and isinstance(scale, int):
+            template = section.get('filename_tmpl', '{}')
+            return check_pairs(gt, lq, scale, training, template, size, workers, progress, listed)
+        if gt or lq:
+            return check_images(gt or lq, size, not training, workers, progress, listed)
+    except (FileNotFoundError, ValueError) as error:
+        report.problems.append(str(error))
+    return report

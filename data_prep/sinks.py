@@ -1,0 +1,144 @@
+"""Where records go: an LMDB in BasicSR's layout, or a folder of files. Both can be continued after a kill.
+
+NAME.lmdb/data.mdb, lock.mdb    key: the name without extension; value: the encoded file
+NAME.lmdb/meta_info.txt         a line ``name.png (h,w,c) level`` for each image
+NAME.lmdb/checksums.txt         a line ``sha256  key`` for each
+
+NAME/*.png                      the files, nothing else that is not hidden: BasicSR pairs folders by their listing
+NAME/.checksums.txt             a line ``sha256  name`` for each: sha256sum -c .checksums.txt
+"""
+
+import lmdb
+
+from data_prep.journal import Journal
+from data_prep.output import write_whole
+from stea_arch.data.image_io import stem
+
+JOURNAL = '.journal'
+LMDB_CHECKSUMS, FOLDER_CHECKSUMS = 'checksums.txt', '.checksums.txt'
+BATCH_BYTES = 16 << 20  # written and made safe together: what a kill can cost
+PAGE = 4096
+
+
+class _Sink:
+    """Collects the records of some sources, stores them together, then notes them in the journal.
+
+    Args:
+        part (Path): Folder to write into.
+        stamps (dict[str, list]): Source name -> its present state. Whatever else an earlier run stored is removed.
+        expected_bytes (int): Rough size of all records.
+    """
+
+    def __init__(self, part, stamps, expected_bytes):
+        self.part, self.pending, self.pending_bytes = part, [], 0
+        self.journal = Journal(part / JOURNAL, stamps)
+        self.open(expected_bytes)
+        self.keep_only({name for name, *_ in self.journal.records(self.done)})
+
+    @property
+    def done(self):
+        """Names of the sources that are stored."""
+        return self.journal.done
+
+    def put(self, source, records):
+        """Take all records of one source image."""
+        self.pending.append((source, records))
+        self.pending_bytes += sum(len(record.data) for record in records)
+        if self.pending_bytes >= BATCH_BYTES:
+            self.flush()
+
+    def flush(self):
+        """Store what is pending; returns when it would survive a kill."""
+        self.store([record for _, records in self.pending for record in records])
+        self.journal.add(
+            (source, [[record.name, record.shape, record.level, record.digest] for record in records])
+            for source, records in self.pending
+        )
+        self.pending, self.pending_bytes = [], 0
+
+    def finish(self, sources):
+        """Write the lists in the order of ``sources``.
+
+        Returns:
+            int: The number of records.
+        """
+        self.flush()
+        records = self.journal.records(sources)
+        count = write_whole(
+            self.part / self.checksums, (f'{digest}  {self.label(name)}\n' for name, _, _, digest in records)
+        )
+        self.write_meta_info(self.journal.records(sources))
+        return count
+
+
+class LmdbSink(_Sink):
+    """Into ``data.mdb``, in transactions that are whole or not there."""
+
+    checksums = LMDB_CHECKSUMS
+    label = staticmethod(stem)
+
+    def open(self, expected_bytes):
+        self.env = lmdb.open(str(self.part), map_size=_map_size(expected_bytes))
+
+    def store(self, records):
+        """Write some records, enlarging the map as often as they do not fit."""
+        while True:
+            try:
+                with self.env.begin(write=True) as txn:
+                    for record in records:
+                        txn.put(record.key.encode(), record.data)
+                return
+            except lmdb.MapFullError:
+                self.env.set_mapsize(self.env.info()['map_size'] * 2)
+
+    def keep_only(self, names):
+        keys = {stem(name).encode() for name in names}
+        with self.env.begin(write=True) as txn:
+            for key in [bytes(key) for key in txn.cursor().iternext(values=False)]:
+                if key not in keys:
+                    txn.delete(key)
+
+    def write_meta_info(self, records):
+        lines = (f'{name} ({h},{w},{c}) {level}\n' for name, (h, w, c), level, _ in records)
+        write_whole(self.part / 'meta_info.txt', lines)
+
+    def close(self):
+        self.env.close()
+        self.journal.close()
+
+
+class FolderSink(_Sink):
+    """Into files."""
+
+    checksums = FOLDER_CHECKSUMS
+    label = staticmethod(str)
+
+    def open(self, expected_bytes):
+        pass
+
+    def store(self, records):
+        for record in records:
+            path = self.part / record.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(record.data)
+
+    def keep_only(self, names):
+        for path in self.part.rglob('[!.]*'):
+            if path.is_file() and path.relative_to(self.part).as_posix() not in names:
+                path.unlink()
+
+    def write_meta_info(self, records):
+        pass  # BasicSR would take a text file among the images for one of them
+
+    def close(self):
+        self.journal.close()
+
+
+def sink_for(target):
+    """The kind of sink that a name asks for: an LMDB if it ends in .lmdb, else a folder."""
+    return LmdbSink if str(target).endswith('.lmdb') else FolderSink
+
+
+def _map_size(expected_bytes):
+    """A quarter more than expected, in whole pages."""
+    return -(-expected_bytes * 5 // 4 // PAGE) * PAGE + 64 * PAGE

@@ -1,0 +1,61 @@
+"""Crops side by side: the same square of the input, of every network's result and of the truth."""
+
+import cv2
+
+from stea_arch.picture import choose_rows, cut, find_region, to_rgb
+
+
+def pictured_cases(testset, rows, chosen=None):
+    """Which cases of a set are shown.
+
+    Args:
+        testset (TestSet): The set.
+        rows (int): How many are taken on their own: the images in turn, the kernels from narrow to wide.
+        chosen (int | None): A further one, shown first.
+
+    Returns:
+        dict[int, str]: case -> the name of its picture.
+    """
+    indices = [] if chosen is None else [chosen]
+    indices += choose_rows([case.image for case in testset.cases], rows) if rows else []
+    return {index: f'{testset.cases[index].name}.png' for index in dict.fromkeys(indices)}
+
+
+def make_crops(testset, index, pictures, size, region=None):
+    """The crops of one case.
+
+    Args:
+        testset (TestSet): The set.
+        index (int): The case.
+        pictures (dict[str, Path]): label -> its whole result as PNG.
+        size (int): Side of the crop in pixels of the truth, where ``region`` is None.
+        region (list[int] | None): top, left, side; None for where the results differ most.
+
+    Returns:
+        dict: ``case``, ``image``, ``kernel``, ``region``, ``how`` (chosen or differs most), ``whole`` (the truth, or
+        the first result), and ``tiles`` {'input' | label | 'truth': (h, w, 3) uint8 RGB}.
+    """
+    item, case, scale = testset[index], testset.cases[index], testset.scale
+    results = {label: cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for label, path in pictures.items()}
+    gt = to_rgb(item['gt']) if 'gt' in item else None
+    how = 'chosen' if region else 'where the results differ most'
+    if region:
+        height, width = next(iter(results.values())).shape[:2]
+        side = max(scale, min(region[2], height, width) // scale * scale)
+        region = [min(at, length - side) // scale * scale for at, length in zip(region, (height, width))] + [side]
+    else:
+        region = find_region(list(results.values()), gt, size, scale)
+    tiles = {'input': cut(to_rgb(item['lq']), region, scale)}
+    tiles |= {label: cut(image, region) for label, image in results.items()}
+    if gt is not None:
+        tiles['truth'] = cut(gt, region)
+    whole = next(iter(results.values())) if gt is None else gt
+    return {
+        'case': index,
+        'image': case.image,
+        'kernel': case.group,
+        'region': list(region),
+        'how': how,
+        'whole': whole,
+        'tiles': tiles,
+    }

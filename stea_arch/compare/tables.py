@@ -1,0 +1,186 @@
+"""The tables of a comparison as rows of cells, from which the Markdown and the HTML page are printed alike."""
+
+import math
+from dataclasses import dataclass, field
+
+from stea_arch.compare.evaluate import LOWER_IS_BETTER
+from stea_arch.report import format_number
+
+NOTHING = '–'  # noqa: RUF001
+SIGMA = 'σ'  # noqa: RUF001
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in a table. ``value`` sorts it; ``best`` marks the best of ours in its column."""
+
+    text: str
+    value: float | None = None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """``kind`` is ``ours``, ``published`` or ``failed``; ``cells`` go without the label."""
+
+    label: str
+    cells: list
+    kind: str = 'ours'
+
+
+@dataclass
+class Table:
+    """``head`` includes that of the labels."""
+
+    head: list
+    rows: list = field(default_factory=list)
+
+
+def overview(sections, costs):
+    """One row a network: its costs, and its means on each test set of one scale.
+
+    Args:
+        sections (list[dict]): Those of one scale, as :func:`stea_arch.compare.run.compare` makes them.
+        costs (dict | None): As :func:`stea_arch.compare.cost.measure_costs` gives them.
+
+    Returns:
+        Table: Published methods follow below.
+    """
+    labels = list(dict.fromkeys(label for section in sections for label in section['results']))
+    measured = costs['networks'] if costs else {}
+    head = ['network', 'parameters', *(['MACs', 'latency', 'memory'] if measured else [])]
+    first = len(head) - 1  # of the sets' cells in a row
+    table = Table(head + [f'{section["dataset"]}: {" / ".join(section["metrics"]).upper()}' for section in sections])
+    for label in labels:
+        results = [section['results'].get(label, {}) for section in sections]
+        parameters = next((result['parameters'] for result in results if 'parameters' in result), None)
+        cells = [Cell(f'{parameters:,}' if parameters is not None else NOTHING, parameters)]
+        if measured:
+            cells += _cost_cells(measured.get(label))
+        cells += [_mean_cell(result, section) for result, section in zip(results, sections)]
+        failed = all('error' in result for result in results if result)
+        table.rows.append(Row(label, cells, 'failed' if failed else 'ours'))
+    for column, section in enumerate(sections, first):
+        _mark_best(table, column, next(iter(section['metrics']), None) in LOWER_IS_BETTER)
+    for method in dict.fromkeys(name for section in sections for name in section['published']):
+        cells = [Cell(NOTHING) for _ in range(first)]
+        for section in sections:
+            values = section['published'].get(method)
+            known = [format_number(values[m]) for m in section['metrics'] if m in values] if values else []
+            cells.append(Cell(' / '.join(known) or NOTHING, values.get('psnr') if values else None))
+        table.rows.append(Row(method, cells, 'published'))
+    return table
+
+
+def set_table(section):
+    """One row a network: the mean of each metric, then the first metric under each kernel.
+
+    Args:
+        section (dict): One test set at one scale, as :func:`stea_arch.compare.run.compare` makes it.
+
+    Returns:
+        Table: Published methods follow below.
+    """
+    metrics, kernels = list(section['metrics']), kernels_of(section)
+    columns = [*metrics, *(metrics[0] for _ in kernels)]
+    table = Table(['network', *map(str.upper, metrics), *map(kernel_title, kernels)])
+    for label, result in section['results'].items():
+        if 'error' in result:
+            table.rows.append(
+                Row(label, [Cell('failed' if at == 0 else NOTHING) for at in range(len(columns))], 'failed')
+            )
+            continue
+        cells = [_number_cell(result['mean'][metric], result, metric) for metric in metrics]
+        cells += [_number_cell(result['groups'][kernel][metrics[0]]) for kernel in kernels]
+        table.rows.append(Row(label, cells))
+    for column, metric in enumerate(columns):
+        _mark_best(table, column, metric in LOWER_IS_BETTER)
+    for method, values in section['published'].items():
+        cells = [_number_cell(values[m]) if m in values else Cell(NOTHING) for m in metrics]
+        table.rows.append(Row(method, cells + [Cell(NOTHING) for _ in kernels], 'published'))
+    return table
+
+
+def kernel_title(kernel):
+    """The head of a kernel's column."""
+    return kernel.replace('sigma', f'{SIGMA} ')
+
+
+def kernels_of(section):
+    """Names of the kernels of a section, from the narrowest to the widest; empty where images come once."""
+    if not section['metrics']:
+        return []
+    return next((list(result['groups']) for result in section['results'].values() if 'groups' in result), [])
+
+
+def notes(section):
+    """What a reader must know about a section's numbers, a sentence each."""
+    found = []
+    if kernels_of(section):
+        first = next(iter(section['metrics'])).upper()
+        found.append(f'The columns of {SIGMA}, the width of the blur kernel in pixels, hold {first}.')
+    for label, result in section['results'].items():
+        if 'error' in result:
+            continue
+        for metric, count in result['exact'].items():
+            found.append(f'{label}: {count} results equal the truth; they are left out of the mean {metric.upper()}.')
+        for metric in section['metrics']:
+            missing = sum(metric not in record for record in result['images'])
+            if missing:
+                found.append(
+                    f'{label}: {metric.upper()} has no value for {missing} of {len(result["images"])} images (flat, '
+                    'or smaller than two blocks of 96x96 pixels); they are left out of its mean.'
+                )
+    return found
+
+
+def describe_metrics(metrics):
+    """E.g. ``PSNR on Y, border 4 (higher is better); ...``."""
+    texts = []
+    for name, opt in metrics.items():
+        channel = 'Y' if opt.get('test_y_channel') or name == 'niqe' else 'RGB'
+        border = f', border {opt["crop_border"]}' if opt['crop_border'] else ''
+        better = 'lower' if name in LOWER_IS_BETTER else 'higher'
+        texts.append(f'{name.upper()} on {channel}{border} ({better} is better)')
+    return '; '.join(texts)
+
+
+def _mean_cell(result, section):
+    if 'error' in result:
+        return Cell('failed')
+    if not result or not section['metrics']:
+        return Cell(NOTHING)
+    values = [result['mean'][metric] for metric in section['metrics']]
+    return Cell(' / '.join(map(_text, values)), values[0] if math.isfinite(values[0]) else None)
+
+
+def _number_cell(value, result=None, metric=None):
+    if value == math.inf and result is not None and not result['exact'].get(metric):
+        return Cell(NOTHING)  # no image had a value
+    return Cell(_text(value), value if math.isfinite(value) else None)
+
+
+def _text(value):
+    return 'exact' if value == math.inf else format_number(value)
+
+
+def _cost_cells(cost):
+    if cost is None:
+        return [Cell(NOTHING)] * 3
+    macs, seconds, memory = cost['macs'], cost['latency_seconds'], cost['peak_bytes']
+    return [
+        Cell(f'{macs / 1e9:.2f} G', macs),
+        Cell(f'{seconds * 1e3:.0f} ms' if seconds >= 0.01 else f'{seconds * 1e3:.1f} ms', seconds),
+        Cell(f'{memory / 2**20:.0f} MiB' if memory >= 10 * 2**20 else f'{memory / 2**20:.1f} MiB', memory),
+    ]
+
+
+def _mark_best(table, column, lower):
+    ours = [row for row in table.rows if row.kind == 'ours' and row.cells[column].value is not None]
+    if len(ours) < 2:
+        return
+    best = (min if lower else max)(row.cells[column].value for row in ours)
+    for row in ours:
+        cell = row.cells[column]
+        if cell.value == best:
+            row.cells[column] = Cell(cell.text, cell.value, True)

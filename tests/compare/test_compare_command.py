@@ -1,0 +1,222 @@
+"""The command end to end on real photographs: results, pages, failures, resuming."""
+
+import json
+import math
+import os
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from basicsr.archs import build_network
+from basicsr.metrics import calculate_metric, calculate_niqe
+from basicsr.utils import tensor2img
+from skimage import data
+
+from stea_arch import test as test_entry
+from stea_arch.compare import run
+from stea_arch.compare.__main__ import main
+from stea_arch.compare.evaluate import evaluate, metric_options, read_result, write_result
+from stea_arch.compare.networks import Network
+from stea_arch.compare.testsets import TestSet
+from stea_arch.models.validation import summarize
+
+EDSR = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2}
+
+
+def compare(opt, capsys=None):
+    Path('compare.yml').write_text(yaml.safe_dump(opt, sort_keys=False))
+    status = main(['-opt', 'compare.yml'])
+    return status if capsys is None else (status, capsys.readouterr())
+
+
+def result(network, testset='photos_x2', name='mini'):
+    return json.loads(Path('results/compare', name, testset, f'{network}.json').read_text())
+
+
+@pytest.fixture
+def no_reference(tmp_path):
+    """Two photographs large enough for NIQE when enlarged, and a flat one."""
+    (tmp_path / 'real').mkdir()
+    for number, img in enumerate([data.astronaut()[:110, 100:210], data.coffee()[100:220, 100:220]]):
+        cv2.imwrite(str(tmp_path / f'real/photo{number}.png'), np.ascontiguousarray(img[..., ::-1]))
+    cv2.imwrite(str(tmp_path / 'real/flat.png'), np.full((100, 100, 3), 90, np.uint8))
+    return {'protocol': 'no_reference', 'lq': 'real'}
+
+
+def test_three_networks_of_which_one_fails(mini, no_reference, capsys):
+    mini['networks']['EDSR'] = {'network_g': EDSR, 'weights': 'labnet.pth'}
+    mini['datasets']['real'] = no_reference
+    mini['datasets']['photos']['crop'] = {'image': 'photo3', 'kernel': 'sigma1.60', 'region': [8, 10, 20]}
+    mini |= {'cost': {'size': [16, 16], 'rounds': 1}, 'metrics': ['psnr', 'ssim', 'niqe', 'lpips']}
+    status, printed = compare(mini, capsys)
+    assert status == 1
+    assert re.search(r'EDSR on photos x2, real x2: labnet\.pth does not fit EDSR', printed.err)
+    assert 'Traceback' not in printed.err
+
+    # numbers: every image and kernel, as BasicSR's functions give them from the network run by hand
+    content = result('LabNet')
+    assert len(content['images']) == 12 and list(content['groups']) == ['sigma0.80', 'sigma1.60']
+    testset = TestSet('photos', mini['datasets']['photos'], 2)
+    net = build_network({**mini['networks']['LabNet']['network_g']})
+    net.load_state_dict(torch.load('labnet.pth')['params'])
+    with torch.inference_mode():
+        pair = {'img': tensor2img([net(testset[7]['lq'][None])]), 'img2': tensor2img([testset[7]['gt']])}
+    opt = {'type': 'calculate_psnr', 'crop_border': 2, 'test_y_channel': True}
+    assert content['images'][7]['psnr'] == pytest.approx(calculate_metric(pair, opt), abs=1e-3)
+    assert content['mean']['psnr'] == pytest.approx(np.mean([record['psnr'] for record in content['images']]))
+    assert content['parameters'] == sum(p.numel() for p in net.parameters())
+    assert content['versions']['basicsr'] == '1.4.2' and content['device'] == 'cpu'
+    assert content['commit'] is None or re.fullmatch(r'[0-9a-f]{40}\+?', content['commit'])
+    assert content['test']['degradation'].startswith('2 isotropic Gaussians 21x21, sigma 0.80 to 1.60')
+
+    # without a truth: NIQE where it has a value, the flat image is left out and said so
+    real = result('Bicubic', 'real_x2')
+    assert [sorted(record) for record in real['images']] == [['group', 'image', 'size']] + 2 * [
+        ['group', 'image', 'niqe', 'size']
+    ]
+    picture = cv2.imread('results/compare/mini/real_x2/pictures/Bicubic/photo0.png')
+    assert real['images'][1]['niqe'] == pytest.approx(calculate_niqe(picture, crop_border=0))
+
+    table = Path('results/compare/mini/report.md').read_text()
+    assert table.strip() in printed.out
+    assert re.search(r'\| EDSR +\| \S +\|.*failed +\|', table)
+    assert 'Bicubic: NIQE has no value for 1 of 3 images' in table
+    assert 'lpips needs the file' in table
+    assert re.search(rf'\| LabNet +\| {content["parameters"]:,} .*{content["mean"]["psnr"]:.2f} / ', table)
+    costs = read_result('results/compare/mini/cost_x2.json')['networks']
+    assert list(costs) == ['Bicubic', 'LabNet'] and costs['LabNet']['parameters'] == content['parameters']
+    assert costs['LabNet']['macs'] > costs['Bicubic']['macs'] > 0
+    assert (Path('results/compare/mini') / 'index.html').stat().st_size < 500_000
+
+
+def test_numbers_are_those_of_stea_test(mini, run_main, tiny_options, tmp_path):
+    assert compare(mini) == 0
+    dataset = {'name': 'photos', 'type': 'ClassicalDegradationDataset', 'num_kernels': 2}
+    dataset |= {'dataroot_gt': mini['datasets']['photos']['gt'], 'io_backend': {'type': 'disk'}}
+    options = tiny_options({'name': 'labnet', 'train': ..., 'logger': ..., 'val': {'save_best': ..., 'val_freq': ...}})
+    options['datasets'] = {'test': dataset}
+    options['path']['pretrain_network_g'] = str(tmp_path / 'labnet.pth')
+    run_main(test_entry.main, options)
+    theirs = json.loads((tmp_path / 'results/labnet/metrics_photos.json').read_text())
+    ours = result('LabNet')
+    assert [record['psnr'] for record in ours['images']] == [record['psnr'] for record in theirs['images']]
+    assert ours['groups']['sigma1.60']['psnr'] == theirs['groups']['sigma1.60']['psnr']
+
+
+def test_what_is_finished_is_not_computed_again_and_what_changed_is(mini, monkeypatch):
+    ran = []
+    original = run.compare_one.__globals__['evaluate']
+
+    def counted(network, testset, metrics, indices=None, pictures=None):
+        ran.append((network.label, testset.name, bool(metrics)))
+        return original(network, testset, metrics, indices, pictures)
+
+    monkeypatch.setitem(run.compare_one.__globals__, 'evaluate', counted)
+
+    def again():
+        ran.clear()
+        assert compare(mini) == 0
+        return ran
+
+    assert len(again()) == 2
+    before = result('LabNet')
+    assert again() == []
+    # new weights: that network alone
+    net = build_network({**mini['networks']['LabNet']['network_g']})
+    torch.save(net.state_dict(), 'labnet.pth')
+    assert again() == [('LabNet', 'photos', True)]
+    assert result('LabNet')['weights_sha256'] != before['weights_sha256']
+    # the same weights under another name and another label of the comparison: nothing
+    os.rename('labnet.pth', 'moved.pth')
+    mini['networks']['LabNet']['weights'] = 'moved.pth'
+    assert again() == []
+    # another protocol: everything, and no picture of before stays; more crops: pictures alone
+    pictures = Path('results/compare/mini/photos_x2/pictures/LabNet')
+    (pictures / 'photo5_sigma0.80.png').write_bytes(b'old')
+    mini['datasets']['photos']['crop_to'] = 4
+    assert len(again()) == 2
+    assert sorted(path.name for path in pictures.iterdir()) == ['photo0_sigma0.80.png', 'photo1_sigma1.60.png']
+    mini['crops']['rows'] = 3
+    assert again() == [('Bicubic', 'photos', False), ('LabNet', 'photos', False)]
+    assert len(list(pictures.iterdir())) == 4  # photo0's was there, photo1 and photo2 come under other kernels
+    # a result cut short by a kill never has the name of one
+    Path('results/compare/mini/photos_x2/LabNet.json').unlink()
+    Path('results/compare/mini/photos_x2/.LabNet.json.1.partial').write_text('{')
+    assert again() == [('LabNet', 'photos', True)]
+
+
+def test_bicubic_runs_at_every_scale_and_a_network_at_its_own(mini, capsys):
+    mini |= {'scales': [2, 3], 'crops': {'rows': 0}}
+    mini['networks']['LabNet']['scale'] = 2
+    mini['datasets']['unblurred'] = {**mini['datasets']['photos'], 'protocol': 'bicubic', 'scales': [3]}
+    del mini['datasets']['unblurred']['num_kernels']
+    assert compare(mini) == 0
+    found = sorted(str(path.relative_to('results/compare/mini')) for path in Path('results').rglob('*.json'))
+    assert found == [
+        'photos_x2/Bicubic.json',
+        'photos_x2/LabNet.json',
+        'photos_x3/Bicubic.json',
+        'unblurred_x3/Bicubic.json',
+    ]
+    page = Path('results/compare/mini/index.html').read_text()
+    assert 'Overview, x2' in page and 'Overview, x3' in page and '<img' not in page
+
+
+def test_an_exact_image_is_left_out_of_the_mean_and_said(mini, tmp_path, capsys):
+    (tmp_path / 'flat').mkdir()
+    cv2.imwrite('flat/flat.png', np.full((40, 40, 3), 100, np.uint8))
+    cv2.imwrite('flat/photo.png', np.ascontiguousarray(data.astronaut()[:40, 180:220, ::-1]))
+    mini['datasets'] = {'flat': {'protocol': 'gaussian8', 'gt': 'flat', 'num_kernels': 2}}
+    del mini['networks']['LabNet']
+    status, printed = compare(mini, capsys)
+    assert status == 0
+    content = result('Bicubic', 'flat_x2')
+    assert [record['psnr'] == 'inf' for record in content['images']] == [True, True, False, False]
+    assert content['mean']['psnr'] == pytest.approx(np.mean([record['psnr'] for record in content['images'][2:]]))
+    assert 'Bicubic: 2 results equal the truth; they are left out of the mean PSNR.' in printed.out
+    assert read_result('results/compare/mini/flat_x2/Bicubic.json')['images'][0]['psnr'] == math.inf
+
+
+def test_nan_is_a_failure_and_never_json(mini, tmp_path):
+    weights = torch.load('labnet.pth')
+    weights['params']['tail.0.weight'][:] = math.nan
+    torch.save(weights, 'labnet.pth')
+    network = Network(mini, 'LabNet', 2)
+    with pytest.raises(ValueError, match='values that are not finite'):
+        evaluate(network, TestSet('photos', mini['datasets']['photos'], 2), {}, [0])
+    with pytest.raises(ValueError, match='not JSON compliant'):
+        write_result(summarize([{'group': None, 'psnr': math.nan}], ['psnr']), tmp_path / 'x.json')
+    assert not (tmp_path / 'x.json').exists()
+
+
+def test_self_ensemble(mini):
+    """A network that commutes with flips gives the same with the ensemble; bicubic does."""
+    mini['networks']['Bicubic +'] = {'network_g': {'type': 'Bicubic', 'upscale': 2}, 'self_ensemble': True}
+    testset = TestSet('photos', mini['datasets']['photos'], 2)
+    metrics = metric_options(['psnr'], 2, True)
+    plain, ensemble = (evaluate(Network(mini, label, 2), testset, metrics, [0]) for label in ('Bicubic', 'Bicubic +'))
+    assert ensemble[0]['psnr'] == pytest.approx(plain[0]['psnr'], abs=0.01)
+
+
+def test_a_metric_without_its_weights_is_left_out_and_said(mini, capsys):
+    mini |= {'metrics': ['dists']}
+    del mini['networks']['LabNet']
+    status, printed = compare(mini, capsys)
+    assert status == 0
+    assert 'dists needs the file experiments/pretrained_models/vgg16' in printed.out
+    assert 'dists is left out.' in Path('results/compare/mini/index.html').read_text()
+    assert result('Bicubic')['mean'] == {}
+
+
+def test_a_wrong_option_file_ends_before_anything_is_made(mini, capsys):
+    mini['networks']['LabNet']['weights'] = 'none.pth'
+    status, printed = compare(mini, capsys)
+    assert status == 2
+    assert re.search(
+        r'compare\.yml: 1 problem in the options:\n  networks\.LabNet\.weights: none\.pth is not', printed.err
+    )
+    assert not Path('results').exists()

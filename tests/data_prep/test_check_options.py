@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import yaml
+from real_files import write_image
+
+from data_prep.cli import main
+
+
+@pytest.fixture
+def written(tmp_path, tiny_options):
+    def write(changes):
+        file = tmp_path / 'options.yml'
+        file.write_text(yaml.safe_dump(tiny_options(changes)))
+        return str(file)
+
+    return write
+
+
+def paired(tmp_path):
+    return {
+        'name': 'pairs',
+        'type': 'PairedImageDataset',
+        'dataroot_gt': str(tmp_path / 'gt'),
+        'dataroot_lq': str(tmp_path / 'lq'),
+        'io_backend': {'type': 'disk'},
+    }
+
+
+def test_all_data_of_a_file(written, tmp_path, capsys):
+    for side, length in (('gt', 17), ('lq', 8)):
+        write_image(tmp_path / side / 'a.png', np.zeros((length, length, 3), np.uint8))
+    file = written({'datasets': {'val': paired(tmp_path)}})
+    assert main(['check', file, '--quiet']) == 0
+    assert '8 images, 0 with problems' in capsys.readouterr().out
+
+    write_image(tmp_path / 'lq' / 'b.png', np.zeros((8, 8, 3), np.uint8))
+    file = written({'datasets': {'train': {'gt_size': 66}, 'val': paired(tmp_path)}})
+    assert main(['check', file, '--quiet']) == 1
+    out = capsys.readouterr().out
+    assert out.count('datasets.train: photo') == 6 and 'crops of 66x66 are wanted' in out
+    assert 'datasets.val: b.png of' in out and '9 images, 7 with problems' in out
+
+
+def test_training_refuses_gray_and_evaluation_does_not(written, tmp_path, capsys):
+    write_image(tmp_path / 'g' / 'a.png', np.zeros((40, 40), np.uint8))
+    data = {'dataroot_gt': str(tmp_path / 'g')}
+    val = {'name': 'v', 'type': 'ClassicalDegradationDataset', **data, 'io_backend': {'type': 'disk'}}
+    assert main(['check', written({'datasets': {'train': data, 'val': val}}), '--quiet']) == 1
+    out = capsys.readouterr().out
+    assert '2 images, 1 with problems' in out and 'datasets.train: An RGB image was expected for training' in out
+
+
+def test_the_file_itself(written, tmp_path, capsys):
+    assert main(['check', written({'scale': 2, 'datasets': {'train': {'gt_sise': 3}}}), '--quiet']) == 1
+    assert 'gt_sise' in capsys.readouterr().out
+    nowhere = {'datasets': {'train': {'dataroot_gt': 'nowhere', 'gt_sise': 3}}, 'val': ...}
+    assert main(['check', written(nowhere), '--quiet']) == 1
+    out = capsys.readouterr().out
+    assert 'gt_sise' in out and 'datasets.train: A folder of images was expected at nowhere' in out
+    (tmp_path / 'list.yml').write_text('- 3\n')
+    assert main(['check', str(tmp_path / 'list.yml'), '--quiet']) == 1
+    assert main(['check', str(tmp_path / 'none.yml')]) == 2
+    assert 'there is no option file' in capsys.readouterr().err

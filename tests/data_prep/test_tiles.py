@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from real_files import decoded, read_image, read_lmdb, write_image
+
+from data_prep.produce import Way
+from data_prep.tiles import Cut, folder_paths, tile_starts, write_tiles
+
+QUIET = Way(workers=2, progress=False)
+
+
+def basicsr_starts(length, crop_size, step, thresh_size=0):
+    """As BasicSR's extract_subimages.py finds them, by its rule."""
+    starts = np.arange(0, length - crop_size + 1, step)
+    if length - (starts[-1] + crop_size) > thresh_size:
+        starts = np.append(starts, length - crop_size)
+    return starts.tolist()
+
+
+@pytest.mark.parametrize(
+    ('length', 'size', 'step', 'starts'),
+    [
+        (480, 480, 240, [0]),
+        (481, 480, 240, [0, 1]),
+        (960, 480, 240, [0, 240, 480]),
+        (1000, 480, 240, [0, 240, 480, 520]),
+        (2040, 480, 240, [0, 240, 480, 720, 960, 1200, 1440, 1560]),
+    ],
+)
+def test_tile_starts(length, size, step, starts):
+    assert tile_starts(length, size, step) == starts == basicsr_starts(length, size, step)
+
+
+def test_tile_starts_for_every_length():
+    for length in range(48, 200):
+        assert tile_starts(length, 48, 20) == basicsr_starts(length, 48, 20)
+
+
+@pytest.mark.parametrize('target', ['tiles', 'tiles.lmdb'])
+def test_every_pixel_is_in_a_tile(photo_folder, tmp_path, target):
+    outcome = write_tiles(folder_paths(photo_folder), str(tmp_path / target), Cut(40, 20), QUIET)
+    assert outcome.records == 6 * 3 * 3
+    if target.endswith('lmdb'):
+        tiles = {f'{key}.png': decoded(data) for key, data in read_lmdb(tmp_path / target).items()}
+    else:
+        tiles = {path.name: read_image(path) for path in (tmp_path / target).glob('*.png')}
+    assert len(tiles) == 54 and sorted(tiles)[:2] == ['photo0_s001.png', 'photo0_s002.png']
+    whole, covered = read_image(photo_folder / 'photo0.png'), np.zeros((72, 64), bool)
+    corners = [(top, left) for top in (0, 20, 32) for left in (0, 20, 24)]
+    for number, (top, left) in enumerate(corners, 1):
+        np.testing.assert_array_equal(tiles[f'photo0_s{number:03d}.png'], whole[top : top + 40, left : left + 40])
+        covered[top : top + 40, left : left + 40] = True
+    assert covered.all()
+
+
+def test_counts_tell_what_will_come(tmp_path):
+    img = np.random.default_rng(0).integers(0, 255, (130, 97, 3), np.uint8)
+    write_image(tmp_path / 'f' / 'a.png', img)
+    for cut in (Cut(30, 17), Cut(30, 30, multiscale=True), Cut(97, 50, multiscale=True)):
+        target = str(tmp_path / f'{cut.size}{cut.multiscale}{cut.step}')
+        assert write_tiles(folder_paths(tmp_path / 'f'), target, cut, QUIET).records == cut.tiles_of(130, 97)
+
+
+def test_small_and_unreadable_images_are_named_before_anything_is_made(photo_folder, tmp_path):
+    folder = tmp_path / 'f'
+    write_image(folder / 'large.png', np.zeros((80, 90, 3), np.uint8))
+    for number in range(3):
+        data = (photo_folder / f'photo{number}.png').read_bytes()
+        (folder / f'photo{number}.png').write_bytes(data)
+    (folder / 'text.png').write_text('no image')
+    message = (
+        r'at least 68x68 pixels were expected \(the tiles have 68 pixels\), but in .*/f 3 of 5 are smaller: photo0.png '
+        r'\(72x64\), .* \| text\.png: .*could not be recognised.* Leave them out by --skip-broken, or .* by --size'
+    )
+    with pytest.raises(ValueError, match=message):
+        write_tiles(folder_paths(folder), str(tmp_path / 't'), Cut(68, 34), QUIET)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['f']
+    outcome = write_tiles(folder_paths(folder), str(tmp_path / 't'), Cut(68, 34), Way(2, False, skip_broken=True))
+    assert outcome.records == 4 and len(outcome.skipped) == 4
+    assert outcome.skipped[0] == 'photo0.png (72x64): smaller than a tile'
+
+
+def test_impossible_steps():
+    with pytest.raises(ValueError, match=r'between 1 and their size 68, or pixels would be lost, but 240 came'):
+        Cut(68)
+    with pytest.raises(ValueError, match='but 0 came'):
+        Cut(68, 0)
