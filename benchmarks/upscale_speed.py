@@ -5,7 +5,8 @@
     forward   the network's own forward on the same pixels, and
     image     reading, upscaling and writing it in the same process, in turn with the forward, round by round
 
-`beside` is the median over the rounds of image / forward: 1 would be no cost at all.
+`beside` is the median over the rounds of image / forward: 1 would be no cost at all. Every time is given as passed and
+as spent by processors (`cpu`), which other programs on the machine change less.
 
     python benchmarks/upscale_speed.py --out benchmarks/upscale_speed.json
     python benchmarks/upscale_speed.py --model labnet-s-x4 --image photo.png --size 512
@@ -13,6 +14,7 @@
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -30,10 +32,15 @@ from stea_arch.upscaling.upscaler import Upscaler
 from stea_arch.versions import get_versions
 
 
-def seconds(function):
-    start = time.perf_counter()
+def measure(function):
+    """Seconds that pass, and seconds that processors spend on it, in this process and in those it starts."""
+    passed, spent = time.perf_counter(), sum(os.times()[:4])
     function()
-    return time.perf_counter() - start
+    return time.perf_counter() - passed, sum(os.times()[:4]) - spent
+
+
+def median(values):
+    return round(statistics.median(values), 3)
 
 
 def make_model(folder):
@@ -85,18 +92,20 @@ def main():
 
         times = {'forward': [], 'image': [], 'command': [], 'start': []}
         for _ in range(args.rounds + 1):
-            times['forward'].append(seconds(forward))
-            times['image'].append(seconds(lambda: run([Job(photo, target)], upscaler)))
-            times['command'].append(seconds(lambda: command(*flags)))
-            times['start'].append(seconds(lambda: command(*flags, '--skip-existing')))
-    times = {name: values[1:] for name, values in times.items()}
+            times['forward'].append(measure(forward))
+            times['image'].append(measure(lambda: run([Job(photo, target)], upscaler)))
+            times['command'].append(measure(lambda: command(*flags)))
+            times['start'].append(measure(lambda: command(*flags, '--skip-existing')))
+    passed, spent = ({name: [pair[i] for pair in pairs[1:]] for name, pairs in times.items()} for i in (0, 1))
     report = {
         'protocol': f'interleaved, 1 round to warm up, median of {args.rounds} rounds, fp32, '
         f'{args.size}x{args.size} PNG, {args.device}',
         'model': args.model or 'LabNet-S x4',
         'versions': get_versions(),
-        'median_seconds': {name: round(statistics.median(values), 3) for name, values in times.items()},
-        'beside': round(statistics.median(i / f for i, f in zip(times['image'], times['forward'])), 3),
+        'seconds': {name: median(values) for name, values in passed.items()},
+        'cpu_seconds': {name: median(values) for name, values in spent.items()},
+        'beside': median(i / f for i, f in zip(passed['image'], passed['forward'])),
+        'beside_cpu': median(i / f for i, f in zip(spent['image'], spent['forward'])),
     }
     print(json.dumps(report, indent=2))
     args.out.write_text(json.dumps(report, indent=2) + '\n')

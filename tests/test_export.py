@@ -35,12 +35,11 @@ def output(network, size=(7, 9)):
         return network(torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(1)))
 
 
-@pytest.mark.parametrize('fuse', [False, True])
-def test_onnx_takes_any_size(tmp_path, capsys, fuse):
+def test_onnx_takes_any_size(tmp_path, capsys):
     """Of a network whose graph is small, as tracing takes its time; tests of the networks export all of their parts."""
     network = make_network(attention='none', large_field=False)
     path = tmp_path / 'net.onnx'
-    assert main(['onnx', save(network, tmp_path / 'net.pth'), str(path), *['--fuse'] * fuse]) == 0
+    assert main(['onnx', save(network, tmp_path / 'net.pth'), str(path), '--fuse']) == 0
     assert 'differs from PyTorch by at most' in capsys.readouterr().out
     onnx.checker.check_model(path)
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])

@@ -80,7 +80,8 @@ class Upscaler:
         else:
             colours, alpha = planes[:-1], planes[-1:]
             parts = [self._colours(fill_hidden(colours, alpha), method, size), self._alpha(alpha, method, size)]
-        result = torch.cat([_to_type(part, pixels.dtype) for part in parts]).permute(1, 2, 0).contiguous().cpu().numpy()
+        result = torch.cat([_to_levels(part, pixels.dtype) for part in parts]).permute(1, 2, 0)
+        result = result.contiguous().cpu().numpy().astype(pixels.dtype, copy=False)
         return result[..., 0] if image.ndim == 2 else result
 
     def _colours(self, planes, method, size):
@@ -170,8 +171,8 @@ def _scaled(height, width, scale):
     return torch.Size(max(1, round(length * scale)) for length in (height, width))
 
 
-def _to_type(values, dtype):
-    """Values in [0, 1] as an array of that type holds them."""
-    if dtype.kind == 'u':
-        values = values.mul(LARGEST[dtype]).round_()
-    return values.to(torch.from_numpy(np.empty(0, dtype)).dtype)
+def _to_levels(values, dtype):
+    """Values in [0, 1] as the numbers that an array of that type holds; PyTorch itself can do little with uint16."""
+    if dtype.kind == 'f':
+        return values
+    return values.mul(LARGEST[dtype]).round_().to(torch.uint8 if dtype == np.uint8 else torch.int32)
