@@ -23,7 +23,7 @@ class SecondOrderMixin:
     - ``queue_size`` (int, default 180): pairs in the pool of each process; 0: no pool.
 
     What is drawn for a batch depends on ``manual_seed``, the process and the iteration alone; the pool is part of the
-    training state. A batch with values that are not finite goes past it: its step is skipped once, and it never returns.
+    training state. A batch with values that are not finite goes past it: its step is skipped, and it never comes back.
     """
 
     def init_training_settings(self):
