@@ -16,6 +16,7 @@ mkdir -p results
 for stage in RealNetT RealNetT-GAN; do
     [ -f "experiments/sample_${stage}_x2/models/net_g_latest.pth" ] \
         || "$bin/python" -m stea_arch.train -opt "options/sample/train_${stage}_x2.yml" --auto_resume
+    echo "Testing $stage on low-quality photographs ..."
     log=results/sample_test_$stage.log
     "$bin/python" -m stea_arch.test -opt "options/sample/test_${stage}_x2.yml" >"$log" 2>&1 || { cat "$log"; exit 1; }
 done

@@ -29,6 +29,7 @@ def apply():
     resume_on_any_device_and_exactly()
     launch_without_gpu()
     force_yml_without_eval()
+    prefetching_hands_errors_on()
 
 
 def check_opencv():
@@ -90,6 +91,36 @@ def force_yml_without_eval():
     from stea_arch.options.reading import parse_value
 
     _replace('basicsr.utils.options', '_postprocess_yml_value', lambda original: parse_value)
+
+
+def prefetching_hands_errors_on():
+    """Let an error in the thread of ``prefetch_mode: cpu`` (one unreadable image too many, say) end the run.
+
+    Breaks: the thread dies, and the training loop waits for its next batch for ever. Since: always.
+    """
+    _replace('basicsr.data.prefetch_dataloader', 'PrefetchGenerator', _handing_errors_on)
+
+
+def _handing_errors_on(original):
+    class PrefetchGenerator(original):
+        error = None
+
+        def run(self):
+            try:
+                super().run()
+            except BaseException as error:
+                self.error = error
+                self.queue.put(None)
+
+        def __next__(self):
+            try:
+                return super().__next__()
+            except StopIteration:
+                if self.error is None:
+                    raise
+            raise self.error
+
+    return PrefetchGenerator
 
 
 def take_vgg19_from(path):

@@ -25,6 +25,7 @@ from stea_arch.degradations.second_order_kernels import KernelSampler, KernelTri
 from stea_arch.degradations.second_order_sampling import RECIPES
 from stea_arch.degradations.usm import usm_sharpen
 from stea_arch.options import OptionError
+from stea_arch.options.problems import part
 from stea_arch.options.reading import load
 from stea_arch.versions import get_versions
 
@@ -117,10 +118,26 @@ def _samplers(args):
     if args.opt is None:
         return SecondOrderSampler(args.scale, recipe=args.recipe), KernelSampler()
     opt, _ = load(args.opt.read_bytes())
-    if args.recipe:
-        opt['recipe'] = args.recipe
-    section = (opt.get('datasets') or {}).get('train') or {}
+    if not isinstance(opt, dict):
+        raise ValueError(f'{args.opt} should be an option file of keys and values, but has none. Give another one.')
+    section = part(opt, 'datasets', 'train')
     return SecondOrderSampler.from_options(opt, opt.get('scale')), KernelSampler.from_options(section)
+
+
+def _read_samples(path):
+    """Size, scale and samples of an earlier sheet's JSON."""
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        samples = [
+            (KernelTriple.from_dict(sample['kernels']), SecondOrderParams.from_dict(sample['params']))
+            for sample in content['samples']
+        ]
+        return content['size'], content['scale'], samples
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f'{path} should be the JSON that was written beside an earlier sheet, but it could not be read as one '
+            f'({type(error).__name__}: {error}). Give that file to --replay.'
+        ) from error
 
 
 def _parser():
@@ -148,22 +165,18 @@ def main(argv=None):
             raise ValueError(f'--num must be at least 1, but {args.num} came. Leave it out for 16.')
         img = decode(args.image.read_bytes(), str(args.image), allow_gray=True)
         if args.replay:
-            content = json.loads(args.replay.read_text(encoding='utf-8'))
-            patch = middle(img, content['size'], content['scale'])
-            samples = [
-                (KernelTriple.from_dict(sample['kernels']), SecondOrderParams.from_dict(sample['params']))
-                for sample in content['samples']
-            ]
+            size, scale, samples = _read_samples(args.replay)
+            patch = middle(img, size, scale)
         else:
             sampler, kernel_sampler = _samplers(args)
             patch = middle(img, args.size, sampler.scale)
             samples = draw_samples(args.num, len(patch), sampler, kernel_sampler, args.seed)
         tiles = [apply_sample(patch, *sample) for sample in samples]
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        draw_sheet(patch, tiles, [describe(*sample) for sample in samples]).save(args.out)
     except (OptionError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    draw_sheet(patch, tiles, [describe(*sample) for sample in samples]).save(args.out)
     content = {
         'image': str(args.image),
         'size': len(patch),

@@ -74,13 +74,19 @@ def load_network(opt):
     """The two-stream network of a test option file, with its weights, in eval mode on the CPU.
 
     Raises:
-        ValueError: The file is about another network.
+        ValueError: The file is about another network, or the weights are those of another one.
     """
     network = build_network(opt['network_g'])
     if not isinstance(network, TwoStreams):
         raise ValueError('Strengths are those of a RealNet with streams: 2, and network_g describes another network.')
-    weights = read_checkpoint(opt['path']['pretrain_network_g'])
-    network.load_state_dict(unwrap_state_dict(weights, opt['path'].get('param_key_g', 'params')))
+    path = opt['path']['pretrain_network_g']
+    try:
+        network.load_state_dict(unwrap_state_dict(read_checkpoint(path), opt['path'].get('param_key_g', 'params')))
+    except RuntimeError as error:
+        raise ValueError(
+            f'{path} does not fit the network that network_g describes: {len(network.state_dict())} parameters of a '
+            'RealNet with streams: 2 were expected. Use the options it was trained with.'
+        ) from error
     return network.eval()
 
 

@@ -7,7 +7,9 @@ import inspect
 import os
 import subprocess
 import sys
+import threading
 
+import basicsr.data.prefetch_dataloader
 import basicsr.train
 import basicsr.utils.options
 import pytest
@@ -90,6 +92,25 @@ def test_importing_twice_is_harmless():
     assert done.stdout.splitlines()[-1] == 'basicsr.train', done.stderr
     assert all(name in registry for name, registry in names.items())
     assert original(basicsr.train, 'create_train_val_dataloader') is before[1]
+
+
+def test_an_error_while_prefetching_ends_the_run(monkeypatch):
+    """Without the patch the thread ends and leaves nothing to take, for which the loop would wait."""
+    module = basicsr.data.prefetch_dataloader
+
+    def images():
+        yield 1
+        raise ValueError('no image')
+
+    monkeypatch.setattr(threading, 'excepthook', lambda args: None)
+    theirs = original(module, 'PrefetchGenerator')(images(), 2)
+    theirs.join(10)
+    assert not theirs.is_alive() and theirs.queue.qsize() == 1
+    ours = module.PrefetchGenerator(images(), 2)
+    assert next(ours) == 1
+    with pytest.raises(ValueError, match='no image'):
+        next(ours)
+    assert list(module.PrefetchDataLoader(1, dataset=[1, 2, 3], batch_size=None)) == [1, 2, 3]
 
 
 def test_opencv_without_system_libraries_says_what_to_install(monkeypatch):

@@ -68,4 +68,12 @@ def test_says_what_is_wrong(photo_folder, tmp_path, capsys):
     assert 'scale must be 2, 3 or 4' in capsys.readouterr().err
     assert run(photo_folder / 'photo0.png', tmp_path / 's.png', '--recipe', 'full', '--num', '0') == 2
     assert '--num must be at least 1, but 0 came' in capsys.readouterr().err
-    assert not (tmp_path / 's.png').exists()
+    (tmp_path / 'other.json').write_text('{"samples": [{"kernels": {}}]}')
+    (tmp_path / 'list.yml').write_text('- 1\n')
+    assert run(photo_folder / 'photo0.png', tmp_path / 's.png', '--replay', str(tmp_path / 'other.json')) == 2
+    assert 'other.json should be the JSON that was written beside an earlier sheet' in capsys.readouterr().err
+    assert run(photo_folder / 'photo0.png', tmp_path / 's.png', '-opt', str(tmp_path / 'list.yml')) == 2
+    assert 'list.yml should be an option file of keys and values' in capsys.readouterr().err
+    assert run(photo_folder / 'photo0.png', tmp_path / 's.what', '--recipe', 'full', '--num', '1') == 2
+    assert 'unknown file extension: .what' in capsys.readouterr().err
+    assert not (tmp_path / 's.png').exists() and not (tmp_path / 's.json').exists()

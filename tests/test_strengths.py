@@ -71,6 +71,10 @@ def test_another_network_and_a_wrong_strength_are_refused_in_a_paragraph(files, 
     options, opt, _ = files
     assert run(options, photo_folder / 'photo0.png', tmp_path / 'grid.png', '--values', '2') == 1
     assert 'strength deblur must be a number from 0 to 1.5' in capsys.readouterr().err
+    other = RealNet(streams=1, **NETWORK).state_dict()
+    torch.save({'params_ema': other}, tmp_path / 'net.pth')
+    assert run(options, photo_folder / 'photo0.png', tmp_path / 'grid.png') == 1
+    assert 'net.pth does not fit the network that network_g describes' in capsys.readouterr().err
     opt['network_g']['streams'] = 1
     options.write_text(yaml.safe_dump(opt))
     assert run(options, photo_folder / 'photo0.png', tmp_path / 'grid.png') == 1

@@ -42,9 +42,3 @@ def read_meta_info(path):
             f'At least one image name was expected in {path}, but the file is empty. Write one name a line.'
         )
     return shapes
-
-
-def meta_info_line(name, shape):
-    """The line of one image, as BasicSR's writer makes it; ``shape`` is (h, w, c)."""
-    height, width, channels = shape
-    return f'{name} ({height},{width},{channels}) 1\n'

@@ -40,13 +40,15 @@ def poisson_noise(img, levels, gray, generator):
         generator (torch.Generator): On the device of ``img``.
 
     Returns:
-        Tensor: (B, 3, H, W), float32, to be added.
+        Tensor: (B, 3, H, W), float32, to be added; NaN where the image is.
     """
     noise = torch.empty(img.shape, dtype=img.dtype, device=img.device)
     powers = 2 ** torch.arange(9, device=img.device)
     for target, sample, level, is_gray in zip(noise, img, levels, gray, strict=True):
         steps = ((rgb_to_grayscale(sample) if is_gray else sample) * 255).round().clamp(0, 255)
-        distinct = torch.bincount(steps.flatten().int(), minlength=256).count_nonzero()
-        photons, x = powers[torch.bucketize(distinct, powers)], steps / 255
-        target.copy_((torch.poisson(x * photons, generator=generator) / photons - x) * level)
+        whole = steps.nan_to_num()  # neither function takes NaN, which must reach the loss to be noticed
+        distinct = torch.bincount(whole.flatten().int(), minlength=256).count_nonzero()
+        photons = powers[torch.bucketize(distinct, powers)]
+        counts = torch.poisson(whole / 255 * photons, generator=generator)
+        target.copy_((counts / photons - steps / 255) * level)
     return noise

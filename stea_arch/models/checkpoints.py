@@ -70,6 +70,11 @@ class CheckpointMixin:
         states = resume_state['random_states']
         if len(states) == self.opt['world_size']:
             set_random_state(states[self.opt['rank']])
+        else:
+            get_root_logger().warning(
+                f'The state was saved by {len(states)} processes, and this run has {self.opt["world_size"]}: it '
+                'continues, but not exactly.'
+            )
         self.load_extra_state(resume_state)
         self.replay_validations(self.step)
 

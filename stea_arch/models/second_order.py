@@ -23,7 +23,7 @@ class SecondOrderMixin:
     - ``queue_size`` (int, default 180): pairs in the pool of each process; 0: no pool.
 
     What is drawn for a batch depends on ``manual_seed``, the process and the iteration alone; the pool is part of the
-    training state.
+    training state. A batch with values that are not finite goes past it: its step is skipped, and it never comes back.
     """
 
     def init_training_settings(self):
@@ -51,7 +51,10 @@ class SecondOrderMixin:
         parts = ('blur', 'noise') if self.opt['network_g'].get('streams') == 2 else ('all',)
         lqs = [degrade(source, *kernels, params, part) for part in parts]
         (lq, *more), (gt,) = paired_crop(lqs, [target], params)
-        self.lq, self.gt, *more = self.pool.exchange(lq, gt, *more)
+        batch = lq, gt, *more
+        if torch.stack([tensor.isfinite().all() for tensor in batch]).all():
+            batch = self.pool.exchange(*batch)
+        self.lq, self.gt, *more = batch
         self.noise_lq = more[0] if more else None
 
     def degraded_and_wanted(self, gt):
@@ -77,5 +80,5 @@ class SecondOrderMixin:
 
     def load_extra_state(self, state):
         super().load_extra_state(state)
-        if len(state['pools']) == self.opt['world_size']:
+        if len(state.get('pools', ())) == self.opt['world_size']:  # else it fills anew
             self.pool.load_state_dict(state['pools'][self.opt['rank']])

@@ -1,6 +1,6 @@
 import pytest
 
-from stea_arch.data.meta_info import meta_info_line, read_meta_info
+from stea_arch.data.meta_info import read_meta_info
 
 
 def test_reads_basicsr_lines_and_plain_names(tmp_path):
@@ -13,12 +13,6 @@ def test_reads_basicsr_lines_and_plain_names(tmp_path):
         'sub/0002.png': None,
         '0003.png': None,
     }
-
-
-def test_line_reads_back(tmp_path):
-    (tmp_path / 'list.txt').write_text(meta_info_line('a.b.png', (7, 8, 3)))
-    assert (tmp_path / 'list.txt').read_text() == 'a.b.png (7,8,3) 1\n'
-    assert read_meta_info(tmp_path / 'list.txt') == {'a.b.png': (7, 8, 3)}
 
 
 def test_refuses(tmp_path):

@@ -69,3 +69,11 @@ def test_photons_of_white_follow_the_number_of_values(values, photons):
     assert (counts - counts.round()).abs().max() < 1e-4
     if values > 4:
         assert ((noisy * photons / 2) - (noisy * photons / 2).round()).abs().max() > 0.4
+
+
+@pytest.mark.parametrize('kind', [gaussian_noise, poisson_noise])
+def test_nan_reaches_the_result_and_no_other_sample(kind):
+    img = photographs(2)
+    img[0, 1, 2, 3] = float('nan')
+    noisy = img + kind(img, (1.0, 1.0), (False, True), seeded(0))
+    assert (~noisy.isfinite()).nonzero().tolist() == [[0, 1, 2, 3]]

@@ -7,6 +7,7 @@ import torch
 from stea_arch.degradations.crop import paired_crop
 from stea_arch.degradations.second_order import SecondOrderSampler, degrade
 from stea_arch.degradations.usm import usm_sharpen
+from stea_arch.models import checkpoints
 
 KERNELS = ('kernel1', 'kernel2', 'sinc_kernel')
 
@@ -72,6 +73,36 @@ def test_pool_mixes_batches_and_pairs_stay_together(make_real, regions):
             passed.append(round(gt.mean().item() * 8))
     assert passed[:4] == [1, 1, 2, 2]  # the pool of four fills; afterwards older pairs come out
     assert all(number < iteration for iteration, number in zip((3, 3, 4, 4, 5, 5), passed[4:], strict=True))
+
+
+@pytest.mark.parametrize('gaussian', [0, 1])
+@pytest.mark.parametrize('stage', ['pixel', 'gan'])
+def test_nan_in_a_batch_is_skipped_once_and_never_comes_back(make_real, regions, stage, gaussian):
+    model = make_real({'gaussian_noise_prob': gaussian, 'gaussian_noise_prob2': gaussian}, stage)
+    bad = {**regions, 'gt': regions['gt'].clone()}
+    bad['gt'][1, 0, 5, 5] = float('nan')
+    skipped = []
+    for iteration, data in enumerate([regions, bad, *[regions] * 6], 1):
+        model.feed_data(data)
+        model.optimize_parameters(iteration)
+        skipped.append(model.bad_steps)
+    assert skipped == [0, 1, *[0] * 6]
+    assert all(tensor.isfinite().all() for tensor in model.pool.state_dict()['tensors'])
+
+
+def test_a_state_of_another_stage_or_number_of_processes_goes_on_with_an_empty_pool(make_real, regions, monkeypatch):
+    said = []
+    monkeypatch.setattr(checkpoints.get_root_logger(), 'warning', said.append)
+    model = make_real()
+    model.feed_data(regions)
+    model.optimize_parameters(1)
+    saved = model.scaler.state_dict(), [s.state_dict() for s in model.schedulers], model.optimizer_g.state_dict()
+    state = {'iter': 1, 'bad_steps': 0, 'scaler': saved[0], 'schedulers': saved[1], 'optimizers': [saved[2]]}
+    for more in ({'random_states': [{}, {}], 'pools': [{}, {}]}, {'random_states': [checkpoints.get_random_state()]}):
+        resumed = make_real()
+        resumed.resume_training({**state, **more})
+        assert resumed.step == 1 and resumed.pool.filled == 0
+    assert said == ['The state was saved by 2 processes, and this run has 1: it continues, but not exactly.']
 
 
 def test_every_iteration_process_and_seed_draws_anew(make_real, regions):
