@@ -78,7 +78,9 @@ def decode_photo(data):
             return _read_plain(img)
     except UnidentifiedImageError as error:
         raise ValueError('not readable as PNG, JPEG, WebP or TIFF (its first bytes are of no such file)') from error
-    except (OSError, SyntaxError, Image.DecompressionBombError, zlib.error, struct.error) as error:
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:  # on damaged bytes decoders fail in ways of their own: TypeError, cv2.error, ...
         raise ValueError(f'not readable as PNG, JPEG, WebP or TIFF ({error})') from error
 
 
