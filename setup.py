@@ -11,6 +11,7 @@ VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).gro
 
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.1']
 METRICS = ['lpips>=0.1.4', 'DISTS-pytorch>=0.1']
+OPENVINO = [*EXPORT, 'openvino>=2024.6']
 
 setup(
     name='stea_arch',
@@ -46,8 +47,9 @@ setup(
         'export': EXPORT,
         'spandrel': ['spandrel>=0.4'],
         'onnxruntime': EXPORT,
-        'openvino': [*EXPORT, 'openvino>=2024.6'],
+        'openvino': OPENVINO,
         'metrics': METRICS,
+        'benchmarks': ['matplotlib>=3.8', *OPENVINO],
     },
     entry_points={
         'console_scripts': [

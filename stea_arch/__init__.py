@@ -17,7 +17,7 @@ _HOMES = {
     'to_published': 'stea_arch.archs.published',
     'upscale': 'stea_arch.upscaling.upscaler',
 }
-_ROOMS = ('archs', 'data', 'degradations', 'metrics', 'models')
+_ROOMS = ('archs', 'backends', 'data', 'degradations', 'inference', 'kernels', 'metrics', 'models')
 
 plugin.install()
 

@@ -35,7 +35,7 @@ def read_checkpoint(path):
     try:
         if path.suffix == '.safetensors':
             return load_file(path)
-        return torch.load(path, map_location='cpu', weights_only=True)
+        content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f'{path} is refused: expected a checkpoint of tensors and plain values, and found other objects in it, '
@@ -47,6 +47,9 @@ def read_checkpoint(path):
             f'{path} could not be read as a checkpoint: it is damaged, cut short or of another format. Copy or '
             f'download it again. ({_first_line(error)})'
         ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} is no checkpoint: a dict was expected in it, but a {type(content).__name__} came.')
+    return content
 
 
 def read_architecture(path):

@@ -37,8 +37,9 @@ class PageServer(ThreadingHTTPServer):
     def __init__(self, models, port=0, device=None, max_memory=None):
         from stea_arch.upscaling.upscaler import Upscaler
 
-        names = {str(model): Path(model).name for model in models}
-        self.upscalers = {names[str(model)]: Upscaler(model, device, max_memory=max_memory) for model in models}
+        names = [Path(model).name for model in models]
+        names = [str(model) if names.count(name) > 1 else name for model, name in zip(models, names)]
+        self.upscalers = {name: Upscaler(model, device, max_memory=max_memory) for name, model in zip(names, models)}
         self.one_at_a_time = threading.Lock()
         super().__init__(('127.0.0.1', port), _Handler)
 
@@ -100,16 +101,17 @@ class _Handler(BaseHTTPRequestHandler):
             data = self.rfile.read(length)
             strengths = {key: _number(key, query[key]) for key in STRENGTHS if key in query}
             page = self.server.upscale(data, query.get('model'), query.get('name', 'image'), strengths)
-        except (ValueError, MemoryError) as error:
+        except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: a GPU without enough memory
             return self._answer(400, f'{query.get("name", "image")}: {error}')
         self._answer(200, page, 'text/html')
 
     def parse_request(self):
-        """Refuse what a foreign website has a browser send here: it knows this server by another name."""
+        """Refuse what a foreign website has a browser send here: Host or Origin is not this server's name."""
         if not super().parse_request():
             return False
         port = self.server.server_port
-        if self.headers.get('Host') in (f'127.0.0.1:{port}', f'localhost:{port}'):
+        names = [f'127.0.0.1:{port}', f'localhost:{port}']
+        if self.headers.get('Host') in names and self.headers.get('Origin') in (None, *(f'http://{n}' for n in names)):
             return True
         self._answer(403, f'This page is for this machine: http://127.0.0.1:{port}')
         return False

@@ -8,6 +8,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,11 +40,11 @@ def server(tmp_path_factory):
     server.server_close()
 
 
-def ask(server, path='/', data=None, host=None):
+def ask(server, path='/', data=None, **headers):
     """Status and text of an answer."""
     request = urllib.request.Request(f'http://127.0.0.1:{server.server_port}{path}', data)
-    if host:
-        request.add_header('Host', host)
+    for name, value in headers.items():
+        request.add_header(name, value)
     try:
         with urllib.request.urlopen(request) as answer:
             return answer.status, answer.read().decode()
@@ -111,9 +112,21 @@ def test_what_cannot_be_done_is_said(server, path, data, status, message):
 
 
 def test_other_websites_are_refused(server):
-    status, text = ask(server, host='evil.example')
-    assert status == 403 and 'for this machine' in text
-    assert ask(server, host=f'localhost:{server.server_port}')[0] == 200
+    for headers in ({'Host': 'evil.example'}, {'Origin': 'http://evil.example'}, {'Origin': 'null'}):
+        status, text = ask(server, '/upscale?model=one.pth', image()[1], **headers)
+        assert status == 403 and 'for this machine' in text
+    name = f'localhost:{server.server_port}'
+    assert ask(server, '/upscale?model=one.pth', image()[1], Host=name, Origin=f'http://{name}')[0] == 200
+
+
+def test_networks_of_one_name_are_told_apart(tmp_path):
+    paths = [str(tmp_path / folder / 'net_g_latest.pth') for folder in ('a', 'b')]
+    for path in paths:
+        Path(path).parent.mkdir()
+        torch.save(LabNet(**SMALL).state_dict(), path)
+    server = PageServer(paths, device='cpu')
+    server.server_close()
+    assert list(server.networks()) == paths
 
 
 def test_a_missing_network_ends_the_command(capsys):

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stea_arch import kernels
 from stea_arch.archs.layers import average
 from stea_arch.archs.mlfr import MLFR
 from stea_arch.archs.stea import STEA, TTEA
@@ -63,8 +64,12 @@ class FusedBlock(nn.Module):
 
     def parts(self, x, t, s):
         """What ``merge`` joins, one by one, so that it need not hold all at once."""
-        for field in self.fields:
-            yield field(t)
+        if self.fields and kernels.usable(t):
+            weights, biases, dilations = zip(*((field.weight, field.bias, field.dilation[0]) for field in self.fields))
+            yield from kernels.depthwise_group(t, weights, biases, dilations).chunk(len(self.fields), dim=1)
+        else:
+            for field in self.fields:
+                yield field(t)
         yield from (t, s, self.local(x))
 
     def finish(self, f, y, mean):
@@ -195,6 +200,9 @@ class FusedFeedForward(nn.Module):
         self.reduce = feed_forward.reduce
 
     def forward(self, x):
+        if kernels.usable(x):
+            expand, spatial = (torch.cat([conv.weight for conv in pair]) for pair in (self.expand, self.spatial))
+            return self.reduce(kernels.gated_depthwise(F.conv2d(x, expand), spatial))
         q1, q2 = (spatial(expand(x)) for expand, spatial in zip(self.expand, self.spatial))
         return self.reduce(F.gelu(q1) * q2)
 

@@ -85,6 +85,9 @@ def fingerprint(network):
     digest = hashlib.sha256()
     versions = [f'{name} {version(name)}' for name in ('stea_arch', 'torch', 'onnx', 'onnxscript')]
     digest.update('\n'.join([*versions, repr(network)]).encode())
+    for module in network.modules():  # the order of an expansion, say, which neither names nor shapes tell
+        plain = {name: value for name, value in vars(module).items() if isinstance(value, int | float | str | tuple)}
+        digest.update(repr(sorted((name, value) for name, value in plain.items() if name != 'training')).encode())
     for source in sorted(Path(archs.__file__).parent.glob('*.py')):
         digest.update(source.read_bytes())
     for name, tensor in network.state_dict().items():
@@ -116,6 +119,8 @@ def _quiet():
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
-    yield
-    for logger, level in zip(loggers, levels):
-        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)

@@ -17,7 +17,7 @@ _devices = ('cuda',)
 def enable():
     """Use the Triton kernels from now on, for every tensor that they can take (see ``why_not``).
 
-    The environment variable ``STEA_KERNELS=1`` does the same when ``stea_arch`` is imported. With
+    The environment variable ``STEA_KERNELS=1`` does the same when the networks are imported. With
     ``TRITON_INTERPRET=1`` in the environment before Triton is first imported, the kernels also take tensors on the CPU,
     very slowly; the tests use it.
 

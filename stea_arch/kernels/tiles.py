@@ -142,7 +142,7 @@ CONFIGS = [
 
 
 def autotune(kernel):
-    """Choose among ``CONFIGS`` at the first call for a width class, number of channels and dtype.
+    """Choose among ``CONFIGS`` at the first call for a width class, number of channels, group of kernels and dtype.
 
     That compiles up to five forms, some seconds each, which Triton keeps on disk. In the interpreter there is nothing
     to measure, and all are said to be equally fast.
@@ -150,7 +150,7 @@ def autotune(kernel):
     compiled = isinstance(kernel, triton.JITFunction)
     return triton.autotune(
         CONFIGS,
-        key=['UNITS', 'UNIT', 'WIDTH'],
+        key=['UNITS', 'UNIT', 'WIDTH', 'SIZES'],
         prune_configs_by={'early_config_prune': _fitting},
         do_bench=None if compiled else lambda call, quantiles: [0.0] * len(quantiles),
     )(kernel)

@@ -15,10 +15,11 @@ AHEAD = 2  # images that are decoded before their turn, and results that wait to
 
 @dataclass(frozen=True)
 class Job:
-    """A file to read and the file that is made of it."""
+    """A file to read, the file that is made of it, and where a comparison of both goes, if it is wanted."""
 
     source: Path
     target: Path
+    comparison: Path | None = None
 
 
 def find_images(inputs):
@@ -50,7 +51,7 @@ def find_images(inputs):
     return found
 
 
-def plan(images, out=None, suffix='_x4', extension=None):
+def plan(images, out=None, suffix='_x4', extension=None, compare=None):
     """Say which file is made of which, before anything is done.
 
     Args:
@@ -59,13 +60,14 @@ def plan(images, out=None, suffix='_x4', extension=None):
             beside the inputs, with ``suffix`` behind the name of the file, or of the folder.
         suffix (str): for names beside the inputs.
         extension (str | None): e.g. '.png'; None: that of the input.
+        compare (str | None): also write a comparison beside each result: 'png' or 'html'.
 
     Returns:
         list[Job]: in the order of ``images``.
 
     Raises:
-        ValueError: two inputs would become the same file, a result would replace an input, or a name does not end as
-            an image's does.
+        ValueError: two inputs would become the same file, a result or comparison would replace an input, or a name
+            does not end as an image's does.
     """
     jobs = []
     single = out is not None and len(images) == 1 and Path(out).suffix.lower() in FORMATS and not Path(out).is_dir()
@@ -79,7 +81,7 @@ def plan(images, out=None, suffix='_x4', extension=None):
             target = folder.with_name(folder.name + suffix) / (source.stem + ending)
         else:
             target = source.with_name(source.stem + suffix + ending)
-        jobs.append(Job(source, target))
+        jobs.append(Job(source, target, compare and target.with_name(f'{target.stem}_compare.{compare}')))
     _check_targets(jobs)
     return jobs
 
@@ -92,22 +94,24 @@ def _check_targets(jobs):
     inputs = {job.source.resolve(): job.source for job in jobs}
     made_of = {}
     for job in jobs:
-        target = job.target.resolve()
-        if target.suffix.lower() not in FORMATS:
+        if job.target.suffix.lower() not in FORMATS:
             raise ValueError(f'{job.target} does not end as an image does ({", ".join(FORMATS)}). Give --format.')
-        if target in inputs:
-            raise ValueError(
-                f'The result of {job.source} would replace the input {inputs[target]}. Give another folder with --out.'
-            )
-        other = made_of.setdefault(target, job.source)
-        if other != job.source:
-            raise ValueError(
-                f'{other} and {job.source} would both become {job.target}. Upscale them into different folders, one '
-                'after the other.'
-            )
+        for target in filter(None, (job.target, job.comparison)):
+            path = target.resolve()
+            if path in inputs:
+                raise ValueError(
+                    f'The result of {job.source} would replace the input {inputs[path]}. Give another folder with '
+                    '--out.'
+                )
+            other = made_of.setdefault(path, job.source)
+            if other != job.source:
+                raise ValueError(
+                    f'{other} and {job.source} would both become {target}. Upscale them into different folders, one '
+                    'after the other.'
+                )
 
 
-def run(jobs, upscale, compare=None, workers=2, done=None):
+def run(jobs, upscale, workers=2, done=None):
     """Read, upscale and write all images; one that fails does not stop the others.
 
     Reading and writing happen in threads, in which decoding and encoding let others work; the network runs here.
@@ -115,7 +119,6 @@ def run(jobs, upscale, compare=None, workers=2, done=None):
     Args:
         jobs (list[Job]): from :func:`plan`.
         upscale (callable): pixels -> larger pixels, see :class:`stea_arch.upscaling.upscaler.Upscaler`.
-        compare (str | None): also write a comparison beside each result: 'png' or 'html'.
         workers (int): threads.
         done (callable | None): called with each job when its result is on its way, or has failed.
 
@@ -141,7 +144,7 @@ def run(jobs, upscale, compare=None, workers=2, done=None):
                 pixels = None if photo is None else _note(failed, job, lambda photo=photo: upscale(photo.pixels))
                 if pixels is not None:
                     result = Photo(pixels, photo.icc, photo.exif)
-                    writing.append((job, pool.submit(_write, job, photo, result, compare)))
+                    writing.append((job, pool.submit(_write, job, photo, result)))
                     if len(writing) > AHEAD:
                         finish()
                 if done:
@@ -163,12 +166,12 @@ def _note(failed, job, function):
         return None
 
 
-def _write(job, photo, result, compare):
+def _write(job, photo, result):
     data = encode_photo(result, job.target.suffix)
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    if compare:
-        comparison = make_comparison(photo, result, compare, job.source.name)
-        _write_bytes(job.target.with_name(f'{job.target.stem}_compare.{compare}'), comparison)
+    if job.comparison:
+        kind = job.comparison.suffix.removeprefix('.')
+        _write_bytes(job.comparison, make_comparison(photo, result, kind, job.source.name))
     _write_bytes(job.target, data)  # last: whoever finds it need not do anything again
 
 

@@ -28,7 +28,7 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     try:
         return _upscale(args)
-    except (ValueError, FileNotFoundError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f'stea-upscale: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -49,11 +49,11 @@ def _upscale(args):
 
     upscaler = Upscaler(args.model, args.device, args.dtype, args.max_memory, args.alpha)
     scale = args.scale or upscaler.scale
-    jobs = plan(images, args.out, f'_x{scale:g}', FORMATS.get(args.format))
+    jobs = plan(images, args.out, f'_x{scale:g}', FORMATS.get(args.format), args.compare)
     left = [job for job in jobs if not (args.skip_existing and job.target.is_file())]
     progress = Progress(left, upscaler.network)
     try:
-        failed = run(left, lambda pixels: upscaler(pixels, scale), args.compare, done=progress.done)
+        failed = run(left, lambda pixels: upscaler(pixels, scale), done=progress.done)
     finally:
         progress.close()
     _report(jobs, left, failed)

@@ -1,5 +1,6 @@
 """How much memory there is, and which way of running a network fits into it."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -9,10 +10,11 @@ from stea_arch.inference import estimate_memory
 
 SHARE = 0.8  # of the free memory that is used by default: the estimate and other programs need some room
 GIB = 2**30
+MEMINFO = Path('/proc/meminfo')
 CGROUP = Path('/sys/fs/cgroup')
-CGROUP_FILES = (
-    ('memory.max', 'memory.current'),
-    ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes'),
+CGROUP_FILES = (  # limit, what is used, and of that the files read lately, which give way: of version 2 and version 1
+    ('memory.max', 'memory.current', 'memory.stat', 'inactive_file'),
+    ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes', 'memory/memory.stat', 'total_inactive_file'),
 )
 LAVISH = 400  # bytes a pixel and channel of the head
 
@@ -54,16 +56,21 @@ def free_memory(device):
 
     Args:
         device (torch.device): On a GPU what the driver has left and PyTorch keeps unused; else the machine's available
-            memory, or what a container's limit leaves of it.
+            memory (where only Linux would tell, all that it has), or what a container's limit leaves of it.
     """
     if device.type == 'cuda':
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    fields = dict(line.split(':') for line in Path('/proc/meminfo').read_text().splitlines())
-    available = int(fields['MemAvailable'].split()[0]) * 1024
-    for limit, used in CGROUP_FILES:  # of version 2 and version 1
+    if MEMINFO.exists():
+        fields = dict(line.split(':') for line in MEMINFO.read_text().splitlines())
+        available = int(fields['MemAvailable'].split()[0]) * 1024
+    else:
+        available = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    for limit, used, details, cached in CGROUP_FILES:
         try:
-            available = min(available, int((CGROUP / limit).read_text()) - int((CGROUP / used).read_text()))
+            limit, used = (int((CGROUP / name).read_text()) for name in (limit, used))
+            kinds = dict(line.split() for line in (CGROUP / details).read_text().splitlines())
         except (OSError, ValueError):  # no such file, or 'max'
             continue
+        available = min(available, limit - used + int(kinds.get(cached, 0)))
     return available

@@ -22,7 +22,9 @@ OPTIONS = {
     'WEBP': {'quality': 95},
     'TIFF': {'compression': 'tiff_lzw'},
 }
+WIDEST = {'JPEG': 65500, 'WEBP': 16383}  # pixels, also high
 ORIENTATION, BITS_PER_SAMPLE, PIXEL_SIZE = 0x0112, 0x0102, (0xA002, 0xA003)
+PHOTOMETRIC, WHITE_IS_ZERO, EXTRA_SAMPLES, PREMULTIPLIED = 0x0106, 0, 0x0152, 1
 EXIF_IFD = 0x8769
 
 
@@ -78,7 +80,9 @@ def decode_photo(data):
             return _read_plain(img)
     except UnidentifiedImageError as error:
         raise ValueError('not readable as PNG, JPEG, WebP or TIFF (its first bytes are of no such file)') from error
-    except (OSError, SyntaxError, Image.DecompressionBombError, zlib.error, struct.error) as error:
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:  # on damaged bytes decoders fail in ways of their own: TypeError, cv2.error, ...
         raise ValueError(f'not readable as PNG, JPEG, WebP or TIFF ({error})') from error
 
 
@@ -101,7 +105,7 @@ def _read_plain(img):
     icc = img.info.get('icc_profile')
     if img.mode == 'CMYK':
         img, icc = _to_srgb(img, icc), None
-    transparent = 'A' in img.mode or 'transparency' in img.info
+    transparent = img.has_transparency_data
     gray = img.mode in ('1', 'L', 'LA', 'La')
     img = img.convert(MODES[transparent if gray else 2 + transparent])
     pixels = np.asarray(img)
@@ -136,12 +140,21 @@ def _read_deep(img, data):
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
     pixels = pixels.reshape(*pixels.shape[:2], channels)[..., order]
-    if img.format == 'TIFF':  # OpenCV has turned it
+    if img.format == 'TIFF':  # OpenCV has turned it, and otherwise gives the numbers as they are stored
+        if img.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+            pixels = 65535 - pixels
+        if PREMULTIPLIED in img.tag_v2.get(EXTRA_SAMPLES, ()):
+            pixels = _divide_by_alpha(pixels)
         return Photo(np.ascontiguousarray(pixels), img.info.get('icc_profile'))
     if data[25] == 4:  # gray with transparency, which OpenCV gives as BGRA
         pixels = pixels[..., [0, 3]]
     pixels = _turn(pixels, img.getexif().get(ORIENTATION, 1))
     return Photo(np.ascontiguousarray(pixels), img.info.get('icc_profile'), _exif(img))
+
+
+def _divide_by_alpha(pixels):
+    colours, alpha = pixels[..., :-1].astype(np.float32), np.maximum(pixels[..., -1:], 1)
+    return np.concatenate([np.minimum(colours / alpha * 65535, 65535).round().astype(np.uint16), pixels[..., -1:]], -1)
 
 
 def _turn(pixels, orientation):
@@ -189,8 +202,11 @@ def encode_photo(photo, extension):
         return _encode_deep_png(pixels, icc, photo.exif) if kind == 'PNG' else _encode_deep_tiff(pixels, icc)
 
     img = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    if kind == 'WEBP' and max(img.size) > 16383:
-        raise ValueError(f'a WebP can be 16383 pixels wide and high, but the result has {img.width}x{img.height}')
+    if max(img.size) > WIDEST.get(kind, max(img.size)):
+        raise ValueError(
+            f'a {kind} can be {WIDEST[kind]} pixels wide and high, but the result has {img.width}x{img.height}; choose '
+            'another format (--format png)'
+        )
     file = io.BytesIO()
     exif = {'exif': photo.exif} if photo.exif and kind != 'TIFF' else {}
     img.save(file, kind, icc_profile=icc, **exif, **OPTIONS[kind])

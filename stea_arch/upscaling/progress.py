@@ -50,9 +50,7 @@ class Progress:
     """
 
     def __init__(self, jobs, network):
-        self.bar = tqdm(
-            total=0, disable=None, bar_format='{desc} {percentage:3.0f}% |{bar}| {elapsed}, left {remaining}'
-        )
+        self.bar = tqdm(total=0, disable=None, bar_format=FORMAT)
         self.jobs, self.finished, self.ends, self.handles = jobs, 0, [], []
         if self.bar.disable:
             return

@@ -74,6 +74,16 @@ def test_export_is_used_again_only_for_the_same_network(network, folder):
     assert len({name, changed, fingerprint(upscaled)}) == 3
 
 
+@pytest.mark.parametrize(
+    ('one', 'other'), [({'taylor_order': 1}, {'taylor_order': 2}), ({'num_heads': 2, 'key_dim': 8}, {})]
+)
+def test_fingerprint_knows_what_shapes_do_not_tell(one, other):
+    made = [LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), attention='taylor', **each) for each in (one, other)]
+    made[1].load_state_dict(made[0].state_dict())
+    assert fingerprint(made[0]) != fingerprint(made[1])
+    assert fingerprint(made[0].train()) == fingerprint(made[0].eval())
+
+
 def test_fingerprint_knows_the_code(network, tmp_path, monkeypatch):
     before = fingerprint(network)
     (tmp_path / '__init__.py').write_text('')

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from stea_arch import kernels
+from stea_arch.archs.fused import FusedBlock
 from stea_arch.archs.labnet_arch import LabBlock, LabNet
 from stea_arch.archs.layers import GatedFeedForward
 from stea_arch.archs.mlfr import MLFR
@@ -78,6 +79,20 @@ def test_same_function_and_gradients(make):
     ours = module_gradients(module, x)
     for mine, expected in zip(ours, module_gradients(module.double(), x.double())):
         torch.testing.assert_close(mine.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('large_field', [True, False])
+def test_fused_block(large_field, monkeypatch):
+    """fp32 by the kernels, fp64 by stock operations; both kernels are used."""
+    called = []
+    for name in ('depthwise_group', 'gated_depthwise'):
+        function = getattr(kernels, name)
+        monkeypatch.setattr(kernels, name, lambda *args, name=name, f=function: called.append(name) or f(*args))
+    block, f = plain.randomise(LabBlock(16, 'stea', large_field, (2, 4))), torch.randn(1, 16, 1, 2)
+    with torch.no_grad():
+        ours = FusedBlock(block)(f)
+        assert called == ['depthwise_group'] * large_field + ['gated_depthwise']
+        torch.testing.assert_close(ours.double(), block.double()(f.double()), rtol=1e-4, atol=1e-4)
 
 
 def test_autocast():

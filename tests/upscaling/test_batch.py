@@ -162,5 +162,26 @@ def test_an_interruption_leaves_what_is_done(folder):
 
 @pytest.mark.parametrize('kind', ['png', 'html'])
 def test_comparisons_stand_beside(folder, kind):
-    assert run(plan(find_images(['d.webp'])), double, compare=kind) == []
+    assert run(plan(find_images(['d.webp']), compare=kind), double) == []
     assert (folder / f'd_x4_compare.{kind}').is_file()
+
+
+@pytest.mark.parametrize(
+    ('inputs', 'name', 'arguments', 'message'),
+    [
+        # one name for both comparisons, which two threads would write at the same time
+        (['photos'], 'photos/a.jpg', {'compare': 'html'}, r'both become .*photos_x4/a_compare\.html'),
+        (['photos'], 'photos/a_compare.png', {'compare': 'png', 'out': 'o'}, r'both become o/a_compare\.png'),
+        (
+            ['photos', 'o'],
+            'o/a_compare.png',
+            {'compare': 'png', 'out': 'o', 'extension': '.webp'},
+            r'the input o/a_comp',
+        ),
+    ],
+)
+def test_comparisons_replace_nothing(folder, inputs, name, arguments, message):
+    (folder / 'o').mkdir()
+    Image.new('L', (2, 2)).save(name)
+    with pytest.raises(ValueError, match=message):
+        plan(find_images(inputs), **arguments)

@@ -75,6 +75,12 @@ def test_webp_keeps_transparency_and_jpeg_refuses_it(tmp_path):
             encode_photo(Photo(make_pixels(channels=channels)), '.jpg')
 
 
+@pytest.mark.parametrize(('extension', 'width'), [('.jpg', 65501), ('.webp', 16384)])
+def test_what_a_format_cannot_hold_is_said(extension, width):
+    with pytest.raises(ValueError, match=rf'can be {width - 1} pixels wide.* has {width}x1; .*--format png'):
+        encode_photo(Photo(np.zeros((1, width, 3), np.uint8)), extension)
+
+
 # What EXIF 2.32 (table 6) says of rows and columns, undone with plain flips and turns.
 UPRIGHT = {
     1: lambda a: a,
@@ -169,11 +175,41 @@ def test_cmyk_becomes_rgb(tmp_path):
     np.testing.assert_allclose(read_photo(tmp_path / 'red.jpg').pixels, np.full((8, 8, 3), [255, 0, 0]), atol=2)
 
 
+def test_lab_becomes_opaque_rgb(tmp_path):
+    Image.new('LAB', (8, 8), (128, 128, 128)).save(tmp_path / 'gray.tif')
+    pixels = read_photo(tmp_path / 'gray.tif').pixels
+    assert pixels.shape == (8, 8, 3)
+    np.testing.assert_allclose(pixels, 119, atol=2)  # L* = 50.2 in sRGB
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_tiffs_in_which_0_is_white(tmp_path, dtype):
+    pixels = make_pixels(channels=1, dtype=dtype)
+    tifffile.imwrite(tmp_path / 'a.tif', pixels[..., 0], photometric='miniswhite')
+    np.testing.assert_array_equal(read_photo(tmp_path / 'a.tif').pixels, np.iinfo(dtype).max - pixels)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_premultiplied_transparency_becomes_straight(tmp_path, dtype):
+    largest = np.iinfo(dtype).max
+    straight, alpha = make_pixels(dtype=dtype), make_pixels(channels=1, dtype=dtype, seed=1)
+    alpha = np.maximum(alpha, largest // 2)
+    alpha[0] = 0
+    multiplied = (straight.astype(np.float64) * alpha / largest).round().astype(dtype)
+    pixels = np.concatenate([multiplied, alpha], -1)
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric='rgb', extrasamples=['assocalpha'])
+    found = read_photo(tmp_path / 'a.tif').pixels
+    np.testing.assert_array_equal(found[..., 3:], alpha)
+    np.testing.assert_allclose(found[1:, :, :3], straight[1:], atol=3)
+
+
 def broken_files():
     png = encode_photo(Photo(make_pixels(40, 40)), '.png')
     jpg = encode_photo(Photo(smooth_pixels(3)), '.jpg')
     deep = encode_photo(Photo(make_pixels(40, 40, dtype=np.uint16)), '.png')
     huge = png[:16] + struct.pack('>II', 60000, 60000) + png[24:]
+    long = encode_photo(Photo(np.zeros((2**20 + 1, 1, 1), np.uint16)), '.png')  # OpenCV has an exception of its own
+    tiff = encode_photo(Photo(make_pixels()), '.tif').replace(struct.pack('<HHI', 256, 3, 1), bytes(8), 1)
     return {
         'empty': b'',
         'text': b'no image',
@@ -181,6 +217,8 @@ def broken_files():
         'cut jpg': jpg[:600],
         'cut deep': deep[:60],
         'huge': huge,
+        'long deep': long,
+        'tiff without a width': tiff,
     }
 
 

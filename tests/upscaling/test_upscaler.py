@@ -156,7 +156,15 @@ def test_free_memory_is_what_a_container_leaves(monkeypatch, tmp_path):
     (tmp_path / 'memory.current').write_text('1000\n')
     assert free_memory(cpu) > 2**20
     (tmp_path / 'memory.max').write_text('5000\n')
-    assert free_memory(cpu) == 4000
+    (tmp_path / 'memory.stat').write_text('anon 600\ninactive_file 300\nactive_file 100\n')
+    assert free_memory(cpu) == 4300  # files that were read fill the limit up, and give way
+
+
+def test_free_memory_where_the_system_does_not_tell(monkeypatch, tmp_path):
+    linux = free_memory(torch.device('cpu'))
+    monkeypatch.setattr(memory, 'MEMINFO', tmp_path / 'absent')
+    monkeypatch.setattr(memory, 'CGROUP', tmp_path)
+    assert free_memory(torch.device('cpu')) >= linux
 
 
 @pytest.mark.parametrize(

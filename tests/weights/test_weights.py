@@ -88,6 +88,7 @@ def test_half_precision_is_loaded_as_fp32(tmp_path):
         ),
         ({**make_network().state_dict(), 'extra': torch.zeros(3)}, r'do not fit LabNet: .*Unexpected key.*extra'),
         ({'params': [1]}, r'net\.pth: '),
+        (torch.zeros(3), r'net\.pth is no checkpoint: a dict was expected in it, but a Tensor came'),
     ],
 )
 def test_other_weights_are_refused(tmp_path, content, message):
