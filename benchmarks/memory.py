@@ -32,9 +32,9 @@ from stea_arch.inference import METHODS, estimate_memory, upscale_tensor
 from stea_arch.versions import get_versions
 
 GIB = 2**30
-SIZES = (64, 128, 192, 256, 384)
-OVERLAPS = (0, 16, 32, 48)
-TILE = 96
+SIZES = (64, 128, 256, 384)
+OVERLAPS = (0, 8, 16, 32)
+TILE = 64
 
 
 def make_net(weights=None, beta=None):
@@ -137,11 +137,11 @@ def measure_large(args):
 
 def measure_tiles(args):
     """Mean and largest difference from the whole, and PSNR against it, on one photograph."""
-    lq = read_photo(args.image, 192, 192)
+    lq = read_photo(args.image, 128, 128)
     rows = []
     for label, net in (('as trained', make_net(args.weights)), ('random beta', make_net(args.weights, beta=0.5))):
         whole = upscale_tensor(net, lq)
-        runs = [('strips', {'strip': 64})]
+        runs = [('strips', {'strip': 48})]
         runs += [('tiles', {'tile': TILE, 'overlap': overlap}) for overlap in OVERLAPS]
         for method, sizes in runs:
             difference = (upscale_tensor(net, lq, method, **sizes) - whole).abs()

@@ -41,7 +41,8 @@ def softmax_attention(q, k, v):
     Returns:
         Tensor: ``(B, h, c, M)``.
     """
-    # The fused kernels want queries, keys and values of one width; zeros change no product.
+    # The fused kernels want queries, keys and values of one width (zeros change no product), and on a CPU each pixel's
+    # in one piece: else PyTorch makes the N x N matrix after all, without a word.
     c, width = v.shape[2], max(q.shape[2], v.shape[2])
-    q, k, v = (F.pad(x, (0, 0, 0, width - x.shape[2])).transpose(2, 3) for x in (q, k, v))
+    q, k, v = (F.pad(x, (0, 0, 0, width - x.shape[2])).transpose(2, 3).contiguous() for x in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, scale=1.0).transpose(2, 3)[:, :, :c]

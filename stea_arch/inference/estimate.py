@@ -17,15 +17,15 @@ from stea_arch.inference.upscale import make_strips, resolve_sizes
 from stea_arch.inference.whole import forward_any_size
 
 # what libraries take for themselves and the allocator does not give back, beyond the tensors of the rehearsal
-SLACK, BASE = 1.2, 64 * 2**20
+SLACK, BASE = 1.4, 64 * 2**20
 
 
 def estimate_memory(net, height, width, method='whole', dtype=None, multiple=1, channels=3, **sizes):
     """Peak memory of upscaling one image, beyond what the process and the network's weights take.
 
-    The operations of the network are rehearsed on tensors without content, and the bytes alive at once are counted; a
-    fifth and 64 MiB are added for what libraries and allocator keep. Measured peaks on a CPU lie between 0.6 and 1.6
-    times the estimate (benchmarks/memory.py); the smaller the image, the less an allocator gives back.
+    The operations of the network are rehearsed on tensors without content, and the bytes alive at once are counted;
+    two fifths and 64 MiB are added for what libraries and allocator keep. Measured peaks on a CPU lie between 0.6 and
+    1.7 times the estimate (benchmarks/memory.py).
 
     Args:
         net (nn.Module): the network. It is neither run nor changed.

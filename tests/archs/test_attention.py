@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from stea_arch.archs.attention import bounded
 from stea_arch.archs.labnet_arch import ATTENTIONS
@@ -85,6 +86,12 @@ def test_softmax_equals_its_definition_and_the_library(c):
     torch.testing.assert_close(ours, definition, rtol=0, atol=1e-12)
     rows = (x.transpose(2, 3) for x in (q[..., :20] * math.sqrt(4), k, v))  # the library divides by sqrt(d)
     torch.testing.assert_close(ours, F.scaled_dot_product_attention(*rows).transpose(2, 3), rtol=0, atol=1e-12)
+
+
+def test_softmax_is_computed_by_a_fused_kernel():
+    attention, x = make('softmax').float(), torch.randn(1, 16, 12, 9)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # an error where the inputs rule it out
+        assert attention(x, attention.statistics(x)).shape == x.shape
 
 
 def test_softmax_module_computes_its_equation():
