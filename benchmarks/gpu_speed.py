@@ -16,11 +16,13 @@ each, as if nothing stayed in a cache. Divided by the time, and by the bandwidth
 share of the bandwidth limit. The parts are timed apart as well, with the kernels off and on.
 
     python benchmarks/gpu_speed.py --out benchmarks/gpu_speed.json
+    python benchmarks/gpu_speed.py --count        only the traffic of one block, without a GPU
 """
 
 import argparse
 import copy
 import json
+import os
 import statistics
 from importlib.metadata import version
 from pathlib import Path
@@ -28,11 +30,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from arch_speed import PlainDilated
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from stea_arch import kernels
-from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.archs.fused import FusedBlock
+from stea_arch.archs.labnet_arch import LabBlock, LabNet
 from stea_arch.archs.layers import GatedFeedForward, depthwise
 from stea_arch.archs.mlfr import MLFR, LargeFieldBranch
 from stea_arch.versions import get_versions
@@ -67,6 +71,31 @@ def count_traffic(function):
     with Traffic() as traffic:
         function()
     return traffic.bytes
+
+
+def count_block(batch, channels, height, width):
+    """Traffic of one block's forward in bf16, in sizes of its input, by form: counted on tensors without content.
+
+    ``TRITON_INTERPRET=1`` must be set before Triton is imported, as the tensors are on the CPU; nothing is computed.
+    """
+    block = LabBlock(channels, 'stea', True).to(torch.bfloat16)
+    plain = copy.deepcopy(block)
+    for branch in plain.large_field.branches:
+        branch.far = PlainDilated(branch.far).to(torch.bfloat16)
+    fused = FusedBlock(block)
+    counted = {}
+    for name, module, on in [
+        ('plain', plain, False),
+        ('dealt', block, False),
+        ('kernels', block, True),
+        ('fused', fused, False),
+        ('fused, kernels', fused, True),
+    ]:
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+            x = torch.empty(batch, channels, height, width, dtype=torch.bfloat16)
+            x = x.contiguous(memory_format=torch.channels_last)
+            counted[name] = round(count_traffic(switched(lambda module=module, x=x: module(x), on)) / x.nbytes)
+    return counted
 
 
 def run_timed(function):
@@ -236,11 +265,17 @@ def main():
     parser.add_argument('--out', type=Path, default=Path('benchmarks/gpu_speed.json'))
     parser.add_argument('--rounds', type=int, default=15, help='timed rounds per case')
     parser.add_argument('--compile', action='store_true', help='time torch.compile too; minutes more')
+    parser.add_argument('--count', action='store_true', help='count the traffic of one block instead; needs no GPU')
     args = parser.parse_args()
+    if args.count:
+        os.environ['TRITON_INTERPRET'] = '1'
     try:
         kernels.enable()
     except RuntimeError as error:
         raise SystemExit(f'gpu_speed measures a GPU. {error}') from None
+    if args.count:
+        print(json.dumps(count_block(*PARTS), indent=2))
+        return
     torch.backends.cudnn.benchmark = True
 
     device = torch.device('cuda')

@@ -1,4 +1,7 @@
 import functools
+import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -36,6 +39,21 @@ def test_counts_what_operations_move(gpu_speed):
     # flip and GELU read and write a map, the convolution reads the weight too; permute and view are free
     maps = 2 * x.nbytes + (x.nbytes + 3 * x.nbytes // 4 * 2) + 2 * (x.nbytes * 3 // 2)
     assert gpu_speed.count_traffic(convolve) == maps + weight.nbytes
+
+
+def test_counts_a_block_without_a_gpu():
+    run = subprocess.run(
+        [sys.executable, str(ROOT / 'benchmarks' / 'gpu_speed.py'), '--count'],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    if 'Triton' in run.stderr and run.returncode:
+        assert 'The Triton kernels cannot be used' in run.stderr
+        return
+    counted = json.loads(run.stdout)
+    assert counted['kernels'] < counted['plain'] < counted['dealt']
+    assert counted['fused, kernels'] < counted['fused'] < counted['plain']
 
 
 def test_report_is_complete(gpu_speed, monkeypatch):
