@@ -30,7 +30,7 @@ def make_picture(runs, labels, path, rows=4, crop=80):
         if any('result' not in record for record in run['images']):
             raise ValueError(f'{run["name"]} has no saved images: set val.save_img: true and test again.')
     scale, metric = runs[0]['scale'], next(iter(runs[0]['metrics']))
-    dataset = build_dataset(runs[0]['dataset'])
+    dataset = _open(runs[0]['dataset'])
     headers, lines = ['input', *labels], []
     for index in choose_rows([image_of(record) for record in runs[0]['images']], rows):
         item = dataset[index]
@@ -47,6 +47,13 @@ def make_picture(runs, labels, path, rows=4, crop=80):
     if gt is not None:
         headers.append('truth')
     _draw(headers, lines).save(Path(path))
+
+
+def _open(opt):
+    """A test's dataset again. BasicSR's own ones take the backend's type out of the options that the test notes."""
+    root = opt.get('dataroot_gt') or opt.get('dataroot_lq')
+    backend = {'type': 'lmdb' if root.endswith('.lmdb') else 'disk'}
+    return build_dataset({**opt, 'io_backend': {**backend, **(opt.get('io_backend') or {})}})
 
 
 def image_of(record):

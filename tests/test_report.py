@@ -67,8 +67,13 @@ def test_photographs_without_truth(tiny_options, run_main, photo_folder, tmp_pat
     options['network_g'] = {'type': 'Bicubic', 'upscale': 2}
     data = {'name': 'photos', 'type': 'SingleImageDataset', 'dataroot_lq': str(photo_folder)}
     options['datasets'] = {'test': {**data, 'io_backend': {'type': 'disk'}}}
-    options['val'] = {'save_img': True, 'metrics': {'niqe': {'type': 'calculate_niqe', 'crop_border': 0}}}
+    options['val'] = {
+        'save_img': True,
+        'suffix': None,
+        'metrics': {'niqe': {'type': 'calculate_niqe', 'crop_border': 0}},
+    }
     folder = run_main(test_entry.main, options) / 'results/real'
+    capsys.readouterr()
     report.main([str(folder), '--picture', str(tmp_path / 'p.png'), '--rows', '2'])
     table = capsys.readouterr().out.strip().splitlines()
     assert table[0] == 'photos, x2, 6 images. niqe: niqe on Y, border 0.'
