@@ -48,7 +48,7 @@ def _sample(args):
     from data_prep.sample import write_sample
 
     print('\n'.join(write_sample(args.out)))
-    print(f'Wrote {args.out}/train and {args.out}/val.')
+    print(f'Wrote {args.out}/train, {args.out}/val and {args.out}/real.')
     return 0
 
 
@@ -224,7 +224,7 @@ def _parser():
     gray(check)
     working(check)
 
-    sample = command('sample', _sample, "write scikit-image's photographs to OUT/train and OUT/val")
+    sample = command('sample', _sample, "write scikit-image's photographs to OUT/train, OUT/val, OUT/real")
     sample.add_argument('out', metavar='OUT', help='folder to make')
     return parser
 

@@ -88,6 +88,8 @@ def resumable(target, identity, replace=False, same=('settings', 'sources')):
 def part_of(target):
     """Where a result is written until it is complete."""
     target = Path(target)
+    if target.name in ('', '..'):  # the working directory or one above, when a check looks for what was left there
+        target = target.resolve()
     return target.with_name(f'.{target.name}.part')
 
 

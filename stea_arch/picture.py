@@ -11,7 +11,7 @@ MARGIN, LABEL, SHOWN = 8, 38, 240  # pixels: between crops, of the text below on
 
 
 def make_picture(runs, labels, path, rows=4, crop=80):
-    """Write a PNG with a row an image and a column each for input, every run's result, and truth.
+    """Write a PNG with a row an image and a column each for input, every run's result, and truth where there is one.
 
     The crop is where the runs differ most, see :func:`find_region`: where there is something to see. Rows go through
     the images, and from the narrowest kernel to the widest. Each result carries its first metric over the whole image.
@@ -30,19 +30,30 @@ def make_picture(runs, labels, path, rows=4, crop=80):
         if any('result' not in record for record in run['images']):
             raise ValueError(f'{run["name"]} has no saved images: set val.save_img: true and test again.')
     scale, metric = runs[0]['scale'], next(iter(runs[0]['metrics']))
-    dataset = build_dataset(runs[0]['dataset'])
-    headers = ['input', *labels, 'truth']
-    lines = []
+    dataset = _open(runs[0]['dataset'])
+    headers, lines = ['input', *labels], []
     for index in choose_rows([image_of(record) for record in runs[0]['images']], rows):
         item = dataset[index]
-        gt, lq = to_rgb(item['gt']), to_rgb(item['lq'])
+        gt = to_rgb(item['gt']) if 'gt' in item else None
         results = [cv2.cvtColor(cv2.imread(run['images'][index]['result']), cv2.COLOR_BGR2RGB) for run in runs]
         region = find_region(results, gt, crop, scale)
-        tiles = [cut(lq, region, scale), *(cut(image, region) for image in [*results, gt])]
-        values = [f'{run["images"][index][metric]:.2f}' for run in runs]
-        record = runs[0]['images'][index]
-        lines.append((tiles, [record['image'], *(f'{metric} {value}' for value in values), '']))
+        tiles = [cut(to_rgb(item['lq']), region, scale), *(cut(image, region) for image in results)]
+        records = [run['images'][index] for run in runs]
+        captions = [f'{metric} {record[metric]:.2f}' if metric in record else '' for record in records]
+        captions = [records[0]['image'], *captions]
+        if gt is not None:
+            tiles, captions = [*tiles, cut(gt, region)], [*captions, '']
+        lines.append((tiles, captions))
+    if gt is not None:
+        headers.append('truth')
     _draw(headers, lines).save(Path(path))
+
+
+def _open(opt):
+    """A test's dataset again. BasicSR's own ones take the backend's type out of the options that the test notes."""
+    root = opt.get('dataroot_gt') or opt.get('dataroot_lq')
+    backend = {'type': 'lmdb' if root.endswith('.lmdb') else 'disk'}
+    return build_dataset({**opt, 'io_backend': {**backend, **(opt.get('io_backend') or {})}})
 
 
 def image_of(record):

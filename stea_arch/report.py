@@ -55,7 +55,7 @@ def make_table(dataset_name, runs):
     metrics, groups = list(runs[0]['metrics']), list(runs[0]['groups'])
     rows = [['network', 'parameters', *metrics, *groups]]
     for label, run in zip(make_labels(runs), runs):
-        means = [format_number(run['mean'][m]) for m in metrics]
+        means = [format_number(run['mean'][m]) if m in run['mean'] else '-' for m in metrics]
         per_group = [format_number(run['groups'][g][metrics[0]]) for g in groups]
         rows.append([label, f'{run["parameters"]:,}', *means, *per_group])
     images = len({image_of(record) for record in runs[0]['images']})
@@ -94,7 +94,7 @@ def format_number(value):
 
 
 def _protocol(opt):
-    channel = 'Y' if opt.get('test_y_channel') else 'RGB'
+    channel = 'Y' if opt.get('test_y_channel') or opt['type'] == 'calculate_niqe' else 'RGB'
     return f'{opt["type"].removeprefix("calculate_")} on {channel}, border {opt["crop_border"]}'
 
 

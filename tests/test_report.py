@@ -61,6 +61,26 @@ def test_table_and_picture(results, tmp_path, capsys):
             assert crop.std() > 5
 
 
+def test_photographs_without_truth(tiny_options, run_main, photo_folder, tmp_path, capsys):
+    """No truth in the picture, and no value where the images are too small for NIQE."""
+    options = tiny_options({'name': 'real', 'train': ..., 'logger': ...})
+    options['network_g'] = {'type': 'Bicubic', 'upscale': 2}
+    data = {'name': 'photos', 'type': 'SingleImageDataset', 'dataroot_lq': str(photo_folder)}
+    options['datasets'] = {'test': {**data, 'io_backend': {'type': 'disk'}}}
+    options['val'] = {
+        'save_img': True,
+        'suffix': None,
+        'metrics': {'niqe': {'type': 'calculate_niqe', 'crop_border': 0}},
+    }
+    folder = run_main(test_entry.main, options) / 'results/real'
+    capsys.readouterr()
+    report.main([str(folder), '--picture', str(tmp_path / 'p.png'), '--rows', '2'])
+    table = capsys.readouterr().out.strip().splitlines()
+    assert table[0] == 'photos, x2, 6 images. niqe: niqe on Y, border 0.'
+    assert [cell.strip() for cell in table[-1].strip('|').split('|')] == ['Bicubic', '0', '-']
+    assert Image.open(tmp_path / 'p.png').size == (2 * (240 + 8) + 8, 38 + 2 * 278 + 8)  # input and result
+
+
 def test_different_protocols_do_not_share_a_table(results):
     file = results[1] / 'metrics_photos.json'
     content = json.loads(file.read_text())

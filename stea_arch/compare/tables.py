@@ -150,18 +150,14 @@ def _mean_cell(result, section):
         return Cell('failed')
     if not result or not section['metrics']:
         return Cell(NOTHING)
-    values = [result['mean'][metric] for metric in section['metrics']]
-    return Cell(' / '.join(map(_text, values)), values[0] if math.isfinite(values[0]) else None)
+    cells = [_number_cell(result['mean'][metric], result, metric) for metric in section['metrics']]
+    return Cell(' / '.join(cell.text for cell in cells), cells[0].value)
 
 
 def _number_cell(value, result=None, metric=None):
     if value == math.inf and result is not None and not result['exact'].get(metric):
         return Cell(NOTHING)  # no image had a value
-    return Cell(_text(value), value if math.isfinite(value) else None)
-
-
-def _text(value):
-    return 'exact' if value == math.inf else format_number(value)
+    return Cell('exact' if value == math.inf else format_number(value), value if math.isfinite(value) else None)
 
 
 def _cost_cells(cost):

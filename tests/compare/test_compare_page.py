@@ -147,6 +147,17 @@ def test_markdown_has_the_same_cells(comparison):
     assert 'cropped at the bottom and right to multiples of 4, the scale' in text
 
 
+def test_a_mean_of_nothing_is_not_called_exact(comparison):
+    section = comparison['scales'][4]['sections'][0]
+    section['metrics'], section['published'] = {'niqe': {'type': 'calculate_niqe', 'crop_border': 0}}, {}
+    for label in ('A & B', 'C'):  # every image too small: no value at all
+        section['results'][label] |= {'mean': {'niqe': math.inf}, 'groups': {}, 'images': [{'image': 'photo0'}]}
+    for table in (overview([section], None), set_table(section)):
+        assert [row.cells[-1].text for row in table.rows] == [NOTHING, NOTHING, 'failed']
+    section['results']['C']['exact'] = {'niqe': 1}
+    assert overview([section], None).rows[1].cells[-1].text == 'exact'
+
+
 def test_lower_is_best_where_it_is_and_cropping_is_named(comparison):
     section = comparison['scales'][4]['sections'][0]
     section['metrics'] = {'niqe': {'type': 'calculate_niqe', 'crop_border': 0}}

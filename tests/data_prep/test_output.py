@@ -108,3 +108,9 @@ def test_text_files_are_whole(tmp_path):
 
 def test_parts_are_hidden():
     assert part_of('a/b.lmdb') == Path('a/.b.lmdb.part')
+
+
+def test_the_working_directory_has_a_place_beside_it(tmp_path, monkeypatch):
+    (tmp_path / 'images').mkdir()
+    monkeypatch.chdir(tmp_path / 'images')
+    assert part_of('.') == part_of('../images').resolve() == tmp_path / '.images.part'
