@@ -10,7 +10,8 @@ Every attention of LabNet at the published width, with its statistics, on square
 Time is that of the processor, from interleaved rounds in one process, medians. Memory is the growth of the resident
 memory of a forked process (VmHWM in /proc/self/status, Linux) in one pass. Both go on for every attention until a pass
 is expected to take longer than --seconds or more than --gib. The exponent is the slope of a straight line through the
-logarithms of the points of at least 64 x 64 pixels; below that, calls cost more than pixels.
+logarithms of the points of at least 64 x 64 pixels; below that, calls cost more than pixels. Where maps no longer fit
+into the processor's caches, a line is steeper for a while: O(N) measures as more than N^1.
 
     python benchmarks/complexity.py        # writes complexity.json and complexity.png beside this file
 """
@@ -64,6 +65,7 @@ def run_once(attention, side, width):
 def probe(name, side, width):
     """The bytes that one pass takes beyond the start, its input among them, and its processor seconds."""
     attention = ATTENTIONS[name](width)
+    run_once(attention, 16, width)  # what libraries set up once
     before = peak_memory()
     seconds = run_once(attention, side, width)
     return peak_memory() - before, seconds

@@ -33,7 +33,7 @@ from stea_arch.versions import get_versions
 
 GIB = 2**30
 SIZES = (64, 128, 256, 384)
-OVERLAPS = (0, 8, 16, 32)
+OVERLAPS = (0, 32)
 TILE = 64
 
 
@@ -172,17 +172,20 @@ def draw(report, path):
     for panel in panels[:2]:
         panel.set(xscale='log', yscale='log', xlabel='side of the square input, pixels')
         panel.set_xticks(sizes, [str(size) for size in sizes])
+        low, high = panel.get_ylim()
+        ticks = [2.0**power for power in range(-4, 16) if low <= 2.0**power <= high]
+        panel.set_yticks(ticks, [f'{tick:g}' for tick in ticks])
         panel.minorticks_off()
     for label, colour in (('as trained', 'tab:green'), ('random beta', 'tab:purple')):
         rows = [row for row in report['tiles'] if row['weights'] == label and row['method'] == 'tiles']
         for key, style in (('max', 'o-'), ('mean', 'o--')):
             panels[2].plot([row['overlap'] for row in rows], [row[key] for row in rows], style, color=colour)
-        panels[2].plot([], [], color=colour, label=f'{label}')
+        panels[2].plot([], [], color=colour, label=label)
     panels[2].plot([], [], 'k-', label='largest')
     panels[2].plot([], [], 'k--', label='mean')
-    panels[2].axhline(1 / 255, color='grey', lw=1)
-    panels[2].annotate('1 / 255', (OVERLAPS[-1], 1 / 255), (0, 3), textcoords='offset points', ha='right', color='grey')
+    panels[2].axhline(1 / 255, color='grey', lw=1, label='1 / 255')
     panels[2].set(yscale='log', xlabel='overlap, pixels', title=f'tiles of {TILE} pixels: difference from the whole')
+    panels[2].set_xticks(OVERLAPS)
     for panel in panels:
         panel.grid(alpha=0.3)
         panel.legend()
