@@ -86,21 +86,27 @@ def main():
     args = parser.parse_args()
 
     options = [read_options(path, (), is_train=True, check_files=False) for path in args.options]
+    terms = {key: str(value) for key, value in vars(args).items() if key != 'out'}
+    begun = json.loads(args.out.read_text()) if args.out.is_file() else {}
     if args.iterations:
         iterations, seconds = [args.iterations] * len(options), None
+    elif begun.get('terms') == terms:  # timed anew, a run that goes on would get another length
+        iterations, seconds = begun['iterations'], begun['step_cpu_seconds']
     else:
-        seconds = step_seconds(options, args)
+        seconds = [round(step, 3) for step in step_seconds(options, args)]
         iterations = [max(4, int(args.cpu_minutes * 60 / step)) for step in seconds]
     report = {
-        'terms': {key: str(value) for key, value in vars(args).items() if key not in ('options', 'out')},
+        'terms': terms,
         'threads': torch.get_num_threads(),
         'versions': get_versions(),
+        'iterations': iterations,
+        'step_cpu_seconds': seconds,
         'networks': [],
     }
-    for number, (path, opt, steps) in enumerate(zip(args.options, options, iterations)):
+    args.out.write_text(json.dumps(report, indent=2) + '\n')
+    for path, opt, steps in zip(args.options, options, iterations):
         print(f'{opt["name"]}: {steps} iterations', flush=True)
         command = [sys.executable, '-m', 'stea_arch.train', '-opt', path, '--auto_resume', '--force_yml']
-        started = time.perf_counter()
         done = subprocess.run(command + overrides(opt, args, steps), check=False)
         if done.returncode:
             raise SystemExit(f'{path}: the training ended with status {done.returncode}; its message is above.')
@@ -111,8 +117,6 @@ def main():
                 'options': path,
                 'parameters': sum(p.numel() for p in build_network(opt['network_g']).parameters()),
                 'iterations': steps,
-                'step_cpu_seconds': round(seconds[number], 3) if seconds else None,
-                'wall_seconds': round(time.perf_counter() - started),
                 'validation': json.loads(validations[-1])['mean'],
             }
         )
