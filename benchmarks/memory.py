@@ -128,7 +128,8 @@ def measure_large(args):
     seams = np.arange(args.strip, 1920, args.strip) * 4 - 1
     tail = np.arange(args.strip // 4, 1920, args.strip // 4) * 4 - 1
     for name, places in (('seams_of_blocks', seams), ('seams_of_tail', tail)):
-        others = [(steps[place - 8 : place - 4].mean() + steps[place + 4 : place + 8].mean()) / 2 for place in places]
+        # neighbours of the same place in the pixel grid of the input: the four steps of a pixel differ by themselves
+        others = [steps[[place - 8, place - 4, place + 4, place + 8]].mean() for place in places]
         result[name] = round(float(steps[places].mean() / np.mean(others)), 3)
     args.picture.with_suffix('.raw').unlink()
     print(json.dumps(result), flush=True)
