@@ -6,10 +6,17 @@ import sys
 
 import cv2
 import pytest
+import torch
 import yaml
 from skimage import data as skimage_data
 
 import stea_arch  # noqa: F401  (fills the registries)
+
+
+@pytest.fixture(autouse=True)
+def same_numbers_each_time():
+    """Without it a tolerance that nearly all random tensors keep would fail once in a hundred runs."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope='session')

@@ -13,6 +13,7 @@ from stea_arch.archs.mlfr import MLFR
 
 @pytest.fixture(autouse=True)
 def switch():
+    torch.manual_seed(0)
     kernels.enable()
     yield
     kernels.disable()
@@ -60,9 +61,10 @@ def test_gated_depthwise(shape, dtype):
     expected, expected_x, expected_weight = gradients(gated, exact, share)
     eps = torch.finfo(dtype).eps  # one rounding; twice as much is allowed, as the interpreter cuts bfloat16 off
     torch.testing.assert_close(result.double(), expected, rtol=eps + 1e-5, atol=1e-5)
-    # the gradient of q is stored in the dtype of x before it is convolved
-    torch.testing.assert_close(grad_x.double(), expected_x, rtol=1e-5, atol=1e-5 + eps * float(expected_x.abs().max()))
-    atol = 1e-5 + eps * float(expected_weight.abs().max())
+    # the gradient of q is stored in the dtype of x, cut off in the interpreter, before nine of its values are summed
+    atol = 1e-5 + 2 * eps * float(expected_x.abs().max())
+    torch.testing.assert_close(grad_x.double(), expected_x, rtol=1e-5, atol=atol)
+    atol = 1e-5 + 2 * eps * float(expected_weight.abs().max())
     torch.testing.assert_close(grad_weight.double(), expected_weight, rtol=1e-5, atol=atol)
 
 
