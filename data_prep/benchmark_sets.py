@@ -22,10 +22,14 @@ from data_prep.record import FAST, Record, encode_png
 from data_prep.tiles import folder_paths
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import decode, stem
-from stea_arch.degradations.classical import ClassicalSampler, degrade
+from stea_arch.degradations.classical import (
+    SETTING2_KERNEL_NOISE,
+    SETTING2_KERNEL_SIZES,
+    ClassicalSampler,
+    degrade,
+)
 from stea_arch.versions import get_versions
 
-SETTING2_SIZES = {2: 11, 3: 31, 4: 31}  # DIV2KRK's for x2 and x4
 PROTOCOL = {
     'crop': 'at the bottom and right to a multiple of the scale',
     'gray': 'one channel is read as three equal ones',
@@ -76,7 +80,10 @@ def write_setting2(folder, out, scale, way, seed=0, kernel_size=None):
         FileExistsError, FileNotFoundError, ValueError: As for any result; a wrong scale or kernel size.
     """
     sampler = ClassicalSampler(
-        scale, 'anisotropic', kernel_size=kernel_size or SETTING2_SIZES.get(scale, 31), kernel_noise=0.25
+        scale,
+        'anisotropic',
+        kernel_size=kernel_size or SETTING2_KERNEL_SIZES.get(scale, 31),
+        kernel_noise=SETTING2_KERNEL_NOISE,
     )
     paths = folder_paths(folder)
     kernels = {name: sampler(np.random.default_rng((seed, number))) for number, name in enumerate(paths)}

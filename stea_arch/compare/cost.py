@@ -6,11 +6,9 @@ import statistics
 import time
 
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from stea_arch.inference.live_bytes import LiveBytes
 from stea_arch.versions import get_commit, get_versions
 
 DEFAULT_ROUNDS = 5
@@ -119,33 +117,14 @@ def peak_memory(network, lq):
     Returns:
         int: Bytes.
     """
-    weights = sum(t.untyped_storage().nbytes() for t in (*network.net.parameters(), *network.net.buffers()))
+    held = [*network.net.parameters(), *network.net.buffers()]
+    weights = sum(tensor.untyped_storage().nbytes() for tensor in held)
     if network.device.type == 'cuda':
         torch.cuda.synchronize(network.device)
         before = torch.cuda.memory_allocated(network.device)
         torch.cuda.reset_peak_memory_stats(network.device)
         _run(network, lq)
         return torch.cuda.max_memory_allocated(network.device) - before + weights
-    with _LiveTensors(network.net) as live:
+    with LiveBytes(held) as live:
         _run(network, lq)
     return live.peak + weights
-
-
-class _LiveTensors(TorchDispatchMode):
-    """Adds up the storages that operations have made and that are still referred to."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.alive, self.peak = {}, 0
-        self.known = {t.untyped_storage()._cdata for t in (*net.parameters(), *net.buffers())}
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        output = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(output):
-            if isinstance(tensor, torch.Tensor):
-                storage = tensor.untyped_storage()
-                if storage._cdata not in self.known:
-                    self.alive[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
-        self.peak = max(self.peak, sum(size for ref, size in self.alive.values() if not ref.expired()))
-        self.alive = {key: (ref, size) for key, (ref, size) in self.alive.items() if not ref.expired()}
-        return output

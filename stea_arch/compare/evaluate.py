@@ -16,6 +16,7 @@ from basicsr.utils import imwrite, tensor2img
 from tqdm import tqdm
 
 from stea_arch.compare.options import DEFAULT_METRICS, WITH_REFERENCE
+from stea_arch.files import whole_or_nothing
 from stea_arch.models.validation import summarize
 from stea_arch.versions import get_commit, get_versions
 
@@ -167,12 +168,8 @@ def write_result(result, file):
     """Write JSON so that the name holds all of it or what it held before. An infinite PSNR becomes ``"inf"``."""
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f'.{file.name}.{os.getpid()}.partial')
-    try:
+    with whole_or_nothing(file) as partial:
         partial.write_text(json.dumps(_finite(result), indent=1, allow_nan=False) + '\n', encoding='utf-8')
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_result(file):

@@ -12,10 +12,14 @@ from basicsr.utils import img2tensor
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import stem
 from stea_arch.data.image_source import ImageSource
-from stea_arch.degradations.classical import ClassicalParams, ClassicalSampler, degrade
+from stea_arch.degradations.classical import (
+    SETTING2_KERNEL_NOISE,
+    SETTING2_KERNEL_SIZES,
+    ClassicalParams,
+    ClassicalSampler,
+    degrade,
+)
 
-SETTING2_KERNEL_SIZES = {2: 11, 3: 31, 4: 31}  # those of KernelGAN's DIV2KRK, which has no x3
-SETTING2_KERNEL_NOISE = 0.25
 NO_REFERENCE = 'no_reference'
 
 

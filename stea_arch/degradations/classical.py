@@ -26,6 +26,8 @@ from stea_arch.degradations.resize import resize_matrix
 KERNEL_TYPES = ('isotropic', 'anisotropic')
 ISOTROPIC_SIGMAS = {2: (0.2, 2.0), 3: (0.2, 3.0), 4: (0.2, 4.0)}  # setting 1 as published
 ANISOTROPIC_SIGMAS = (0.6, 5.0)  # setting 2 as published
+SETTING2_KERNEL_SIZES = {2: 11, 3: 31, 4: 31}  # those of KernelGAN's DIV2KRK, which has no x3
+SETTING2_KERNEL_NOISE = 0.25
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,12 @@
 
 import copy
 import itertools
-import weakref
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from stea_arch.inference.live_bytes import LiveBytes
 from stea_arch.inference.local import LocalStrips
 from stea_arch.inference.parts import upscale_in_parts
 from stea_arch.inference.strips import Strips
@@ -51,7 +49,7 @@ def estimate_memory(net, height, width, method='whole', dtype=None, multiple=1, 
         def peak(function, height, width):
             lq = torch.empty((1, channels, height, width), dtype=reference.dtype, device=reference.device)
             autocast = torch.autocast(reference.device.type, dtype=dtype, enabled=dtype is not None)
-            with torch.no_grad(), autocast, _LiveBytes() as live:
+            with torch.no_grad(), autocast, LiveBytes() as live:
                 result = function(lq)
                 size = result.untyped_storage().nbytes()
             return live.peak, size // (height * width)
@@ -89,34 +87,3 @@ class _FewStrips(_Few, Strips):
 
 class _FewLocalStrips(_Few, LocalStrips):
     pass
-
-
-class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all storages that operations have made and that are still in use.
-
-    Attributes:
-        peak (int): the most that there were at once.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.sizes = {}
-        self.live = self.peak = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self._count(tensor.untyped_storage())
-        self.peak = max(self.peak, self.live)
-        return result
-
-    def _count(self, storage):
-        key = storage._cdata
-        if key not in self.sizes:
-            self.sizes[key] = storage.nbytes()
-            self.live += self.sizes[key]
-            weakref.finalize(storage, self._forget, key)
-
-    def _forget(self, key):
-        self.live -= self.sizes.pop(key)

@@ -13,6 +13,7 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
+from stea_arch.files import whole_or_nothing
 from stea_arch.launch import gather
 from stea_arch.models.crops import crop_row, stack_rows
 from stea_arch.versions import get_versions
@@ -141,9 +142,8 @@ class ValidationMixin:
                     self._update_best_metric_result(line['dataset'], metric, value, line['iter'])
         if self.opt['rank'] != 0:
             return
-        partial = self._validations_file.with_suffix('.partial')
-        partial.write_text(''.join(json.dumps(line) + '\n' for line in lines), encoding='utf-8')
-        os.replace(partial, self._validations_file)
+        with whole_or_nothing(self._validations_file) as partial:
+            partial.write_text(''.join(json.dumps(line) + '\n' for line in lines), encoding='utf-8')
 
     def _write_results(self, summary, records, dataset):
         content = {

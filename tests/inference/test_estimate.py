@@ -9,7 +9,8 @@ from basicsr.archs.edsr_arch import EDSR
 from torch import nn
 
 from stea_arch.inference import estimate_memory
-from stea_arch.inference.estimate import BASE, SLACK, _LiveBytes
+from stea_arch.inference.estimate import BASE, SLACK
+from stea_arch.inference.live_bytes import LiveBytes
 
 MIB = 2**20
 
@@ -20,7 +21,7 @@ def tensors(*args, **kwargs):
 
 
 def test_counts_what_is_alive_at_once():
-    with _LiveBytes() as live:
+    with LiveBytes() as live:
         a = torch.zeros(MIB)  # 4 MiB
         b = a + 1
         view = b.view(2, -1)
