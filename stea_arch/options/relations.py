@@ -90,8 +90,10 @@ def _read_together(problems, name, written, arguments):
         if key in written and arguments[other] not in values:
             wanted = ' or '.join(str(value).lower() for value in values)
             problems.add(join('network_g', key), f'only read with {other}: {wanted}; remove it, or change {other}')
+    if name != 'LabNet' or arguments['attention'] not in schema_arguments.READ_WITH[name]['num_heads'][1]:
+        return
     width, heads = arguments.get('num_feat'), arguments.get('num_heads')
-    if name == 'LabNet' and is_integer(width) and is_integer(heads) and heads > 0 and width % heads:
+    if is_integer(width) and is_integer(heads) and heads > 0 and width % heads:
         problems.add('network_g.num_heads', f'must divide num_feat, which is {width}, but {heads} came')
 
 

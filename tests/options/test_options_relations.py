@@ -27,6 +27,7 @@ def only(problems, pattern):
         ([('network_g.key_dim', 4)], 'network_g.key_dim: only read with attention: taylor or softmax; .*'),
         ([('network_g.attention', 'softmax'), ('network_g.num_heads', 3)],
          'network_g.num_heads: must divide num_feat, which is 16, but 3 came'),
+        ([('network_g.num_feat', 30)], 'network_g.num_feat: expected a multiple of 16, got 30'),
         ([('network_g.large_field', False), ('network_g.dilations', [2])],
          'network_g.dilations: only read with large_field: true; remove it, or change large_field'),
         ([('network_g.upscale', 4)], "network_g.upscale: must equal the top-level scale 2, but LabNet's is 4"),
