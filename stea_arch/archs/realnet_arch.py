@@ -32,9 +32,11 @@ def RealNet(
     authors' unpublished variant, see ``TwoStreams``.
 
     Args:
-        streams (int): 1 or 2.
+        streams (int): 1, the published generator, or 2, a deblur and a denoise stream.
         num_in_ch, num_out_ch, num_feat, num_blocks, upscale, attention, large_field: as ``LabNet``'s, of each stream.
-        deblur (float | None), denoise (float | None): only with two streams, see ``TwoStreams.set_strengths``.
+        deblur (float | None): strength of the deblur stream after training; only with two streams, see
+            ``TwoStreams.set_strengths``.
+        denoise (float | None): the same of the denoise stream.
 
     Returns:
         LabNet | TwoStreams: takes and gives ``(B, 3, H, W)`` in [0, 1].

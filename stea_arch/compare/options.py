@@ -1,4 +1,50 @@
-"""The strict check of a comparison's option file: everything that is wrong with it, at once, before anything runs."""
+"""The strict check of a comparison's option file: everything that is wrong with it, at once, before anything runs.
+
+At the top level:
+    name (str): Of the comparison; its folder is results/compare/<name>.
+    scales (list[int]): At which the networks are compared.
+    num_gpu (int): 0 computes on the CPU, 1 on a GPU. Default: auto, a GPU where there is one.
+    metrics (list[str]): Which are measured; niqe where there is no truth, the others where there is one. Default:
+        psnr, ssim and niqe.
+    networks (dict): What is compared, each by the name that tables show: a section, or ``bicubic``.
+    datasets (dict): The test sets, each by its name.
+    cost (dict): On what time, memory and multiply-adds of each network are measured. Default: not at all.
+    crops (dict): What the page shows side by side.
+    published (bool): Add published results, marked as such, where protocol and set agree. Default: true.
+
+A network:
+    network_g (dict): As in BasicSR's option files, with ``type``.
+    weights (str): Checkpoint, in our naming or the authors'.
+    param_key (str): Which weights of the checkpoint. Default: params.
+    scale (int): The network's, where the file has several scales.
+    self_ensemble (bool): Mean over eight flips and rotations. Default: false.
+
+A test set:
+    protocol (str): Where low-quality images come from: blurred by eight kernels and reduced (gaussian8), by random
+        anisotropic kernels (setting2), reduced alone (bicubic), or taken as they are, without truth (no_reference).
+    gt (str): Folder or LMDB of sharp images; ``{scale}`` stands for the scale.
+    lq (str): Folder or LMDB of low-quality images that are there already; ``{scale}`` stands for the scale.
+    meta_info (str): Text file that lists the images to use. Default: all.
+    leave_out (list[str]): Names of images to leave out; the report says so.
+    scales (list[int]): Those of the file at which this set is used. Default: all.
+    crop_to (int): Crop the truth to a multiple of this first, as some publish. Default: ~, of the scale alone.
+    num_kernels (int): Kernels of gaussian8. Default: 8.
+    seed (int): Of the kernels of setting2. Default: 0.
+    crop (dict): A place that is always shown.
+
+A place:
+    image (str): Name of the image, without extension.
+    kernel (str): Name of the kernel, such as ``sigma2.60``. Default: the first.
+    region (list[int]): Top, left and side of the square, in pixels of gt.
+
+Under cost:
+    size (list[int]): Height and width of the input.
+    rounds (int): How often the networks are timed, in turn. Default: 5.
+
+Under crops:
+    rows (int): Cases shown of each set, those where the networks differ most. Default: 3.
+    size (int): Side of a square of the result, in pixels. Default: 64.
+"""
 
 from pathlib import Path
 

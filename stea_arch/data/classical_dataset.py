@@ -68,14 +68,15 @@ class ClassicalDegradationDataset(Dataset):
             gt_size (int): Side of the crops, a multiple of scale; training only.
             use_hflip (bool): Flip crops horizontally at random; training only. Default: True.
             use_rot (bool): Flip vertically and transpose at random; training only. Default: True.
-            kernel_type (str): 'isotropic' (default) or 'anisotropic'; training only.
-            kernel_size (int): Odd. Default: 21.
+            kernel_type (str): Gaussian blur with one sigma, or with two and a rotation; training only. Default:
+                isotropic.
+            kernel_size (int): Side of the kernels in pixels, odd. Default: 21.
             sigma_range (list[float]): Lowest and highest sigma in pixels. Default: as published for phase and scale.
             kernel_noise (float): Upper end of the multiplicative kernel disturbance; training only. Default: 0.
             noise_range (list[float]): Lowest and highest sigma of the image noise, in 8-bit steps; training only.
                 Default: [0, 0].
             max_bad_images (int): How many unreadable images are replaced by the next one; training only. Default: 3.
-            num_kernels (int): Kernels in evaluation. Default: 8.
+            num_kernels (int): Kernels in evaluation, their sigmas evenly spaced. Default: 8.
 
     Each item is a dictionary:
         lq (Tensor), gt (Tensor): (3, H / scale, W / scale) and (3, H, W), float32 RGB in [0, 1]; lq has 8-bit values.

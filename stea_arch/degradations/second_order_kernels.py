@@ -113,9 +113,9 @@ class KernelSampler:
 
     Args:
         blur_kernel_size (int): Largest size, odd, at least 7; kernels are padded to it. Also of the final sinc.
-        kernel_list (list[str]): Families, of ``FAMILIES``.
-        kernel_prob (list[float]): Their weights.
-        sinc_prob (float): Probability of a sinc instead.
+        kernel_list (list[str]): Families of kernels.
+        kernel_prob (list[float]): How likely each of kernel_list is, as weights.
+        sinc_prob (float): Probability of a sinc in place of these.
         blur_sigma (list[float]): Lowest and highest sigma in pixels.
         betag_range (list[float]), betap_range (list[float]): Lowest and highest beta of the generalized and of the
             plateau families; 1 lies between.

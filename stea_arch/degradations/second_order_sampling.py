@@ -103,7 +103,7 @@ class SecondOrderSampler:
 
     Args:
         scale (int): 2, 3 or 4.
-        recipe (str): 'full' (default) or 'blur_jpeg'.
+        recipe (str): 'full', or 'blur_jpeg', which leaves out noise and random resizes.
         blur_prob (float): Probability of the first blur.
         resize_prob (list[float]): Weights of enlarging, shrinking, keeping the size.
         resize_range (list[float]): Smallest and largest factor; 1 lies between.

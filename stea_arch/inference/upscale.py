@@ -34,13 +34,14 @@ def upscale_tensor(net, lq, method='whole', out=None, multiple=1, **sizes):
     Args:
         net (nn.Module): ``(B, C, H, W)`` -> ``(B, C, s H, s W)``, in eval mode.
         lq (Tensor): ``(B, C, H, W)`` in [0, 1], on the network's device. Autocast is the caller's.
-        method (str): a key of ``METHODS``.
+        method (str): one of those above.
         out (Tensor | ndarray | None): ``(B, C, s H, s W)``, filled and returned as a tensor: of a floating type, or
             uint8, which gets the result clipped, times 255 and rounded; on any device; also a view of an ``np.memmap``.
         multiple (int): what H and W of the network's input must be multiples of, e.g. SwinIR's window.
         strip (int): ``strips`` and ``local``: rows (columns, where the image is wider than high) of a strip at each
             level; default 128.
-        tile (int), overlap (int): ``tiles``: side and least overlap in pixels of ``lq``; default 256 and 32.
+        tile (int): ``tiles``: side of a tile in pixels of ``lq``; default 256.
+        overlap (int): ``tiles``: least overlap of two tiles in pixels of ``lq``; default 32.
         window (int): ``local``: side of the window in pixels of ``lq``, a multiple of 4; default 64, as in training.
 
     Returns:

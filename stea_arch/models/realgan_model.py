@@ -17,9 +17,10 @@ class RealGANModel(SecondOrderMixin, TrainingMixin, SRGANModel):
     One loss scale serves both with ``train.amp: fp16``. RealESRGANModel itself is bound to CUDA, so this is built on
     SRGANModel. Option keys beyond those of SRGANModel, ``TrainingMixin`` and ``SecondOrderMixin``:
 
-    - ``l1_gt_usm``, ``percep_gt_usm``, ``gan_gt_usm`` (bool, default true): whether the target of the pixel loss, of
-      the perceptual loss and what the discriminator is shown as real is sharpened by unsharp masking. What is degraded
-      always is.
+    - ``l1_gt_usm`` (bool, default true): sharpen the target of the pixel loss by unsharp masking. What is degraded
+      always is sharpened.
+    - ``percep_gt_usm`` (bool, default true): sharpen the target of the perceptual loss.
+    - ``gan_gt_usm`` (bool, default true): sharpen what the discriminator is shown as real.
 
     Logged beside the losses: ``out_d_real`` and ``out_d_fake``, the discriminator's mean outputs (logits), both
     gradient norms, and ``colour_error``.

@@ -24,13 +24,13 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
 
     Option keys beyond BasicSR's:
 
-    - ``train.amp`` (``bf16`` | ``fp16`` | ~): networks run under autocast; losses are always taken in fp32.
-      ``fp16`` scales them dynamically.
+    - ``train.amp`` (``bf16`` | ``fp16`` | ~): networks run in mixed precision; losses are always taken in fp32, and
+      scaled dynamically with ``fp16``.
     - ``train.grad_clip_norm`` (float | ~): largest norm of the gradient of all parameters of a network.
     - ``train.max_bad_steps`` (int, default 20): a step whose loss or gradient is not finite changes no network; after
       this many of them in a row the run stops.
     - ``train.optim_g.type``: ``AdamW`` too.
-    - ``path.vgg19`` (str | ~): the weights for ``train.perceptual_opt``, see ``find_vgg19``.
+    - ``path.vgg19`` (str | ~): file with the weights of VGG19 for ``train.perceptual_opt``; ~: see ``find_vgg19``.
     - ``val.self_ensemble`` (bool): test with the mean over eight flips and rotations.
     - ``val.inference`` (``{method: whole | strips | tiles | local, ...}`` | ~): how an image is computed, with sizes,
       see :func:`stea_arch.inference.upscale_tensor`.
