@@ -31,12 +31,9 @@ def export_onnx(network, path, fuse=False):
 
     Raises:
         ImportError: The packages of the extra ``export`` are missing.
-        ValueError: The difference is above 1e-4, or the network has no fused form.
+        ValueError: The difference is above 1e-4.
     """
     import torch
-
-    if fuse and not hasattr(network, 'fuse'):
-        raise ValueError(f'A network of type {type(network).__name__} has no fused form: leave --fuse out.')
 
     try:
         import onnxruntime

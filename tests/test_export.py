@@ -8,7 +8,6 @@ import yaml
 import stea_arch
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.published import load_published, to_published
-from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.checkpoint import read_architecture, read_checkpoint
 from stea_arch.export import export_onnx, main
 from stea_arch.weights import load_network
@@ -50,12 +49,6 @@ def test_onnx_takes_any_size(tmp_path, capsys):
         with torch.no_grad():
             np.testing.assert_allclose(sr, network(lq), atol=1e-5)
     assert [entry.name for entry in tmp_path.iterdir() if entry.suffix != '.pth'] == ['net.onnx']
-
-
-def test_two_streams_are_not_fused(tmp_path, capsys):
-    source = save(RealNet(streams=2, **SMALL), tmp_path / 'net.pth')
-    assert main(['onnx', source, str(tmp_path / 'net.onnx'), '--fuse']) == 2
-    assert 'TwoStreams has no fused form: leave --fuse out' in capsys.readouterr().err
 
 
 def test_onnx_that_computes_something_else_is_not_written(tmp_path, monkeypatch):

@@ -214,20 +214,19 @@ class LabNet(nn.Module):
         Returns:
             LabNet: on the device and in the type of this network.
         """
-        fused = fuse_blocks(self)
-        if not isinstance(fused.tail, FusedTail):
-            fused.tail = FusedTail(fused.tail)
-        return fused.eval().requires_grad_(False)
+        return fuse_parts(self)
 
 
-def fuse_blocks(network):
-    """A copy of any network with a ``FusedBlock`` in the place of every ``LabBlock``."""
+def fuse_parts(network):
+    """A copy of any network for inference: a ``FusedBlock`` for every ``LabBlock``, a ``FusedTail`` for every tail."""
     network = copy.deepcopy(network)
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, LabBlock):
                 setattr(parent, name, FusedBlock(child))
-    return network
+            elif name == 'tail' and isinstance(parent, LabNet) and not isinstance(child, FusedTail):
+                parent.tail = FusedTail(child)
+    return network.eval().requires_grad_(False)
 
 
 def _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale):

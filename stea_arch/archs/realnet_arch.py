@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.archs.labnet_arch import LabNet, fuse_parts
 from stea_arch.archs.layers import ChannelGate, average, pointwise
 from stea_arch.registry import register
 
@@ -127,7 +127,7 @@ class TwoStreams(nn.Module):
         del self.noise.fusion, self.noise.tail  # one image comes out, through those of the other
         num_feat = self.blur.head.out_channels
         self.exchanges = nn.ModuleDict({stage: Exchange(width * num_feat) for stage, width in STAGES.items()})
-        self.upscale = self.blur.upscale
+        self.num_in_ch, self.upscale = self.blur.num_in_ch, self.blur.upscale
         self.set_strengths(deblur, denoise)
 
     def set_strengths(self, deblur=None, denoise=None):
@@ -167,9 +167,9 @@ class TwoStreams(nn.Module):
             ValueError: a shape is not that of images, or the two differ.
         """
         noise_lq = lq if noise_lq is None else noise_lq
-        if lq.ndim != 4 or lq.shape[1] != self.blur.num_in_ch or lq.shape != noise_lq.shape:
+        if lq.ndim != 4 or lq.shape[1] != self.num_in_ch or lq.shape != noise_lq.shape:
             raise ValueError(
-                f'RealNet expects a batch of images (B, {self.blur.num_in_ch}, H, W), or two of one shape, but tensors '
+                f'RealNet expects a batch of images (B, {self.num_in_ch}, H, W), or two of one shape, but tensors '
                 f'of shape {tuple(lq.shape)} and {tuple(noise_lq.shape)} came.'
             )
         h, w = lq.shape[-2:]
@@ -184,6 +184,10 @@ class TwoStreams(nn.Module):
 
         skip = F.interpolate((lq + noise_lq) / 2, scale_factor=self.upscale, mode='bicubic', align_corners=False)
         return sr[..., : h * self.upscale, : w * self.upscale] + skip.clamp(0, 1)
+
+    def fuse(self):
+        """An equivalent network for inference, see ``LabNet.fuse``; its strengths can still be set."""
+        return fuse_parts(self)
 
     def _each(self, name, pair):
         return [getattr(stream, name)(x) for stream, x in zip((self.blur, self.noise), pair, strict=True)]

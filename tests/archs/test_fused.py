@@ -5,9 +5,10 @@ from published_fill import load_reference
 from torch import nn
 
 from stea_arch.archs.fused import FusedBlock, FusedTail, gated_step
-from stea_arch.archs.labnet_arch import ATTENTIONS, LabBlock, LabNet, fuse_blocks
+from stea_arch.archs.labnet_arch import ATTENTIONS, LabBlock, LabNet, fuse_parts
 from stea_arch.archs.layers import average, pointwise
 from stea_arch.archs.published import load_published
+from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.archs.rows import use_rows
 
 ONE_EACH = (1, 1, 1, 1, 1, 1)
@@ -167,9 +168,23 @@ def test_fused_network_is_independent_and_for_inference():
 
 def test_blocks_of_any_network_are_fused():
     network = nn.ModuleDict({'left': nn.Sequential(LabBlock(16, 'stea', True)), 'right': LabBlock(16, 'ttea', False)})
-    fused = fuse_blocks(network)
+    fused = fuse_parts(network)
     assert [type(fused['left'][0]), type(fused['right'])] == [FusedBlock, FusedBlock]
     assert type(network['right']) is LabBlock
+
+
+def test_two_streams_keep_their_function_and_strengths(form):
+    network = plain.randomise(RealNet(streams=2, num_feat=16, num_blocks=ONE_EACH, upscale=2)).double().eval()
+    fused = form(network.fuse())
+    lq = torch.rand(2, 3, 7, 10, dtype=torch.float64)
+    outputs = []
+    with torch.no_grad():
+        for strengths in ((None, None), (0.2, 1.4)):
+            outputs.append(fused.set_strengths(*strengths)(lq))
+            torch.testing.assert_close(outputs[-1], network.set_strengths(*strengths)(lq), rtol=0, atol=1e-10)
+    assert (outputs[0] - outputs[1]).abs().max() > 1e-3
+    assert not [module for module in fused.modules() if isinstance(module, LabBlock)]
+    assert isinstance(fused.blur.tail, FusedTail)
 
 
 @pytest.mark.parametrize('attention', ATTENTIONS)

@@ -1,9 +1,12 @@
 """Strips: equal to the plain forward, whatever the size of image and strip, and small in memory."""
 
+import plain
 import pytest
 import torch
 
 from stea_arch.archs.labnet_arch import ATTENTIONS
+from stea_arch.archs.realnet_arch import RealNet
+from stea_arch.archs.rows import use_rows
 from stea_arch.inference import strips, upscale_tensor
 from stea_arch.inference.strips import Strips
 
@@ -32,6 +35,17 @@ def test_equals_the_whole_whatever_the_strip(make_net, image, strip):
 @pytest.mark.parametrize('attention', [name for name in ATTENTIONS if name != 'stea'])
 def test_equals_the_whole_with_every_attention(make_net, image, attention):
     assert_equal_to_whole(make_net(attention=attention), image(34, 6, batch=2), 16)
+
+
+@pytest.mark.parametrize('streams', [1, 2])
+@pytest.mark.parametrize('form', [lambda net: net, lambda net: net.fuse(), lambda net: use_rows(net.fuse())])
+def test_equals_the_whole_in_every_form(image, streams, form):
+    net = plain.randomise(RealNet(streams=streams, num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2)).double()
+    net.eval()
+    lq = image(34, 9)
+    with torch.no_grad():
+        whole = net(lq)
+    torch.testing.assert_close(upscale_tensor(form(net), lq, 'strips', strip=16), whole, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize('arguments', [{'large_field': False}, {'dilations': (1, 3)}])
