@@ -119,11 +119,14 @@ def read_option_file(path):
     """Class and arguments of ``network_g`` in a training's option file.
 
     Raises:
-        ValueError: It has none.
+        ValueError: It has none, or is no YAML.
     """
     import yaml
 
-    content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except yaml.YAMLError as error:
+        raise ValueError(f'{path} is not YAML: {error}') from error
     network = dict(content.get('network_g') or {}) if isinstance(content, dict) else {}
     if 'type' not in network:
         raise ValueError(f'{path} has no network_g with a type: expected the option file of a training.')

@@ -101,6 +101,9 @@ def test_what_shapes_do_not_tell_comes_from_the_option_file(tmp_path, capsys):
     (tmp_path / 'opt.yml').write_text('name: nothing')
     assert main(['safetensors', source, str(path), '--opt', str(tmp_path / 'opt.yml')]) == 2
     assert 'opt.yml has no network_g' in capsys.readouterr().err
+    (tmp_path / 'opt.yml').write_text('network_g: [')
+    assert main(['safetensors', source, str(path), '--opt', str(tmp_path / 'opt.yml')]) == 2
+    assert 'opt.yml is not YAML: ' in capsys.readouterr().err
 
 
 def test_half_precision_refuses_what_it_cannot_hold(tmp_path, capsys):

@@ -16,6 +16,17 @@ from stea_arch.archs.fused import FusedFeedForward, Joined
 HIDDEN = 96  # hidden channels computed at a time
 
 
+def inference_form(network, device):
+    """The fastest equivalent of a network in PyTorch alone: fused, and on a CPU made of rows; moved to ``device``.
+
+    A network without ``fuse()`` is moved itself.
+    """
+    if not hasattr(network, 'fuse'):
+        return network.to(device)
+    fused = network.fuse().to(device)
+    return use_rows(fused) if torch.device(device).type == 'cpu' else fused
+
+
 def use_rows(network):
     """Replace every 1x1 convolution, ``Joined`` and ``FusedFeedForward`` of a fused network, in place; returns it."""
     for parent in list(network.modules()):

@@ -2,15 +2,12 @@
 
 import torch
 
-from stea_arch.archs.rows import use_rows
+from stea_arch.archs.rows import inference_form
 
 
 def load_torch(network, dtype, threads, folder):
     """Eager PyTorch, see ``load_backend``."""
-    fused = network.fuse()
-    if next(fused.parameters()).device.type == 'cpu':
-        use_rows(fused)
-    return _runner(fused, dtype, threads)
+    return _runner(inference_form(network, next(network.parameters()).device), dtype, threads)
 
 
 def load_compiled(network, dtype, threads, folder):

@@ -67,10 +67,12 @@ def plan(images, out=None, suffix='_x4', extension=None, compare=None):
 
     Raises:
         ValueError: two inputs would become the same file, a result or comparison would replace an input, or a name
-            does not end as an image's does.
+            does not end as an image's does or not as ``extension`` says.
     """
     jobs = []
     single = out is not None and len(images) == 1 and Path(out).suffix.lower() in FORMATS and not Path(out).is_dir()
+    if single and extension and FORMATS[Path(out).suffix.lower()] != FORMATS[extension]:
+        raise ValueError(f'--out {out} and --format name different formats. Leave one of them out.')
     for source, folder in images.items():
         ending = extension or source.suffix
         if single:

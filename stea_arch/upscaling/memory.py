@@ -46,7 +46,7 @@ def choose_method(network, height, width, allowed, dtype):
 
 
 def lavish_bound(network, height, width):
-    """Bytes that the network surely does not take for a whole image; about twice what it does."""
+    """Bytes that the network surely does not take for a whole image: two to three times what it does."""
     head = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
     return height * width * head.out_channels * LAVISH
 

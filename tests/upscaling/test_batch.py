@@ -37,6 +37,7 @@ def test_folders_files_and_patterns(folder):
     assert planned(['photos'], out='out') == {'photos/a.png': 'out/a.png', 'photos/b.jpg': 'out/b.jpg'}
     assert planned(['d.webp'], suffix='_x1.5', extension='.png') == {'d.webp': 'd_x1.5.png'}
     assert planned(['d.webp'], out='some/e.tiff') == {'d.webp': 'some/e.tiff'}
+    assert planned(['d.webp'], out='e.jpeg', extension='.jpg') == {'d.webp': 'e.jpeg'}
     (folder / 'f.png').mkdir()
     assert planned(['d.webp'], out='f.png') == {'d.webp': 'f.png/d.webp'}
 
@@ -50,6 +51,7 @@ def test_folders_files_and_patterns(folder):
         (['photos/a.png'], {'out': 'photos'}, ValueError, r'result of photos/a\.png would replace the input photos/a'),
         (['d.webp', 'photos/b.jpg'], {'out': 'photos', 'extension': '.jpg'}, ValueError, r'replace the input photos/b'),
         (['photos/a.png', 'photos/deep/a.png'], {'out': 'o'}, ValueError, r'a\.png and .*a\.png would both become o/a'),
+        (['d.webp'], {'out': 'e.png', 'extension': '.jpg'}, ValueError, r'--out e\.png and --format name different'),
         (['photos/notes.txt'], {}, ValueError, r'notes_x4\.txt does not end as an image does.*--format'),
     ],
 )
