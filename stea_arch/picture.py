@@ -46,7 +46,7 @@ def make_picture(runs, labels, path, rows=4, crop=80):
         lines.append((tiles, captions))
     if gt is not None:
         headers.append('truth')
-    _draw(headers, lines).save(Path(path))
+    draw_rows(headers, lines).save(Path(path))
 
 
 def _open(opt):
@@ -126,7 +126,7 @@ def to_rgb(tensor):
     return (tensor.clamp(0, 1).numpy().transpose(1, 2, 0) * 255).round().astype(np.uint8)
 
 
-def _draw(headers, lines):
+def draw_rows(headers, lines):
     columns = len(headers)
     width = columns * (SHOWN + MARGIN) + MARGIN
     height = LABEL + len(lines) * (SHOWN + LABEL) + MARGIN
