@@ -59,7 +59,17 @@ class CheckpointMixin:
         write_checkpoint(state, Path(self.opt['path']['training_states'], f'{current_iter}.state'))
 
     def resume_training(self, resume_state):
-        """Continue where ``resume_state`` was saved: optimiser, schedule, loss scale, random state, best metrics."""
+        """Continue where ``resume_state`` was saved: optimiser, schedule, loss scale, random state, best metrics.
+
+        Raises:
+            ValueError: It is of a model with another number of optimisers, such as another stage.
+        """
+        held, needed = len(resume_state['optimizers']), len(self.optimizers)
+        if held != needed:
+            raise ValueError(
+                f'The training state holds {held} optimiser(s) and {self.opt["model_type"]} has {needed}: it is of '
+                'another stage or model. Start from its network: path.pretrain_network_g, with resume_state: ~.'
+            )
         super().resume_training(resume_state)
         self.step = resume_state['iter']
         if 'random_states' not in resume_state:

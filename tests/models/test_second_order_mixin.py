@@ -105,6 +105,15 @@ def test_a_state_of_another_stage_or_number_of_processes_goes_on_with_an_empty_p
     assert said == ['The state was saved by 2 processes, and this run has 1: it continues, but not exactly.']
 
 
+def test_a_state_of_the_pixel_stage_does_not_resume_the_gan_stage(make_real):
+    model = make_real(stage='gan')
+    state = {'iter': 1, 'optimizers': [model.optimizer_g.state_dict()], 'schedulers': [{}]}
+    with pytest.raises(
+        ValueError, match=r'holds 1 optimiser\(s\) and \w+ has 2: it is of another stage or model\. Start'
+    ):
+        model.resume_training(state)
+
+
 def test_every_iteration_process_and_seed_draws_anew(make_real, regions):
     def first(**changes):
         model = make_real({'queue_size': 0})
