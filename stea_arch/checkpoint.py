@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from stea_arch.files import whole_or_nothing
 
@@ -117,8 +117,10 @@ def write_safetensors(state_dict, path, architecture, arguments, **about):
         **about (str): Further entries of the metadata.
     """
     metadata = {'format': 'pt', 'architecture': architecture, 'arguments': json.dumps(arguments), **about}
+    # as bytes: safetensors' own files can be read by nobody but their owner
+    data = save({name: value.contiguous() for name, value in state_dict.items()}, metadata)
     with whole_or_nothing(path) as partial:
-        save_file({name: value.contiguous() for name, value in state_dict.items()}, partial, metadata)
+        partial.write_bytes(data)
 
 
 def unwrap_state_dict(checkpoint, param_key='params'):

@@ -8,7 +8,13 @@ import torch
 from safetensors.torch import save_file
 
 from stea_arch import checkpoint
-from stea_arch.checkpoint import CheckpointNotWritten, read_checkpoint, unwrap_state_dict, write_checkpoint
+from stea_arch.checkpoint import (
+    CheckpointNotWritten,
+    read_checkpoint,
+    unwrap_state_dict,
+    write_checkpoint,
+    write_safetensors,
+)
 
 
 class Bomb:
@@ -107,3 +113,10 @@ def test_no_reader_sees_a_file_before_it_is_whole(tmp_path, monkeypatch):
 )
 def test_unwrap(content, key, expected):
     assert unwrap_state_dict(content, key) == {'w': expected}
+
+
+def test_others_may_read_what_is_written(tmp_path):
+    (tmp_path / 'plain').write_bytes(b'')
+    write_safetensors({'w': torch.arange(3.0)}, tmp_path / 'net.safetensors', 'LabNet', {})
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ('plain', 'net.safetensors')]
+    assert modes[0] == modes[1]

@@ -9,7 +9,7 @@ DEFAULT = 'labnet-s-x4'
 
 
 def shipped():
-    """The shipped networks: name -> entry of ``registry.json`` (``file``, ``sha256``, ``about``)."""
+    """The shipped networks: name -> entry of ``registry.json`` (``file``, ``sha256``)."""
     return json.loads((FOLDER / 'registry.json').read_text(encoding='utf-8'))
 
 
