@@ -8,11 +8,11 @@ PSNR is taken on Y of the whole image, a border of 4 pixels left out.
 """
 
 import argparse
+import importlib
 from pathlib import Path
 
 import numpy as np
 import skimage.data
-from basicsr.metrics import calculate_psnr
 from PIL import Image
 
 from stea_arch.contact_sheet import apply_sample, draw_samples
@@ -24,6 +24,9 @@ from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
 from stea_arch.picture import cut, draw_rows
 from stea_arch.upscaling.upscaler import Upscaler
+
+# after the plugin, which mends what basicsr needs to be imported
+calculate_psnr = importlib.import_module('basicsr.metrics').calculate_psnr
 
 SCALE, CROP = 4, 80
 # photograph, kernel of Gaussian8 or None for second order, top and left of the crop

@@ -12,10 +12,12 @@ from basicsr.metrics import calculate_psnr
 from stea_arch.contact_sheet import apply_sample, draw_samples
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import decode
+from stea_arch.data.patches import to_tensor
 from stea_arch.degradations.classical import degrade
 from stea_arch.degradations.resize import imresize
 from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
+from stea_arch.degradations.usm import usm_sharpen
 from stea_arch.upscaling.upscaler import Upscaler
 from stea_arch.weights import DEFAULT, FOLDER, find_weights, load_network, shipped
 
@@ -62,17 +64,19 @@ def test_labnet_is_better_than_bicubic_under_every_kernel(photograph):
         gt = photograph(file, *place)
         for kernel, params in gaussian8(4).items():
             lq = (degrade(gt.astype(np.float32) / 255, params) * 255).round().astype(np.uint8)
-            assert psnr(upscaler(lq), gt) > psnr(bicubic(lq), gt) + GAIN_LABNET, (file, kernel)
+            assert psnr(upscaler(lq), gt) > psnr(bicubic(lq), gt) + 1, (file, kernel)
 
 
 def test_realnet_is_better_than_bicubic_on_what_went_through_two_cameras(photograph):
     upscaler, gains = Upscaler('realnet-s-x4', 'cpu'), []
     for file, place in (('chelsea.png', (60, 100)), ('coffee.png', (100, 220))):
         gt = photograph(file, *place)
+        sharp = (usm_sharpen(to_tensor(gt)[None].float() / 255)[0] * 255).round().byte()  # what it is trained to give
+        sharp = sharp.numpy().transpose(1, 2, 0)
         for kernels, params in draw_samples(6, 192, SecondOrderSampler(4), KernelSampler(), seed=0):
             lq = apply_sample(gt, kernels, params)
-            gains.append(psnr(upscaler(lq), gt) - psnr(bicubic(lq), gt))
-    assert np.mean(gains) > GAIN_REALNET
+            gains.append(psnr(upscaler(lq), sharp) - psnr(bicubic(lq), sharp))
+    assert np.mean(gains) > 0.3 and min(gains) > -0.3
 
 
 def test_the_model_card_shows_the_measured_numbers():
