@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-DEFAULT = 'labnet-s-x4'
+DEFAULT = 'realnet-s-x4'
 
 
 def shipped():
