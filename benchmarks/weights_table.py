@@ -1,6 +1,6 @@
 """The results of the shipped weights, for the model card: from a comparison's JSONs to one JSON and Markdown tables.
 
-stea-compare -opt options/weights/compare_x4.yml
+stea-compare -opt options/compare/weights_x4.yml
 python benchmarks/weights_table.py              # benchmarks/weights.json, and the tables in stea_arch/weights/README.md
 python benchmarks/weights_table.py --tables     # only the tables, from the JSON that is there
 """
@@ -73,7 +73,7 @@ def main():
         kept = collect(args.results)
         if not kept['sets']:
             parser.error(
-                f'{args.results} holds no results: run stea-compare -opt options/weights/compare_x4.yml first.'
+                f'{args.results} holds no results: run stea-compare -opt options/compare/weights_x4.yml first.'
             )
         KEPT.write_text(json.dumps(kept, indent=1) + '\n', encoding='utf-8')
     text = tables(json.loads(KEPT.read_text(encoding='utf-8')))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stea_arch.checkpoint import read_architecture
 from stea_arch.compare.options import read_compare_options
 from stea_arch.options import OptionError
 
@@ -102,9 +103,18 @@ def test_without_files_nothing_is_opened(read, mini):
 def test_shipped_file_fits_the_training_files(path):
     opt = read_compare_options(path, check_files=False)
     assert f'stea-compare -opt options/compare/{path.name}' in path.read_text()
-    files = [yaml.safe_load(file.read_text()) for kind in ('train', 'sample') for file in ROOT.glob(f'{kind}/*.yml')]
+    files = [
+        yaml.safe_load(file.read_text())
+        for kind in ('train', 'sample', 'weights')
+        for file in ROOT.glob(f'{kind}/*.yml')
+    ]
     trained = {file['name']: file for file in files}
     for section in opt['networks'].values():
+        if section != 'bicubic' and section['weights'].startswith('stea_arch/'):
+            _, arguments = read_architecture(ROOT.parent / section['weights'])
+            network = {k: v for k, v in section['network_g'].items() if k not in ('type', 'streams')}
+            assert network == {key: arguments[key] for key in network}
+            continue
         run = 'pretrained_models' if section == 'bicubic' else section['weights'].split('/')[1].removeprefix('equal_')
         if run != 'pretrained_models':
             assert trained[run]['network_g'] == section['network_g']
