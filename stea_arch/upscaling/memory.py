@@ -17,28 +17,42 @@ CGROUP_FILES = (  # limit, what is used, and of that the files read lately, whic
     ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes', 'memory/memory.stat', 'total_inactive_file'),
 )
 LAVISH = 400  # bytes a pixel and channel of the head
+LARGEST_MAP = 2**25  # bytes: the most that glibc's malloc keeps for later when it is freed
+SMALLEST_STRIP = 32  # rows: with fewer, most of the work would be for their halo
 
 
-def choose_method(network, height, width, allowed, dtype):
-    """'whole' or 'strips', whichever is the first to fit into the memory that is allowed.
+def choose_method(network, height, width, allowed, device, dtype):
+    """The fastest way to run a network on an image that fits into the memory that is allowed.
 
-    The exact estimate takes seconds, so it is asked for only where a lavish bound does not say that the whole fits.
+    On a CPU a feature map above 32 MiB is slow: the C library gets it from the kernel, page by page, each time. So an
+    image of such maps is computed in strips, of as many rows as stay below that. The exact estimate takes seconds, so
+    it is asked for only where a lavish bound does not say that all fits.
 
     Args:
         network (nn.Module): LabNet or RealNet.
         height (int), width (int): of the image in pixels.
         allowed (float): bytes.
+        device (torch.device): where it runs.
         dtype (torch.dtype): of the convolutions.
+
+    Returns:
+        dict: method and sizes for :func:`stea_arch.inference.upscale_tensor`: whole or strips, with the same result.
 
     Raises:
         MemoryError: neither fits.
     """
+    ways = [{'method': 'whole'}, {'method': 'strips'}]
+    row = 8 * _head(network).out_channels  # bytes a pixel of the widest map: twice C channels
+    if device.type == 'cpu' and hasattr(network, 'fuse') and height * width * row > LARGEST_MAP:
+        halo = max(getattr(module, 'mix_halo', 0) for module in network.modules())
+        rows = LARGEST_MAP // (min(height, width) * row) - 2 * halo
+        ways = [{'method': 'strips', 'strip': min(max(rows, SMALLEST_STRIP), 128)}]
     if lavish_bound(network, height, width) <= allowed:
-        return 'whole'
-    for method in ('whole', 'strips'):
-        needed = estimate_memory(network, height, width, method, None if dtype == torch.float32 else dtype)
+        return ways[0]
+    for way in ways:
+        needed = estimate_memory(network, height, width, dtype=None if dtype == torch.float32 else dtype, **way)
         if needed <= allowed:
-            return method
+            return way
     raise MemoryError(
         f'{width}x{height} pixels would take {needed / GIB:.2f} GiB even in strips, and {allowed / GIB:.2f} GiB are '
         'allowed. Cut the image into parts, take a smaller network, or allow more (--max-memory).'
@@ -47,8 +61,11 @@ def choose_method(network, height, width, allowed, dtype):
 
 def lavish_bound(network, height, width):
     """Bytes that the network surely does not take for a whole image: two to three times what it does."""
-    head = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
-    return height * width * head.out_channels * LAVISH
+    return height * width * _head(network).out_channels * LAVISH
+
+
+def _head(network):
+    return next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
 
 
 def free_memory(device):

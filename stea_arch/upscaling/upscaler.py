@@ -71,36 +71,36 @@ class Upscaler:
         pixels = _check(image, scale)
         height, width, channels = pixels.shape
         allowed = self.max_memory * GIB if self.max_memory else SHARE * free_memory(self.device)
-        method = choose_method(self.network, height, width, allowed, self.dtype)
+        way = choose_method(self.network, height, width, allowed, self.device, self.dtype)
         size = _scaled(height, width, self.scale if scale is None else scale)
 
         planes = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32, order='C')).to(self.device)
         planes /= LARGEST[pixels.dtype]
         if channels % 2:
-            parts = [self._colours(planes, method, size)]
+            parts = [self._colours(planes, way, size)]
         else:
             colours, alpha = planes[:-1], planes[-1:]
-            parts = [self._colours(fill_hidden(colours, alpha), method, size), self._alpha(alpha, method, size)]
+            parts = [self._colours(fill_hidden(colours, alpha), way, size), self._alpha(alpha, way, size)]
         result = torch.cat([_to_levels(part, pixels.dtype) for part in parts]).permute(1, 2, 0)
         result = result.contiguous().cpu().numpy().astype(pixels.dtype, copy=False)
         return result[..., 0] if image.ndim == 2 else result
 
-    def _colours(self, planes, method, size):
+    def _colours(self, planes, way, size):
         """``(1 or 3, H, W)`` in [0, 1] -> the same, larger, clipped to [0, 1]; gray is shown to the network as RGB."""
         lq = planes.expand(3, -1, -1)[None]
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            sr = upscale_tensor(self.network, lq, method).float().clamp_(0, 1)
+            sr = upscale_tensor(self.network, lq, **way).float().clamp_(0, 1)
         if planes.shape[0] == 1:
             sr = sr.mean(1, keepdim=True)
         if sr.shape[-2:] != size:
             sr = F.interpolate(sr, size, mode='bicubic', antialias=True).clamp_(0, 1)
         return sr[0]
 
-    def _alpha(self, alpha, method, size):
+    def _alpha(self, alpha, way, size):
         if alpha.min() == alpha.max():
             return alpha[:, :1, :1].expand(1, *size)
         if self.alpha == 'network':
-            return self._colours(alpha, method, size)
+            return self._colours(alpha, way, size)
         return F.interpolate(alpha[None], size, mode='bicubic', antialias=True)[0].clamp_(0, 1)
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 import stea_arch
 from stea_arch.archs.labnet_arch import LabNet
@@ -127,10 +128,29 @@ def test_strips_give_the_same(network):
 def test_the_method_is_the_first_that_fits(network, monkeypatch):
     needed = {'whole': 0.2 * GIB, 'strips': 0.1 * GIB}
     monkeypatch.setattr(memory, 'estimate_memory', lambda network, height, width, method, dtype: needed[method])
+    gpu = torch.device('cuda')
     for gib, method in [(90, 'whole'), (0.2, 'whole'), (0.19, 'strips'), (0.1, 'strips')]:
-        assert choose_method(network, 400, 300, gib * GIB, torch.float32) == method
+        assert choose_method(network, 400, 300, gib * GIB, gpu, torch.float32) == {'method': method}
     with pytest.raises(MemoryError, match=r'300x400 pixels .* 0\.10 GiB even in strips, and 0\.09.*--max-memory'):
-        choose_method(network, 400, 300, 0.09 * GIB, torch.float32)
+        choose_method(network, 400, 300, 0.09 * GIB, gpu, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ('size', 'way'),
+    [
+        ((512, 512), {'method': 'whole'}),  # maps of 2 C = 32 channels: 32 MiB
+        ((512, 516), {'method': 'strips', 'strip': 128}),
+        ((3000, 2000), {'method': 'strips', 'strip': 131 - 54}),  # 131 rows are 32 MiB; the blocks' halo is 27
+        ((9000, 9000), {'method': 'strips', 'strip': 32}),
+    ],
+)
+def test_on_a_cpu_no_map_is_so_large_that_it_is_slow(size, way):
+    network = LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2).fuse()
+    cpu = torch.device('cpu')
+    assert choose_method(network, *size, 1e15, cpu, torch.float32) == way
+    assert choose_method(network, *size, 1e15, torch.device('cuda'), torch.float32) == {'method': 'whole'}
+    # a network that strips cannot follow is run whole
+    assert choose_method(nn.Conv2d(3, 3, 1), *size, 1e15, cpu, torch.float32) == {'method': 'whole'}
 
 
 def test_two_streams():
