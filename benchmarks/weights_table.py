@@ -36,7 +36,7 @@ def collect(folder):
                 'commit': result['commit'],
             }
             kept['versions'] = result['versions']
-        if rows:
+        if 'LabNet-S' in rows:
             kept['sets'][name] = rows
     return kept
 
