@@ -1,8 +1,7 @@
 """The picture at the top of the README: what the shipped networks make of photographs that neither has seen.
 
-The photographs are scikit-image's. The first rows are degraded by kernels of Gaussian8 at x4, the last
-is made smaller, gets Gaussian noise and becomes a JPEG.
-PSNR is taken on Y of the whole image, a border of 4 pixels left out.
+The photographs are scikit-image's. The first rows are degraded by kernels of Gaussian8 at x4, the last is made smaller,
+gets Gaussian noise and becomes a JPEG. PSNR is taken on Y of the whole image, a border of 4 pixels left out.
 
     python benchmarks/opening.py --out benchmarks/opening.png
 """
@@ -48,7 +47,7 @@ def low_quality(gt, kernel):
 
 
 def row(file, kernel, top, left, networks):
-    """Headers, tiles and captions of a row."""
+    """Tiles and captions of a row."""
     name = 'labnet-s-x4' if kernel else 'realnet-s-x4'
     gt = decode(Path(skimage.data.__file__).with_name(file).read_bytes(), file, allow_gray=False)
     height, width = (length // SCALE * SCALE for length in gt.shape[:2])

@@ -49,7 +49,7 @@ def tables(kept):
     for network in networks:
         cells = []
         for rows in kept['sets'].values():
-            best = max(row['psnr'] for row in rows.values())
+            best = max(row['psnr'] for row in rows.values()) if len(rows) == len(networks) else None  # all were tested
             cell = f'{rows[network]["psnr"]:.2f} / {rows[network]["ssim"]:.4f}' if network in rows else ''
             cells.append(f'**{cell}**' if network in rows and rows[network]['psnr'] == best else cell)
         lines.append(f'| {network} | ' + ' | '.join(cells) + ' |')

@@ -42,7 +42,7 @@ def choose_method(network, height, width, allowed, device, dtype):
         MemoryError: neither fits.
     """
     ways = [{'method': 'whole'}, {'method': 'strips'}]
-    row = 8 * _head(network).out_channels  # bytes a pixel of the widest map: twice C channels
+    row = 8 * first_convolution(network).out_channels  # bytes a pixel of the widest map: twice C channels
     if device.type == 'cpu' and hasattr(network, 'fuse') and height * width * row > LARGEST_MAP:
         halo = max(getattr(module, 'mix_halo', 0) for module in network.modules())
         rows = LARGEST_MAP // (min(height, width) * row) - 2 * halo
@@ -61,10 +61,11 @@ def choose_method(network, height, width, allowed, device, dtype):
 
 def lavish_bound(network, height, width):
     """Bytes that the network surely does not take for a whole image: two to three times what it does."""
-    return height * width * _head(network).out_channels * LAVISH
+    return height * width * first_convolution(network).out_channels * LAVISH
 
 
-def _head(network):
+def first_convolution(network):
+    """The layer of a network that reads the image."""
     return next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from stea_arch.archs.rows import inference_form
 from stea_arch.inference import upscale_tensor
-from stea_arch.upscaling.memory import GIB, SHARE, choose_method, free_memory
+from stea_arch.upscaling.memory import GIB, SHARE, choose_method, first_convolution, free_memory
 from stea_arch.weights import DEFAULT, load_network
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -45,7 +45,7 @@ class Upscaler:
             raise ValueError(f'max_memory must be a number of GiB above 0, but {max_memory!r} came.')
         self.device = find_device(device)
         network = model if isinstance(model, nn.Module) else load_network(model)
-        channels = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d)).in_channels
+        channels = first_convolution(network).in_channels
         if channels != 3:
             raise ValueError(f'A network for RGB images was expected, but one for {channels} channels came.')
         self.scale = network.upscale
