@@ -127,7 +127,7 @@ def to_rgb(tensor):
 
 
 def draw_rows(headers, lines):
-    """A picture of rows ``(tiles, captions)`` under ``headers``; each tile, (H, W, 3) uint8, is enlarged to one size."""
+    """A picture of rows of ``(tiles, captions)`` under ``headers``; each tile is enlarged to one size."""
     columns = len(headers)
     width = columns * (SHOWN + MARGIN) + MARGIN
     height = LABEL + len(lines) * (SHOWN + LABEL) + MARGIN
