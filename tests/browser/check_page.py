@@ -51,13 +51,13 @@ window.addEventListener('load', () => {
 ERRORS = '<script>window.probeErrors = []; window.onerror = (text) => { window.probeErrors.push(text); };</script>'
 
 
-def run(browser, page, width, *flags):
+def run(browser, url, width, *flags):
     """Chromium's standard output for a page in a fresh profile."""
     with tempfile.TemporaryDirectory() as profile:
         command = [browser, '--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking']
-        command += ['--no-first-run', '--hide-scrollbars', '--host-resolver-rules=MAP * ~NOTFOUND']
+        command += ['--no-first-run', '--hide-scrollbars', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1']
         command += [f'--user-data-dir={profile}', f'--window-size={width},2400', '--virtual-time-budget=20000']
-        command += [*flags, page.resolve().as_uri()]
+        command += [*flags, url]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
 
 
@@ -66,8 +66,10 @@ def check(browser, page, width, out):
     text = page.read_text(encoding='utf-8')
     probed = out / f'probed_{width}.html'
     probed.write_text(text.replace('<head>', f'<head>{ERRORS}', 1).replace('</body>', PROBE, 1), encoding='utf-8')
-    found = re.search(r'<pre id="probe">(.*?)</pre>', run(browser, probed, width, '--dump-dom'), re.DOTALL)
-    run(browser, page, width, f'--screenshot={out / f"page_{width}.png"}')
+    found = re.search(
+        r'<pre id="probe">(.*?)</pre>', run(browser, probed.resolve().as_uri(), width, '--dump-dom'), re.DOTALL
+    )
+    run(browser, page.resolve().as_uri(), width, f'--screenshot={out / f"page_{width}.png"}')
     if found is None:
         return ['the probe has not run']
     report = json.loads(found[1].replace('&amp;', '&').replace('&lt;', '<').replace('&gt;', '>'))
