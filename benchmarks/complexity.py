@@ -25,13 +25,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from forked import in_a_fork, peak_memory
+from plots import load_pyplot
 
 from stea_arch.archs.softmax import Softmax
 from stea_arch.archs.stea import STEA
 from stea_arch.archs.taylor import Taylor
 from stea_arch.versions import get_versions
 
-SIDES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+SIDES = (32, 48, 64, 80, 96, 128, 192, 256, 384, 512, 768, 1024)
 FITTED = 64 * 64
 
 
@@ -123,13 +124,8 @@ def crossover(faster, slower):
     return wins[0] ** 2 if wins else None
 
 
-def draw(report, path):
+def draw(report, path, pyplot):
     """Both quantities against N, with the exponents in the legend."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.6), layout='constrained')
     colours = ('tab:gray', 'tab:red', 'tab:cyan', 'tab:blue', 'tab:purple', 'tab:green')
     for panel, key, unit in zip(panels, ('seconds', 'mib'), ('processor seconds', 'peak memory, MiB')):
@@ -156,6 +152,7 @@ def main():
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--out', type=Path, default=Path(__file__).with_suffix('.json'))
     args = parser.parse_args()
+    pyplot = load_pyplot()
     torch.set_num_threads(args.threads)
     peaks = measure_memory(args)
     times = measure_time(args, peaks)
@@ -181,7 +178,7 @@ def main():
             }
         )
     args.out.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
-    draw(report, args.out.with_suffix('.png'))
+    draw(report, args.out.with_suffix('.png'), pyplot)
 
 
 if __name__ == '__main__':

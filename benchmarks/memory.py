@@ -1,4 +1,5 @@
-"""Peak memory and time of LabNet-S x4 against image size, for each way of running it; what is lost by tiles.
+"""Peak memory and time of the shipped LabNet-S x4, in its form for inference, against image size, for each way of
+running it; what is lost by tiles.
 
 Parts, each of which replaces its section of the JSON:
 
@@ -9,10 +10,7 @@ Parts, each of which replaces its section of the JSON:
             from others: the mean difference of neighbouring pixels across a seam, divided by that elsewhere
     tiles   the difference of tiles from the whole on a photograph against the overlap; and that of strips
 
-    python benchmarks/memory.py --weights net_g_latest.pth --image photo.jpg   # writes memory.json and memory.png
-
-Without --weights the network is random; ``tiles`` also measures it with random beta in any case, because beta starts at
-0 and weighs what is global.
+    python benchmarks/memory.py --image photo.jpg   # writes memory.json and memory.png beside this file
 """
 
 import argparse
@@ -24,29 +22,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from forked import in_a_fork, peak_memory
+from forked import in_a_fork, peak_memory, reset_peak
+from plots import load_pyplot
 
-from stea_arch.archs.labnet_arch import LabNet
-from stea_arch.checkpoint import read_checkpoint, unwrap_state_dict
+from stea_arch.archs.rows import inference_form
 from stea_arch.inference import METHODS, estimate_memory, upscale_tensor
 from stea_arch.versions import get_versions
+from stea_arch.weights import load_network
 
 GIB = 2**30
 SIZES = (64, 128, 256, 384)
-OVERLAPS = (0, 32)
+OVERLAPS = (0, 8, 16, 32)
 TILE = 64
 
 
-def make_net(weights=None, beta=None):
-    """LabNet-S x4; ``beta`` random of that size instead of the weights'."""
-    torch.manual_seed(0)
-    net = LabNet(num_feat=32, num_blocks=(2, 2, 2, 2, 2, 2), upscale=4).eval()
-    if weights:
-        net.load_state_dict(unwrap_state_dict(read_checkpoint(weights), 'params_ema'))
-    for name, parameter in net.named_parameters():
-        if beta and name.endswith('beta'):
-            torch.nn.init.normal_(parameter, std=beta)
-    return net.requires_grad_(False)
+def make_net(method='strips'):
+    """What ``stea-upscale --model labnet-s-x4`` runs on a CPU; ``local`` needs the network before ``fuse()``."""
+    network = load_network('labnet-s-x4')
+    return network if method == 'local' else inference_form(network, 'cpu')
 
 
 def read_photo(path, height, width):
@@ -61,8 +54,9 @@ def read_photo(path, height, width):
 
 def probe(method, size):
     """One point: its peak beyond the start, and its processor seconds."""
-    net = make_net()
+    net = make_net(method)
     lq = torch.rand(1, 3, size, size)
+    reset_peak()
     before, start = peak_memory(), time.process_time()
     upscale_tensor(net, lq, method)
     return {'bytes': peak_memory() - before, 'seconds': time.process_time() - start}
@@ -78,7 +72,7 @@ def measure_sizes(args):
     points = []
     for (method, size), values in found.items():
         measured = statistics.median(value['bytes'] for value in values)
-        estimate = estimate_memory(make_net(), size, size, method)
+        estimate = estimate_memory(make_net(method), size, size, method)
         point = {
             'method': method,
             'size': size,
@@ -95,9 +89,8 @@ def measure_sizes(args):
 def measure_limit(args):
     """Per method the largest 16:9 image whose estimate is at most 24 GiB, with a result in fp32, to 9 rows."""
     limits = []
-    net = make_net()
     for method in METHODS:
-        rows = 100
+        net, rows = make_net(method), 100
         for _ in range(4):  # nearly proportional to the pixels
             rows = int(rows * (24 * GIB / estimate_memory(net, 9 * rows, 16 * rows, method)) ** 0.5)
         while estimate_memory(net, 9 * rows, 16 * rows, method) > 24 * GIB:
@@ -109,9 +102,10 @@ def measure_limit(args):
 
 def measure_large(args):
     """1920x1080 in strips, into a file; see the top of this file."""
-    net, lq = make_net(args.weights), read_photo(args.image, 1080, 1920)
+    net, lq = make_net(), read_photo(args.image, 1080, 1920)
     args.picture.parent.mkdir(parents=True, exist_ok=True)
     file = np.memmap(args.picture.with_suffix('.raw'), np.uint8, 'w+', shape=(4320, 7680, 3))
+    reset_peak()
     before, start, wall = peak_memory(), time.process_time(), time.perf_counter()
     upscale_tensor(net, lq, 'strips', out=file.transpose(2, 0, 1)[None], strip=args.strip)
     result = {
@@ -138,28 +132,23 @@ def measure_large(args):
 
 def measure_tiles(args):
     """Mean and largest difference from the whole, and PSNR against it, on one photograph."""
-    lq = read_photo(args.image, 128, 128)
+    lq = read_photo(args.image, 256, 256)
+    net = make_net()
+    whole = upscale_tensor(net, lq)
     rows = []
-    for label, net in (('as trained', make_net(args.weights)), ('random beta', make_net(args.weights, beta=0.5))):
-        whole = upscale_tensor(net, lq)
-        runs = [('strips', {'strip': 48})]
-        runs += [('tiles', {'tile': TILE, 'overlap': overlap}) for overlap in OVERLAPS]
-        for method, sizes in runs:
-            difference = (upscale_tensor(net, lq, method, **sizes) - whole).abs()
-            row = {'weights': label, 'method': method, **sizes, 'max': float(difference.max())}
-            row |= {'mean': float(difference.mean()), 'psnr': round(-10 * float(difference.square().mean().log10()), 2)}
-            print(json.dumps(row), flush=True)
-            rows.append(row)
+    runs = [('strips', {'strip': 48})]
+    runs += [('tiles', {'tile': TILE, 'overlap': overlap}) for overlap in OVERLAPS]
+    for method, sizes in runs:
+        difference = (upscale_tensor(net, lq, method, **sizes) - whole).abs()
+        row = {'method': method, **sizes, 'max': float(difference.max()), 'mean': float(difference.mean())}
+        row['psnr'] = round(-10 * float(difference.square().mean().log10()), 2)
+        print(json.dumps(row), flush=True)
+        rows.append(row)
     return rows
 
 
-def draw(report, path):
+def draw(report, path, pyplot):
     """Memory and time against size, and tiles' difference against their overlap."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
     figure, panels = pyplot.subplots(1, 3, figsize=(14, 4.2), layout='constrained')
     for method, colour in zip(METHODS, ('tab:red', 'tab:blue', 'tab:green', 'tab:orange')):
         points = [point for point in report['sizes'] if point['method'] == method]
@@ -177,13 +166,9 @@ def draw(report, path):
         ticks = [2.0**power for power in range(-4, 16) if low <= 2.0**power <= high]
         panel.set_yticks(ticks, [f'{tick:g}' for tick in ticks])
         panel.minorticks_off()
-    for label, colour in (('as trained', 'tab:green'), ('random beta', 'tab:purple')):
-        rows = [row for row in report['tiles'] if row['weights'] == label and row['method'] == 'tiles']
-        for key, style in (('max', 'o-'), ('mean', 'o--')):
-            panels[2].plot([row['overlap'] for row in rows], [row[key] for row in rows], style, color=colour)
-        panels[2].plot([], [], color=colour, label=label)
-    panels[2].plot([], [], 'k-', label='largest')
-    panels[2].plot([], [], 'k--', label='mean')
+    rows = [row for row in report['tiles'] if row['method'] == 'tiles']
+    for key, style, label in (('max', 'o-', 'largest'), ('mean', 'o--', 'mean')):
+        panels[2].plot(OVERLAPS, [row[key] for row in rows], style, color='tab:green', label=label)
     panels[2].axhline(1 / 255, color='grey', lw=1, label='1 / 255')
     panels[2].set(yscale='log', xlabel='overlap, pixels', title=f'tiles of {TILE} pixels: difference from the whole')
     panels[2].set_xticks(OVERLAPS)
@@ -196,7 +181,6 @@ def draw(report, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--parts', nargs='+', default=['sizes', 'limit', 'large', 'tiles'])
-    parser.add_argument('--weights', type=Path, help='of LabNet-S x4, as stea-train saves them')
     parser.add_argument('--image', type=Path, help='a photograph, for the parts large and tiles')
     parser.add_argument('--picture', type=Path, default=Path('results/memory/large.png'), help='the upscaled 1920x1080')
     parser.add_argument('--sizes', type=int, nargs='+', default=SIZES)
@@ -205,12 +189,14 @@ def main():
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--out', type=Path, default=Path(__file__).with_suffix('.json'))
     args = parser.parse_args()
+    pyplot = load_pyplot()
     torch.set_num_threads(args.threads)
 
     report = json.loads(args.out.read_text(encoding='utf-8')) if args.out.is_file() else {}
     report['protocol'] = (
-        f'LabNet-S x4, fp32, CPU, {args.threads} thread; sizes: a forked process per point, {args.rounds} interleaved '
-        'rounds, medians; strip 128, tile 256 with overlap 32, window 64, unless said; MiB beyond the start of the run'
+        f'labnet-s-x4 in its form for inference, fp32, CPU, {args.threads} thread; sizes: a forked process per point, '
+        f'{args.rounds} interleaved rounds, medians; strip 128, tile 256 with overlap 32, window 64 (not fused) unless '
+        'said; MiB beyond the start of the run'
     )
     report['versions'] = get_versions()
     parts = {'sizes': measure_sizes, 'limit': measure_limit, 'large': measure_large, 'tiles': measure_tiles}
@@ -218,7 +204,7 @@ def main():
         report[part] = parts[part](args)
         args.out.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
     if 'sizes' in report and 'tiles' in report:
-        draw(report, args.out.with_suffix('.png'))
+        draw(report, args.out.with_suffix('.png'), pyplot)
 
 
 if __name__ == '__main__':

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from plots import load_pyplot
 
 from stea_arch.archs.attention import MAX_LOGIT
 from stea_arch.archs.softmax import softmax_attention
@@ -63,13 +64,8 @@ def measure(r, order):
     return point
 
 
-def draw(report, path):
+def draw(report, path, pyplot):
     """The picture of the JSON."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
     figure, panels = pyplot.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout='constrained')
     for order, colour in zip(ORDERS, ('tab:red', 'tab:blue', 'tab:green')):
         points = [point for point in report['points'] if point['order'] == order]
@@ -100,6 +96,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path(__file__).with_suffix('.json'))
     args = parser.parse_args()
+    pyplot = load_pyplot()
     radii = sorted([*np.geomspace(0.05, 4, 24), MAX_LOGIT])
     report = {
         'protocol': f'{NUM_KEYS} queries and keys of dimension {KEY_DIM}, all of length sqrt(r), fp64, seed 0',
@@ -110,7 +107,7 @@ def main():
     for point in report['points']:
         if point['r'] == MAX_LOGIT:
             print(json.dumps(point))
-    draw(report, args.out.with_suffix('.png'))
+    draw(report, args.out.with_suffix('.png'), pyplot)
 
 
 if __name__ == '__main__':
