@@ -32,7 +32,7 @@ from stea_arch.weights import load_network
 
 GIB = 2**30
 SIZES = (64, 128, 256, 384)
-OVERLAPS = (0, 8, 16, 32)
+OVERLAPS = (0, 16, 32)
 TILE = 64
 
 

@@ -59,7 +59,7 @@ class FusedBlock(nn.Module):
     def mix(self, x, statistics):
         """``y`` of ``x``, given the ``statistics`` of the whole image; a pixel sees ``mix_halo`` pixels around it."""
         t = self.attention(x, statistics)
-        s = x + x * F.gelu(self.self_gate(x))
+        s = torch.addcmul(x, x, F.gelu(self.self_gate(x)))
         return self.merge(self.parts(x, t, s))
 
     def parts(self, x, t, s):
@@ -74,8 +74,8 @@ class FusedBlock(nn.Module):
 
     def finish(self, f, y, mean):
         """``out`` of ``f``, ``y`` and the average of ``y`` over the whole image; a pixel sees one around it."""
-        z = f + y * self.channel_attention(mean)
-        return z + self.feed_forward(self.norm2(z))
+        z = torch.addcmul(f, y, self.channel_attention(mean))
+        return self.feed_forward(z, self.norm2(z))
 
 
 class Joined(nn.Module):
@@ -90,13 +90,24 @@ class Joined(nn.Module):
         return self.conv(torch.cat(list(parts), dim=1))
 
 
+class Added(nn.Module):
+    """``y + P x`` with a 1x1 convolution ``P`` without bias; ``y`` may be overwritten."""
+
+    def __init__(self, weight, like):
+        super().__init__()
+        self.conv = _pointwise(weight, None, like)
+
+    def forward(self, y, x):
+        return y + self.conv(x)
+
+
 class _FusedTaylorAttention(nn.Module):
     """What both orders share. A subclass makes ``hidden`` and ``out`` and defines ``expansion(hidden, *gates)``.
 
     The first layers of the bottlenecks ``phi`` that read ``x`` (that of ``phi_3`` also reads ``v``, which is linear in
     ``x``) are stacked into ``hidden``. From one bottleneck to the next lead two 1x1 convolutions with nothing but a
     gate between them, which are one small convolution for each image, see ``gated_step``: maps of C channels shrink to
-    C/4. ``out`` is made of the last layers. ``mergeable`` as in ``Attention``.
+    C/4. ``out`` is made of the last layers, whose biases ``local`` adds. ``mergeable`` as in ``Attention``.
     """
 
     mergeable = True
@@ -118,7 +129,8 @@ class _FusedTaylorAttention(nn.Module):
     def forward(self, x, statistics):
         """Normalised features ``x`` -> ``t``, both ``(B, C, H, W)``; ``statistics`` are those of the whole image."""
         expansion = self.expansion(self.hidden(x), *(gate(*statistics) for gate in self.gates))
-        return self.out(expansion) + self.local(self.value(x)) + x * F.gelu(self.gate(x)) + x
+        t = torch.addcmul(x, x, F.gelu(self.gate(x))) + self.local(self.value(x))
+        return self.out(t, expansion)
 
 
 class FusedSTEA(_FusedTaylorAttention):
@@ -137,7 +149,8 @@ class FusedSTEA(_FusedTaylorAttention):
         phi1, phi2, phi3 = attention.phi1, attention.phi2, attention.phi3
         self.hidden = _stack([_affine(phi1[0]), _affine(phi2[0]), _of_input_and_value(phi3[0], attention.value)], phi1)
         (weight2, bias2), (weight3, bias3) = _affine(phi2[2]), _affine(phi3[2])
-        self.out = _pointwise(torch.cat([weight2, weight3], dim=1), bias2 + bias3, phi1)
+        self.out = Added(torch.cat([weight2, weight3], dim=1), phi1)
+        self.local.bias.data += (bias2 + bias3).to(self.local.bias)
 
     def expansion(self, hidden, gate1, gate2):
         h1, h2, h3 = hidden.chunk(3, dim=1)
@@ -160,7 +173,8 @@ class FusedTTEA(_FusedTaylorAttention):
         phi1, phi3 = attention.phi1, attention.phi3
         self.hidden = _stack([_affine(phi1[0]), _of_input_and_value(phi3[0], attention.value)], phi1)
         weight, bias = _affine(phi3[2])
-        self.out = _pointwise(weight, 3 * bias, phi1)
+        self.out = Added(weight, phi1)
+        self.local.bias.data += (3 * bias).to(self.local.bias)
 
     def expansion(self, hidden, gate1, gate2, gate3):
         h, r = hidden.chunk(2, dim=1)
@@ -191,7 +205,7 @@ def gated_step(h, expand, gate, reduce):
 
 
 class FusedFeedForward(nn.Module):
-    """``GatedFeedForward`` with a convolution for each of ``q1`` and ``q2``."""
+    """``z + GatedFeedForward(x)`` with a convolution for each of ``q1`` and ``q2``; ``z`` may be overwritten."""
 
     def __init__(self, feed_forward):
         super().__init__()
@@ -199,12 +213,12 @@ class FusedFeedForward(nn.Module):
         self.spatial = nn.ModuleList(_halves(feed_forward.spatial))
         self.reduce = feed_forward.reduce
 
-    def forward(self, x):
+    def forward(self, z, x):
         if kernels.usable(x):
             expand, spatial = (torch.cat([conv.weight for conv in pair]) for pair in (self.expand, self.spatial))
-            return self.reduce(kernels.gated_depthwise(F.conv2d(x, expand), spatial))
+            return z + self.reduce(kernels.gated_depthwise(F.conv2d(x, expand), spatial))
         q1, q2 = (spatial(expand(x)) for expand, spatial in zip(self.expand, self.spatial))
-        return self.reduce(F.gelu(q1) * q2)
+        return z + self.reduce(F.gelu(q1) * q2)
 
 
 class FusedTail(nn.Module):

@@ -115,8 +115,9 @@ class LabNet(nn.Module):
         num_feat (int): width C, a multiple of 16 (the gates squeeze C channels into C/16).
         num_blocks (sequence of six int): blocks in enc1, enc2, latent, dec1, dec2, refine; each at least 1.
         upscale (int): 2, 3 or 4.
-        attention (str): 'stea' (learned gates, second order: published) or 'ttea' (third order, the paper's ablation),
-            'taylor' (softmax attention expanded to ``taylor_order``), 'softmax' (its O(N^2) reference) or 'none'.
+        attention (str | None): 'stea' (learned gates, second order: published) or 'ttea' (third order, the paper's
+            ablation), 'taylor' (softmax attention expanded to ``taylor_order``), 'softmax' (its O(N^2) reference) or
+            'none', as which ``--force_yml`` gives None.
         large_field (bool): False leaves the MLFR out of every block, for ablations (see ``LabBlock``).
         dilations (sequence of int): of the MLFR's branches, each at least 1.
         taylor_order (int): 1, 2 or 3; only 'taylor' reads it.
@@ -142,6 +143,7 @@ class LabNet(nn.Module):
         key_dim=4,
     ):
         super().__init__()
+        attention = 'none' if attention is None else attention
         _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale)
         _check_ablations(attention, dilations, taylor_order, num_heads, key_dim, num_feat)
         self.num_in_ch = num_in_ch

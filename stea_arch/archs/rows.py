@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stea_arch.archs.fused import FusedFeedForward, Joined
+from stea_arch.archs.fused import Added, FusedFeedForward, Joined
 
 HIDDEN = 96  # hidden channels computed at a time
 
@@ -28,13 +28,12 @@ def inference_form(network, device):
 
 
 def use_rows(network):
-    """Replace every 1x1 convolution, ``Joined`` and ``FusedFeedForward`` of a fused network, in place; returns it."""
+    """Replace the 1x1 convolutions of a fused network and what contains them, in place; returns it."""
+    forms = {Joined: RowJoined, Added: RowAdded, FusedFeedForward: RowFeedForward}
     for parent in list(network.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, Joined):
-                setattr(parent, name, RowJoined(child))
-            elif isinstance(child, FusedFeedForward):
-                setattr(parent, name, RowFeedForward(child))
+            if type(child) in forms:
+                setattr(parent, name, forms[type(child)](child))
             elif type(child) is nn.Conv2d and child.kernel_size == (1, 1) and child.groups == 1:
                 setattr(parent, name, RowPointwise(child))
     return network.eval().requires_grad_(False)
@@ -49,6 +48,17 @@ class RowPointwise(nn.Module):
 
     def forward(self, x):
         return F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+class RowAdded(nn.Module):
+    """``Added``."""
+
+    def __init__(self, added):
+        super().__init__()
+        self.weight = nn.Parameter(added.conv.weight.detach().flatten(1).t().contiguous())
+
+    def forward(self, y, x):
+        return as_map(add_product(as_rows(y), x, self.weight), y)
 
 
 class RowJoined(nn.Module):
@@ -79,8 +89,8 @@ class RowFeedForward(nn.Module):
         for *group, back in zip(*(weight.split(HIDDEN) for weight in (*weights, reduce))):
             self.groups.append(nn.ParameterList(weight.contiguous() for weight in (*group, back)))
 
-    def forward(self, x):
-        pixels, y = x.permute(0, 2, 3, 1), None
+    def forward(self, z, x):
+        pixels, y = x.permute(0, 2, 3, 1), as_rows(z)
         for expand1, expand2, spatial1, spatial2, reduce in self.groups:
             q1, q2 = (
                 F.conv2d(
@@ -89,26 +99,31 @@ class RowFeedForward(nn.Module):
                 for expand, spatial in ((expand1, spatial1), (expand2, spatial2))
             )
             y = add_product(y, F.gelu(q1).mul_(q2), reduce)
-        return as_map(y, x)
+        return as_map(y, z)
 
 
 def add_product(y, x, weight):
-    """``y + rows of x @ weight``, in place where ``y`` is a matrix already; ``y`` may be a bias or None.
+    """``y + rows of x @ weight``, in place where ``y`` is a matrix; it may also be a bias.
 
     Args:
-        y (Tensor | None): ``(B H W, C)``, ``(C,)`` or None.
+        y (Tensor): ``(B H W, C)``, which is overwritten, or ``(C,)``.
         x (Tensor): a map ``(B, K, H, W)``.
         weight (Tensor): ``(K, C)``.
 
     Returns:
         Tensor: ``(B H W, C)``.
     """
-    rows = x.permute(0, 2, 3, 1).reshape(-1, len(weight))
-    if y is None:
-        return rows @ weight
+    rows = as_rows(x)
     if y.ndim == 1:
         return torch.addmm(y, rows, weight)
-    return y.addmm_(rows.to(y.dtype), weight.to(y.dtype))  # autocast leaves operations in place alone
+    if y.dtype != rows.dtype:  # mixed precision
+        return y.add_(rows @ weight)
+    return y.addmm_(rows, weight.to(y.dtype))  # autocast leaves operations in place alone
+
+
+def as_rows(x):
+    """A map ``(B, C, H, W)`` -> ``(B H W, C)``, without a copy where its channels lie last."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
 def as_map(rows, like):

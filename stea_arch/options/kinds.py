@@ -84,8 +84,9 @@ def word():
 
 
 def choice(*names):
-    """One of the given values."""
-    return Kind(' or '.join(str(name) for name in names), lambda v: not isinstance(v, bool) and v in names)
+    """One of the given values; nothing (~) is 'none', where there is one, as ``--force_yml`` makes nothing of none."""
+    names_and_nothing = (*names, None) if 'none' in names else names
+    return Kind(' or '.join(str(name) for name in names), lambda v: not isinstance(v, bool) and v in names_and_nothing)
 
 
 def sequence(kind, length=None, low=1):

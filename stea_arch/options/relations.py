@@ -202,7 +202,7 @@ def _inference(problems, opt):
         problems.add(
             'val.inference.method', f'{method!r} follows the parts of a LabNet, not those of {name}: use tiles'
         )
-    if method == 'local' and arguments.get('attention', 'stea') not in ('stea', 'ttea', 'none'):
+    if method == 'local' and arguments.get('attention', 'stea') not in ('stea', 'ttea', 'none', None):
         text = f"'local' needs the attention stea, ttea or none, not {arguments['attention']!r}"
         problems.add('val.inference.method', text)
 

@@ -6,8 +6,10 @@ import sys
 
 import pytest
 import yaml
+from basicsr.archs import build_network
 from basicsr.utils.options import ordered_yaml
 
+from stea_arch.archs.attention import NoAttention
 from stea_arch.options import OptionError, parse_value, read_options
 from stea_arch.options.__main__ import main
 from stea_arch.options.reading import load
@@ -112,6 +114,12 @@ def test_force(write, train_opt):
     assert opt['name'] == 'other' and opt['train']['optim_g']['lr'] == 1e-4
     assert opt['train']['amp'] == 'bf16' and opt['network_g']['attention'] == 'ttea'
     assert opt['datasets']['train']['sigma_range'] == [0.2, 1]
+
+
+def test_force_gives_nothing_for_none_which_is_no_attention(write, train_opt):
+    opt = read(write(train_opt()), 'network_g:attention=none')
+    network = build_network({**opt['network_g'], 'num_feat': 16, 'num_blocks': [1] * 6})
+    assert {type(block.attention) for block in network.enc1} == {NoAttention}
 
 
 @pytest.mark.parametrize(

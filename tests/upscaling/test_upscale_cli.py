@@ -131,8 +131,8 @@ def test_the_bar_moves_within_images_and_ends_full(photos, network, monkeypatch)
     paths = [photos / 'in' / name for name in ('deep.png', 'rgb.jpg')]
     Image.new('RGB', (8, 8)).save(paths[0])
     jobs = plan(dict.fromkeys(paths))
-    progress = Progress(jobs, network)
     upscale, seen = Upscaler(network, 'cpu'), []
+    progress = Progress(jobs, upscale.network)
     for job in jobs:
         upscale(read_photo(job.source).pixels)
         seen.append(progress.bar.n)
