@@ -4,14 +4,13 @@ import copy
 
 import torch
 
-from stea_arch.backends.eager import load_compiled, load_torch
+from stea_arch.backends.eager import load_torch
 from stea_arch.backends.exported import load_onnxruntime, load_openvino
 
 __all__ = ['BACKENDS', 'TOLERANCES', 'load_backend']
 
 BACKENDS = {
     'torch': load_torch,
-    'compile': load_compiled,
     'onnxruntime': load_onnxruntime,
     'openvino': load_openvino,
 }
@@ -25,10 +24,10 @@ def load_backend(network, name='torch', dtype=torch.float32, threads=None, folde
     """The fused form of a network, to be run by ``name``.
 
     Before it is returned, its output is compared with that of ``network`` itself in fp32, on noise of several sizes:
-    a runtime that computes something else, as has happened, is refused.
+    a runtime that computes something else, as has happened, is refused. ``torch.compile(network.fuse())`` needs no
+    backend: it compiles to one graph.
 
     - ``torch``: eager PyTorch on the network's device; on a CPU with ``use_rows``.
-    - ``compile``: ``torch.compile``, which takes minutes for the first image. For GPUs: on CPUs ``torch`` is as fast.
     - ``onnxruntime``, ``openvino``: optional packages of these names, CPU only. The network is exported once, which
       takes minutes for the published size, and kept in ``folder`` under a fingerprint of its weights, its form, our
       code and the versions, so that a file is used again only for the very same network.
@@ -38,8 +37,8 @@ def load_backend(network, name='torch', dtype=torch.float32, threads=None, folde
         name (str): a key of ``BACKENDS``.
         dtype (torch.dtype): ``torch.float32``, or ``torch.bfloat16`` to compute in mixed precision, which
             ``onnxruntime`` does not offer.
-        threads (int | None): CPU threads; None leaves the choice to the backend. ``torch`` and ``compile`` set it for
-            the whole process.
+        threads (int | None): CPU threads; None leaves the choice to the backend. ``torch`` sets it for the whole
+            process.
         folder (str | Path | None): where exported networks are kept; by default ``stea_arch`` in ``XDG_CACHE_HOME`` or
             ``~/.cache``.
 
