@@ -1,9 +1,10 @@
-"""An option file and all data it names, checked at once."""
+"""An option file, of a run or of a comparison, and all data it names, checked at once."""
 
 from pathlib import Path
 
 from data_prep.check import Report, check_images
 from data_prep.check_pairs import check_pairs
+from stea_arch.compare.options import read_compare_options
 from stea_arch.options import OptionError, read_options
 from stea_arch.options.problems import part
 from stea_arch.options.reading import load
@@ -13,7 +14,8 @@ def check_option_file(path, workers=None, progress=True):
     """Check the file itself, then every image of every dataset in it.
 
     Args:
-        path (str): Option file (YAML). Relative paths in it count from the working directory, as in a run.
+        path (str): Option file (YAML) of stea-train, stea-test or stea-compare. Relative paths in it count from the
+            working directory, as in a run.
         workers (int | None), progress (bool): As for :func:`check_images`.
 
     Returns:
@@ -25,14 +27,33 @@ def check_option_file(path, workers=None, progress=True):
     report, opt = Report(), None
     try:
         opt = load(Path(path).read_bytes())[0] if Path(path).is_file() else None
-        read_options(path, is_train=None if isinstance(opt, dict) else True, check_files=False)
+        if isinstance(opt, dict) and 'networks' in opt:
+            read_compare_options(path, check_files=False)
+        else:
+            read_options(path, is_train=None if isinstance(opt, dict) else True, check_files=False)
     except OptionError as error:
         report.problems.append(f'{path}: {error}')
     if isinstance(opt, dict):
         for name in part(opt, 'datasets'):
-            section = part(opt, 'datasets', name)
-            report.add(_dataset(opt.get('scale'), name, section, workers, progress), f'datasets.{name}: ')
+            for scale, section in _sections(opt, part(opt, 'datasets', name)):
+                report.add(_dataset(scale, name, section, workers, progress), f'datasets.{name}: ')
     return report
+
+
+def _sections(opt, section):
+    """A dataset and its scale as in an option file of a run; of a comparison at every scale where files differ."""
+    if 'networks' not in opt:
+        return [(opt.get('scale'), section)]
+    scales = section.get('scales') or opt.get('scales')
+    found = {}
+    for scale in scales if isinstance(scales, list) else []:
+        roots = {
+            f'dataroot_{side}': str(section[side]).replace('{scale}', str(scale))
+            for side in ('gt', 'lq')
+            if side in section
+        }
+        found.setdefault(tuple(roots.values()), (scale, {**roots, 'meta_info': section.get('meta_info')}))
+    return list(found.values())
 
 
 def _dataset(scale, name, section, workers, progress):

@@ -50,6 +50,29 @@ def test_training_refuses_gray_and_evaluation_does_not(written, tmp_path, capsys
     assert '2 images, 1 with problems' in out and 'datasets.train: An RGB image was expected for training' in out
 
 
+def test_a_comparison(tmp_path, capsys):
+    for scale in (2, 4):
+        write_image(tmp_path / f'gt{scale}' / 'a.png', np.zeros((40, 40, 3), np.uint8))
+        write_image(tmp_path / f'lq{scale}' / 'a.png', np.zeros((20, 20, 3), np.uint8))
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'real/torn.jpg').write_bytes(b'no image')
+    bicubic = {'name': 'c', 'scales': [2, 4], 'num_gpu': 0, 'networks': {'Bicubic': 'bicubic'}}
+    pairs = {'protocol': 'bicubic', 'gt': f'{tmp_path}/gt{{scale}}', 'lq': f'{tmp_path}/lq{{scale}}'}
+    blurred = {'protocol': 'gaussian8', 'gt': f'{tmp_path}/gt4'}
+    file = tmp_path / 'compare.yml'
+    file.write_text(yaml.safe_dump({**bicubic, 'datasets': {'P': {**pairs, 'scales': [2]}, 'B': blurred}}))
+    assert main(['check', str(file), '--quiet']) == 0
+    assert '3 images, 0 with problems' in capsys.readouterr().out  # gt4 once, though at two scales
+
+    real = {'protocol': 'no_reference', 'lq': f'{tmp_path}/real'}
+    file.write_text(yaml.safe_dump({**bicubic, 'datasets': {'P': pairs, 'R': real}, 'croops': {}}))
+    assert main(['check', str(file), '--quiet']) == 1
+    out = capsys.readouterr().out
+    assert "croops: unknown key (did you mean 'crops'?)" in out
+    assert 'datasets.P: a.png of' in out and 'at scale 4 80x80 were expected' in out
+    assert 'datasets.R: ' in out and 'torn.jpg' in out
+
+
 def test_the_file_itself(written, tmp_path, capsys):
     assert main(['check', written({'scale': 2, 'datasets': {'train': {'gt_sise': 3}}}), '--quiet']) == 1
     assert 'gt_sise' in capsys.readouterr().out
