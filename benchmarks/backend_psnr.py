@@ -4,8 +4,8 @@ Every image of a folder is blurred and reduced as in the evaluation "Gaussian8" 
 PSNR (Y channel, the scale's number of pixels cut off at the border, outputs rounded to 8 bits) stands beside that of
 the network itself in fp32.
 
-    python benchmarks/backend_psnr.py experiments/LabNet-S_x4/models/net_g_latest.pth \\
-        --options options/train/LabNet-S_x4.yml --images datasets/benchmark/Set5 --out benchmarks/backend_psnr.json
+    pip install -e '.[openvino]'
+    python benchmarks/backend_psnr.py --images datasets/benchmark/Set5      # the shipped LabNet-S
 """
 
 import argparse
@@ -14,40 +14,28 @@ import json
 from pathlib import Path
 
 import torch
-import yaml
 from fused_speed import BACKENDS
 
-from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.backends import load_backend
-from stea_arch.checkpoint import read_checkpoint
 from stea_arch.data.classical_dataset import ClassicalDegradationDataset
 from stea_arch.versions import get_versions
+from stea_arch.weights import load_network
 
 # after the plugin, which mends what basicsr needs to be imported
 calculate_psnr = importlib.import_module('basicsr.metrics').calculate_psnr
 tensor2img = importlib.import_module('basicsr.utils').tensor2img
 
 
-def load_network(checkpoint, options):
-    """The trained network, its moving average where there is one."""
-    arguments = yaml.safe_load(options.read_text())['network_g']
-    network = LabNet(**{key: value for key, value in arguments.items() if key != 'type'})
-    weights = read_checkpoint(checkpoint)
-    network.load_state_dict(weights.get('params_ema', weights.get('params')))
-    return network.eval().requires_grad_(False)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', type=Path)
-    parser.add_argument('--options', type=Path, required=True, help='the option file of the training')
+    parser.add_argument('--model', default='labnet-s-x4', help='a shipped network or a checkpoint')
     parser.add_argument('--images', type=Path, required=True)
     parser.add_argument('--kernels', type=int, default=8, help='blurs an image')
     parser.add_argument('--backends', nargs='*', choices=BACKENDS, default=list(BACKENDS))
-    parser.add_argument('--out', type=Path, default=Path('benchmarks/backend_psnr.json'))
+    parser.add_argument('--out', type=Path, default=Path(__file__).with_suffix('.json'))
     args = parser.parse_args()
 
-    network = load_network(args.checkpoint, args.options)
+    network = load_network(args.model).requires_grad_(False)
     scale = network.upscale
     forms = {'labnet': network, **{name: load_backend(network, *BACKENDS[name]) for name in args.backends}}
     options = {'name': 'images', 'dataroot_gt': str(args.images), 'phase': 'val', 'scale': scale}
@@ -62,7 +50,7 @@ def main():
     mean = {name: sum(values) / len(values) for name, values in psnr.items()}
     report = {
         'protocol': f'{len(pairs)} pairs of {args.images.name}, {args.kernels} blurs an image, x{scale}, Y channel',
-        'checkpoint': f'{args.checkpoint.parent.parent.name}/{args.checkpoint.name}',
+        'model': args.model,
         'versions': get_versions(),
         'psnr': {name: round(value, 4) for name, value in mean.items()},
         'difference': {name: round(value - mean['labnet'], 5) for name, value in mean.items()},

@@ -1,0 +1,83 @@
+"""What networks restore of photographs under second-order degradations (Real-ESRGAN's ranges), where truth is known.
+
+The middle square of every image of a folder is sharpened and degraded as in training, with a seed of its own, and
+upscaled: PSNR and SSIM on Y against the image before, a border of the scale left out, results rounded to 8 bits, means
+over the images. Photographs without truth only allow NIQE, which hardly tells such networks apart.
+
+    python benchmarks/real_psnr.py realnet-s-x4 labnet-s-x4 net_g_latest.pth --images datasets/benchmark/BSD100
+"""
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+from statistics import mean
+
+import torch
+
+from stea_arch.archs.bicubic_arch import Bicubic
+from stea_arch.archs.rows import inference_form
+from stea_arch.contact_sheet import apply_sample, draw_samples, middle
+from stea_arch.data.image_io import decode
+from stea_arch.degradations.second_order import SecondOrderSampler
+from stea_arch.degradations.second_order_kernels import KernelSampler
+from stea_arch.versions import get_versions
+from stea_arch.weights import load_network
+
+# after the plugin, which mends what basicsr needs to be imported
+metrics = importlib.import_module('basicsr.metrics')
+ROOT = Path(__file__).resolve().parents[1]
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
+
+
+def upscale(network, image):
+    """8-bit ``(H, W, 3)`` -> the same, larger."""
+    lq = torch.from_numpy(image.transpose(2, 0, 1)).float()[None] / 255
+    with torch.inference_mode():
+        sr = network(lq)[0].clamp(0, 1)
+    return (sr * 255).round().byte().numpy().transpose(1, 2, 0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('networks', nargs='+', help='names of shipped networks or checkpoints, of one scale')
+    parser.add_argument('--images', type=Path, required=True, help='folder of sharp photographs')
+    parser.add_argument('--size', type=int, default=320, help='largest side of the square that is used')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--out', type=Path, default=Path(__file__).with_suffix('.json'))
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+
+    networks = {name: inference_form(load_network(name), 'cpu') for name in args.networks}
+    scales = {network.upscale for network in networks.values()}
+    if len(scales) > 1:
+        parser.error(f'the networks have the scales {sorted(scales)}: compare those of one scale')
+    (scale,) = scales
+    networks = {'bicubic': Bicubic(upscale=scale), **networks}
+    files = sorted(file for file in args.images.iterdir() if file.suffix.lower() in SUFFIXES)
+    images = [middle(decode(file.read_bytes(), str(file), allow_gray=True), args.size, scale) for file in files]
+    found = {name: {'psnr': [], 'ssim': []} for name in networks}
+    sampler, kernel_sampler = SecondOrderSampler(scale), KernelSampler()
+    for number, gt in enumerate(images):
+        (sample,) = draw_samples(1, len(gt), sampler, kernel_sampler, args.seed + number)
+        lq = apply_sample(gt, *sample)
+        for name, network in networks.items():
+            sr = upscale(network, lq)
+            for metric, values in found[name].items():
+                measure = getattr(metrics, f'calculate_{metric}')
+                values.append(measure(sr, gt, crop_border=scale, test_y_channel=True))
+    report = {
+        'protocol': f'{len(images)} images of {args.images.name}, the middle {args.size} pixels, sharpened, then '
+        f'degraded (second order, seeds from {args.seed}), x{scale}, on Y against the image before',
+        'versions': get_versions(),
+        'networks': {
+            name: {metric: round(mean(values), 4) for metric, values in both.items()} for name, both in found.items()
+        },
+    }
+    args.out.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == '__main__':
+    main()
