@@ -8,6 +8,7 @@ import traceback
 import torch.distributed as dist
 
 import stea_arch  # noqa: F401  (fills the registries)
+from stea_arch.allocator import keep_freed_memory
 from stea_arch.checkpoint import CheckpointNotWritten
 from stea_arch.models.training import TrainingDiverged
 from stea_arch.options import OptionError, read_options
@@ -22,6 +23,7 @@ def run(is_train):
     traceback.
     """
     args = _parser(is_train).parse_args()
+    keep_freed_memory()
     try:
         read_options(args.opt, args.force_yml or (), is_train=is_train)
     except (OptionError, FileNotFoundError) as error:

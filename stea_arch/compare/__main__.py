@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import stea_arch  # noqa: F401  (fills the registries)
+from stea_arch.allocator import keep_freed_memory
 from stea_arch.compare.markdown import as_markdown
 from stea_arch.compare.options import read_compare_options
 from stea_arch.compare.page import as_html
@@ -29,6 +30,7 @@ def main(argv=None):
     parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML), see options/compare')
     parser.add_argument('--out', type=Path, metavar='DIR', help='default: results/compare/<name>')
     args = parser.parse_args(argv)
+    keep_freed_memory()
     try:
         opt = read_compare_options(args.opt)
     except (OptionError, FileNotFoundError) as error:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from stea_arch.allocator import keep_freed_memory
 from stea_arch.weights import DEFAULT
 
 FORMATS = {'png': '.png', 'jpg': '.jpg', 'webp': '.webp', 'tiff': '.tiff'}
@@ -26,6 +27,7 @@ def main(argv=None):
         int: Exit status: 0 if all is done, 1 if images failed, 2 if the work could not begin, 130 if interrupted.
     """
     args = _parser().parse_args(argv)
+    keep_freed_memory()
     try:
         return _upscale(args)
     except (ValueError, OSError, ImportError) as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from stea_arch.allocator import LARGEST, give_back_memory
 from stea_arch.inference import estimate_memory
 
 SHARE = 0.8  # of the free memory that is used by default: the estimate and other programs need some room
@@ -17,14 +18,13 @@ CGROUP_FILES = (  # limit, what is used, and of that the files read lately, whic
     ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes', 'memory/memory.stat', 'total_inactive_file'),
 )
 LAVISH = 400  # bytes a pixel and channel of the head
-LARGEST_MAP = 2**25  # bytes: the most that glibc's malloc keeps for later when it is freed
 SMALLEST_STRIP = 32  # rows: with fewer, most of the work would be for their halo
 
 
 def choose_method(network, height, width, allowed, device, dtype):
     """The fastest way to run a network on an image that fits into the memory that is allowed.
 
-    On a CPU a feature map above 32 MiB is slow: the C library gets it from the kernel, page by page, each time. So an
+    On a CPU a feature map above 32 MiB is slow: glibc gets it from the kernel, page by page, each time. So an
     image of such maps is computed in strips, of as many rows as stay below that. The exact estimate takes seconds, so
     it is asked for only where a lavish bound does not say that all fits.
 
@@ -43,9 +43,9 @@ def choose_method(network, height, width, allowed, device, dtype):
     """
     ways = [{'method': 'whole'}, {'method': 'strips'}]
     row = 8 * first_convolution(network).out_channels  # bytes a pixel of the widest map: twice C channels
-    if device.type == 'cpu' and hasattr(network, 'fuse') and height * width * row > LARGEST_MAP:
+    if device.type == 'cpu' and hasattr(network, 'fuse') and height * width * row > LARGEST:
         halo = max(getattr(module, 'mix_halo', 0) for module in network.modules())
-        rows = LARGEST_MAP // (min(height, width) * row) - 2 * halo
+        rows = LARGEST // (min(height, width) * row) - 2 * halo
         ways = [{'method': 'strips', 'strip': min(max(rows, SMALLEST_STRIP), 128)}]
     if lavish_bound(network, height, width) <= allowed:
         return ways[0]
@@ -74,11 +74,13 @@ def free_memory(device):
 
     Args:
         device (torch.device): On a GPU what the driver has left and PyTorch keeps unused; else the machine's available
-            memory (where only Linux would tell, all that it has), or what a container's limit leaves of it.
+            memory (where only Linux would tell, all that it has), or what a container's limit leaves of it. What this
+            process has freed is given back first, to be counted.
     """
     if device.type == 'cuda':
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
+    give_back_memory()
     if MEMINFO.exists():
         fields = dict(line.split(':') for line in MEMINFO.read_text().splitlines())
         available = int(fields['MemAvailable'].split()[0]) * 1024
