@@ -22,8 +22,8 @@ def estimate_memory(net, height, width, method='whole', dtype=None, multiple=1, 
     """Peak memory of upscaling one image, beyond what the process and the network's weights take.
 
     The operations of the network are rehearsed on tensors without content, and the bytes alive at once are counted;
-    two fifths and 64 MiB are added for what libraries and allocator keep. Measured peaks on a CPU lie between 0.6 and
-    1.7 times the estimate (benchmarks/memory.py).
+    two fifths and 64 MiB are added for what libraries and allocator keep. Measured peaks on a CPU lie between 0.5 and
+    1.8 times the estimate (benchmarks/memory.py).
 
     Args:
         net (nn.Module): the network. It is neither run nor changed.
