@@ -26,7 +26,6 @@ from stea_arch.weights import load_network
 
 # after the plugin, which mends what basicsr needs to be imported
 metrics = importlib.import_module('basicsr.metrics')
-ROOT = Path(__file__).resolve().parents[1]
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
 
@@ -63,10 +62,10 @@ def main():
         (sample,) = draw_samples(1, len(gt), sampler, kernel_sampler, args.seed + number)
         lq = apply_sample(gt, *sample)
         for name, network in networks.items():
-            sr = upscale(network, lq)
+            pair = (upscale(network, lq)[..., ::-1], gt[..., ::-1])  # BGR, as BasicSR takes Y from it
             for metric, values in found[name].items():
                 measure = getattr(metrics, f'calculate_{metric}')
-                values.append(measure(sr, gt, crop_border=scale, test_y_channel=True))
+                values.append(measure(*pair, crop_border=scale, test_y_channel=True))
     report = {
         'protocol': f'{len(images)} images of {args.images.name}, the middle {args.size} pixels, sharpened, then '
         f'degraded (second order, seeds from {args.seed}), x{scale}, on Y against the image before',
