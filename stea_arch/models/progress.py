@@ -12,16 +12,16 @@ class _AboveTheBar(logging.Handler):
 
 
 class TrainingBar:
-    """Shows iterations, speed, time left and the pixel loss; silent unless ``logger.pbar`` is on, and on rank 0 only.
+    """Shows iterations, speed, time left and the pixel loss, where ``logger.pbar`` is on, on rank 0 and in a terminal.
 
-    While it is open, lines that BasicSR logs to the terminal are written above the bar.
+    While it is open, lines that BasicSR logs to the terminal are written above the bar. A file gets these lines alone.
 
     Args:
         opt (dict): All options.
     """
 
     def __init__(self, opt):
-        self.wanted = bool(opt['logger'].get('pbar')) and opt['rank'] == 0
+        self.wanted = bool(opt['logger'].get('pbar')) and opt['rank'] == 0 and sys.stderr.isatty()
         self.total = int(opt['train']['total_iter'])
         self.name = opt['name']
         self.bar = None
