@@ -60,8 +60,8 @@ CASES = {
 
 def probe(name, keep, steps):
     """Seconds and page faults of a step, and the peak."""
-    if keep and not keep_freed_memory():
-        raise SystemExit('The C library is not glibc, or the environment says what it keeps: nothing to measure.')
+    if keep:
+        keep_freed_memory()
     make, *arguments = CASES[name]
     step = make(*arguments)
     reset_peak()
@@ -83,6 +83,8 @@ def main():
     parser.add_argument('--out', type=Path, default=Path(__file__).with_suffix('.json'))
     args = parser.parse_args()
     torch.set_num_threads(1)  # a fork does not take other threads along
+    if not in_a_fork(keep_freed_memory):
+        parser.error('the C library is not glibc, or the environment says what it keeps: there is nothing to measure')
 
     report = {
         'protocol': f'CPU, one thread, fp32, {args.rounds} interleaved rounds of {args.steps} steps, medians',

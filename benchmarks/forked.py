@@ -1,7 +1,8 @@
 """Peak memory of one call: in a forked process, which starts with everything loaded and little in use. Linux."""
 
-import ctypes
 import multiprocessing
+
+from stea_arch.allocator import give_back_memory
 
 
 def peak_memory():
@@ -12,7 +13,7 @@ def peak_memory():
 
 def reset_peak():
     """Give what was freed back to the system, so that its next use is seen, and forget the peak so far. With glibc."""
-    ctypes.CDLL(None).malloc_trim(0)
+    give_back_memory()
     with open('/proc/self/clear_refs', 'w', encoding='ascii') as file:
         file.write('5')
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 from PIL import Image
+from real_psnr import bicubic
 
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import decode
@@ -53,8 +54,7 @@ def row(file, kernel, top, left, networks):
     height, width = (length // SCALE * SCALE for length in gt.shape[:2])
     gt = np.ascontiguousarray(gt[:height, :width])
     lq = low_quality(gt, kernel)
-    bicubic = (imresize(lq.astype(np.float32) / 255, SCALE).clip(0, 1) * 255).round().astype(np.uint8)
-    results = [bicubic, networks[name](lq)]
+    results = [bicubic(lq, SCALE), networks[name](lq)]
     scores = [calculate_psnr(image[..., ::-1], gt[..., ::-1], SCALE, test_y_channel=True) for image in results]
     region = (top, left, CROP)
     tiles = [cut(lq, region, SCALE), *(cut(image, region) for image in results), cut(gt, region)]

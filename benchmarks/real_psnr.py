@@ -10,31 +10,28 @@ over the images. Photographs without truth only allow NIQE, which hardly tells s
 import argparse
 import importlib
 import json
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
 import torch
 
-from stea_arch.archs.bicubic_arch import Bicubic
-from stea_arch.archs.rows import inference_form
 from stea_arch.contact_sheet import apply_sample, draw_samples, middle
-from stea_arch.data.image_io import decode
+from stea_arch.data.image_io import decode, list_images
+from stea_arch.degradations.resize import imresize
 from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
+from stea_arch.upscaling.upscaler import Upscaler
 from stea_arch.versions import get_versions
-from stea_arch.weights import load_network
 
 # after the plugin, which mends what basicsr needs to be imported
 metrics = importlib.import_module('basicsr.metrics')
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
 
-def upscale(network, image):
-    """8-bit ``(H, W, 3)`` -> the same, larger."""
-    lq = torch.from_numpy(image.transpose(2, 0, 1)).float()[None] / 255
-    with torch.inference_mode():
-        sr = network(lq)[0].clamp(0, 1)
-    return (sr * 255).round().byte().numpy().transpose(1, 2, 0)
+def bicubic(image, scale):
+    """8-bit ``(H, W, 3)`` -> the same, larger, as MATLAB does it."""
+    return (imresize(image.astype(np.float32) / 255, scale).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def main():
@@ -48,13 +45,13 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
 
-    networks = {name: inference_form(load_network(name), 'cpu') for name in args.networks}
-    scales = {network.upscale for network in networks.values()}
+    networks = {name: Upscaler(name, 'cpu') for name in args.networks}
+    scales = {network.scale for network in networks.values()}
     if len(scales) > 1:
         parser.error(f'the networks have the scales {sorted(scales)}: compare those of one scale')
     (scale,) = scales
-    networks = {'bicubic': Bicubic(upscale=scale), **networks}
-    files = sorted(file for file in args.images.iterdir() if file.suffix.lower() in SUFFIXES)
+    networks = {'bicubic': partial(bicubic, scale=scale), **networks}
+    files = [args.images / name for name in list_images(args.images)]
     images = [middle(decode(file.read_bytes(), str(file), allow_gray=True), args.size, scale) for file in files]
     found = {name: {'psnr': [], 'ssim': []} for name in networks}
     sampler, kernel_sampler = SecondOrderSampler(scale), KernelSampler()
@@ -62,7 +59,7 @@ def main():
         (sample,) = draw_samples(1, len(gt), sampler, kernel_sampler, args.seed + number)
         lq = apply_sample(gt, *sample)
         for name, network in networks.items():
-            pair = (upscale(network, lq)[..., ::-1], gt[..., ::-1])  # BGR, as BasicSR takes Y from it
+            pair = (network(lq)[..., ::-1], gt[..., ::-1])  # BGR, as BasicSR takes Y from it
             for metric, values in found[name].items():
                 measure = getattr(metrics, f'calculate_{metric}')
                 values.append(measure(*pair, crop_border=scale, test_y_channel=True))

@@ -9,7 +9,7 @@ import ctypes
 import os
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-LARGEST = 32 * 2**20  # bytes from which on a block comes from the kernel and goes back to it; glibc allows no more
+LARGEST_KEPT = 32 * 2**20  # bytes from which on a block comes from the kernel and goes back to it; glibc allows no more
 
 
 def keep_freed_memory():
@@ -22,7 +22,7 @@ def keep_freed_memory():
     if {'MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'GLIBC_TUNABLES'} & {*os.environ}:
         return False
     mallopt = _of_glibc('mallopt')
-    return bool(mallopt and mallopt(M_MMAP_THRESHOLD, LARGEST) and mallopt(M_TRIM_THRESHOLD, -1))  # -1: never
+    return bool(mallopt and mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT) and mallopt(M_TRIM_THRESHOLD, -1))  # -1: never
 
 
 def give_back_memory():

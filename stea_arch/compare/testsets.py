@@ -46,6 +46,11 @@ class Case:
         return f'{self.image}_{self.group}' if self.group else self.image
 
 
+def root_at(root, scale):
+    """The path of a folder or LMDB that an option file of a comparison names."""
+    return Path(root.replace('{scale}', str(scale))).expanduser()
+
+
 class TestSet:
     """The cases of one test set at one scale.
 
@@ -85,7 +90,7 @@ class TestSet:
         root = self.section.get(key)
         if root is None:
             return None
-        root = Path(root.replace('{scale}', str(self.scale))).expanduser()
+        root = root_at(root, self.scale)
         backend = 'lmdb' if (root / 'data.mdb').is_file() or root.suffix == '.lmdb' else 'disk'
         source = ImageSource(str(root), backend, self.section.get('meta_info'), allow_gray=True)
         left_out = self.section.get('leave_out', [])  # never given with pairs

@@ -1,12 +1,13 @@
 """How much memory there is, and which way of running a network fits into it."""
 
+import math
 import os
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from stea_arch.allocator import LARGEST, give_back_memory
+from stea_arch.allocator import LARGEST_KEPT, give_back_memory
 from stea_arch.inference import estimate_memory
 
 SHARE = 0.8  # of the free memory that is used by default: the estimate and other programs need some room
@@ -43,9 +44,9 @@ def choose_method(network, height, width, allowed, device, dtype):
     """
     ways = [{'method': 'whole'}, {'method': 'strips'}]
     row = 8 * first_convolution(network).out_channels  # bytes a pixel of the widest map: twice C channels
-    if device.type == 'cpu' and hasattr(network, 'fuse') and height * width * row > LARGEST:
+    if device.type == 'cpu' and hasattr(network, 'fuse') and height * width * row > LARGEST_KEPT:
         halo = max(getattr(module, 'mix_halo', 0) for module in network.modules())
-        rows = LARGEST // (min(height, width) * row) - 2 * halo
+        rows = LARGEST_KEPT // (min(height, width) * row) - 2 * halo
         ways = [{'method': 'strips', 'strip': min(max(rows, SMALLEST_STRIP), 128)}]
     if lavish_bound(network, height, width) <= allowed:
         return ways[0]
@@ -69,18 +70,26 @@ def first_convolution(network):
     return next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
 
 
-def free_memory(device):
+def free_memory(device, enough=math.inf):
     """Bytes that a program may still take on a device, as far as the system says.
 
     Args:
         device (torch.device): On a GPU what the driver has left and PyTorch keeps unused; else the machine's available
-            memory (where only Linux would tell, all that it has), or what a container's limit leaves of it. What this
-            process has freed is given back first, to be counted.
+            memory (where only Linux would tell, all that it has), or what a container's limit leaves of it.
+        enough (float): Bytes. Only where less is free, what this process has freed but kept is given back, to be
+            counted: it takes a tenth of the time of a small image to get it again.
     """
     if device.type == 'cuda':
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    give_back_memory()
+    available = _available()
+    if available < enough:
+        give_back_memory()
+        available = _available()
+    return available
+
+
+def _available():
     if MEMINFO.exists():
         fields = dict(line.split(':') for line in MEMINFO.read_text().splitlines())
         available = int(fields['MemAvailable'].split()[0]) * 1024

@@ -7,7 +7,7 @@ from torch import nn
 
 from stea_arch.archs.rows import inference_form
 from stea_arch.inference import upscale_tensor
-from stea_arch.upscaling.memory import GIB, SHARE, choose_method, first_convolution, free_memory
+from stea_arch.upscaling.memory import GIB, SHARE, choose_method, first_convolution, free_memory, lavish_bound
 from stea_arch.weights import DEFAULT, load_network
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -70,7 +70,8 @@ class Upscaler:
         """
         pixels = _check(image, scale)
         height, width, channels = pixels.shape
-        allowed = self.max_memory * GIB if self.max_memory else SHARE * free_memory(self.device)
+        enough = lavish_bound(self.network, height, width) / SHARE
+        allowed = self.max_memory * GIB if self.max_memory else SHARE * free_memory(self.device, enough)
         way = choose_method(self.network, height, width, allowed, self.device, self.dtype)
         size = _scaled(height, width, self.scale if scale is None else scale)
 

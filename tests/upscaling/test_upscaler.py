@@ -180,6 +180,15 @@ def test_free_memory_is_what_a_container_leaves(monkeypatch, tmp_path):
     assert free_memory(cpu) == 4300  # files that were read fill the limit up, and give way
 
 
+def test_memory_is_given_back_only_where_too_little_seems_free(monkeypatch):
+    given = []
+    monkeypatch.setattr(memory, 'give_back_memory', lambda: given.append(True))
+    free_memory(torch.device('cpu'), enough=1)
+    assert not given
+    free_memory(torch.device('cpu'), enough=1e18)
+    assert len(given) == 1
+
+
 def test_free_memory_where_the_system_does_not_tell(monkeypatch, tmp_path):
     linux = free_memory(torch.device('cpu'))
     monkeypatch.setattr(memory, 'MEMINFO', tmp_path / 'absent')
