@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from stea_arch.checkpoint import read_checkpoint
+from stea_arch.weights.files import read_checkpoint
 
 
 def load_resume_state(opt):
