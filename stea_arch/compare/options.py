@@ -50,7 +50,7 @@ from pathlib import Path
 
 from stea_arch.compare.networks import BICUBIC, as_test_options, scale_of
 from stea_arch.compare.testsets import NO_REFERENCE, TestSet
-from stea_arch.options import OptionError, check_options
+from stea_arch.options.check import check_options
 from stea_arch.options.kinds import (
     boolean,
     choice,
@@ -64,7 +64,7 @@ from stea_arch.options.kinds import (
     word,
 )
 from stea_arch.options.machine import check_devices
-from stea_arch.options.problems import Problems, did_you_mean, join, listed, part
+from stea_arch.options.problems import OptionError, Problems, did_you_mean, join, listed, part
 from stea_arch.options.reading import load
 from stea_arch.options.schema import PIPELINE, Key
 

@@ -12,7 +12,8 @@ from basicsr.archs import build_network
 
 from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
-from stea_arch.options import check_options, read_options, schema, schema_arguments, schema_data
+from stea_arch.options import read_options, schema, schema_arguments, schema_data
+from stea_arch.options.check import check_options
 
 ROOT = Path(__file__).parents[2] / 'options'
 FILES = sorted(ROOT.glob('*/*.yml'))

@@ -1,4 +1,4 @@
-"""``python -m stea_arch.options.reference``: the page of all option keys of ours, options/REFERENCE.md.
+"""``python tools/option_reference.py``: the page of all option keys of ours, options/REFERENCE.md.
 
 Nothing is written down for it: which keys there are and what they may be comes from the tables of the strict check,
 defaults from signatures, meanings from the docstrings of what reads them. A key without a meaning is an error.
@@ -111,7 +111,7 @@ def page():
 
 HEAD = """# Option keys of stea_arch
 
-Made by `python -m stea_arch.options.reference` from the tables of the check and the docstrings: change those, not this
+Made by `python tools/option_reference.py` from the tables of the check and the docstrings: change those, not this
 page. Option files are BasicSR's; here are the keys that only our models, datasets, networks and commands read. All
 others mean what they mean in BasicSR. `python -m stea_arch.options FILE` names every key that nothing would read."""
 
@@ -198,9 +198,7 @@ def _written(default):
 
 def main(argv=None):
     """Write the page; 0 when done."""
-    parser = argparse.ArgumentParser(
-        prog='python -m stea_arch.options.reference', description='Write the page of all keys.'
-    )
+    parser = argparse.ArgumentParser(prog='python tools/option_reference.py', description='Write the page of all keys.')
     parser.add_argument('--out', type=Path, default=Path('options/REFERENCE.md'))
     args = parser.parse_args(argv)
     args.out.write_text(page(), encoding='utf-8')
