@@ -1,7 +1,7 @@
 """All training images decoded once and kept as bytes on the training device, where patches are cut out of them.
 
-With ``device_images: true`` a dataset's items are the random choices alone: a few numbers, whose batches loaders make by
-the tens of thousands a second. What is left to do, cutting and degrading, happens for whole batches on the device.
+With ``device_images: true`` a dataset's items are the random choices alone, a few numbers. Cutting and degrading, which
+is what takes a loader's time, then happens on the device, for whole batches.
 """
 
 from concurrent.futures import ThreadPoolExecutor
