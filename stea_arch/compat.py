@@ -7,6 +7,7 @@ as one of them is no longer needed.
 
 import importlib
 import importlib.util
+import os
 import sys
 import types
 
@@ -29,6 +30,7 @@ def apply():
     resume_on_any_device_and_exactly()
     launch_without_gpu()
     force_yml_without_eval()
+    several_roots()
     prefetching_hands_errors_on()
 
 
@@ -91,6 +93,19 @@ def force_yml_without_eval():
     from stea_arch.options.reading import parse_value
 
     _replace('basicsr.utils.options', '_postprocess_yml_value', lambda original: parse_value)
+
+
+def several_roots():
+    """Let ``dataroot_gt`` be a list, as our datasets take it.
+
+    Breaks: ``parse_options`` expands ``~`` in it by ``os.path.expanduser``, which takes one path. Since: always.
+    """
+
+    class Paths(types.SimpleNamespace):
+        def expanduser(self, path):
+            return [self.expanduser(one) for one in path] if isinstance(path, list) else os.path.expanduser(path)
+
+    _replace('basicsr.utils.options', 'osp', lambda original: Paths(**{name: value for name, value in vars(original).items() if name != 'expanduser'}))
 
 
 def prefetching_hands_errors_on():
