@@ -7,7 +7,6 @@ as one of them is no longer needed.
 
 import importlib
 import importlib.util
-import os
 import sys
 import types
 
@@ -101,11 +100,13 @@ def several_roots():
     Breaks: ``parse_options`` expands ``~`` in it by ``os.path.expanduser``, which takes one path. Since: always.
     """
 
-    class Paths(types.SimpleNamespace):
-        def expanduser(self, path):
-            return [self.expanduser(one) for one in path] if isinstance(path, list) else os.path.expanduser(path)
+    def several(original):
+        def expanduser(path):
+            return [expanduser(one) for one in path] if isinstance(path, list) else original.expanduser(path)
 
-    _replace('basicsr.utils.options', 'osp', lambda original: Paths(**{name: value for name, value in vars(original).items() if name != 'expanduser'}))
+        return types.SimpleNamespace(**{**vars(original), 'expanduser': expanduser})
+
+    _replace('basicsr.utils.options', 'osp', several)
 
 
 def prefetching_hands_errors_on():
