@@ -4,7 +4,7 @@ Three forms with the same weights are timed in turn, round by round, all of them
 
     plain      dilated 9x9 kernels left to the library
     dealt      each dilated 9x9 as an undilated one on interleaved sub-images: LabNet with the kernels off
-    kernels    LabNet with the kernels on (stea_arch/kernels)
+    kernels    LabNet with the kernels on (stea_arch/triton_ops)
 
 With --compile, dealt and kernels are also timed under torch.compile. A ratio is the median over the rounds of plain /
 form, after rounds to warm up (autotuning and compilation happen there). A training step is forward, L1 loss, backward
@@ -34,12 +34,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from stea_arch import kernels
+from stea_arch import triton_ops
 from stea_arch.archs.fused import FusedBlock
 from stea_arch.archs.labnet_arch import LabBlock, LabNet
 from stea_arch.archs.layers import GatedFeedForward, depthwise
 from stea_arch.archs.mlfr import MLFR, LargeFieldBranch
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 PUBLISHED = (64, (6, 8, 10, 6, 8, 8))
 PARTS = (16, 128, 64, 64)  # where a published LabNet spends most
@@ -121,7 +121,7 @@ def switched(function, on):
     """``function`` with the kernels on or off."""
 
     def run():
-        (kernels.enable if on else kernels.disable)()
+        (triton_ops.enable if on else triton_ops.disable)()
         return function()
 
     return run
@@ -219,10 +219,10 @@ def make_parts(channels, device):
         [layer.dilation[0] for layer in layers],
     )
     parts = {
-        'depthwise group': (lambda t: kernels.depthwise_group(t, *group), channels),
+        'depthwise group': (lambda t: triton_ops.depthwise_group(t, *group), channels),
         'MLFR': (mlfr, channels),
         'gated depthwise': (
-            lambda x: kernels.gated_depthwise(x, feed_forward.spatial.weight),
+            lambda x: triton_ops.gated_depthwise(x, feed_forward.spatial.weight),
             2 * feed_forward.reduce.in_channels,
         ),
         'feed-forward': (feed_forward, channels),
@@ -230,7 +230,10 @@ def make_parts(channels, device):
     for size in (3, 7):
         conv = depthwise(channels, size).to(device)
         single = [conv.weight], [conv.bias], [1]
-        parts[f'one depthwise {size}x{size}'] = (lambda t, single=single: kernels.depthwise_group(t, *single), channels)
+        parts[f'one depthwise {size}x{size}'] = (
+            lambda t, single=single: triton_ops.depthwise_group(t, *single),
+            channels,
+        )
     return parts
 
 
@@ -270,7 +273,7 @@ def main():
     if args.count:
         os.environ['TRITON_INTERPRET'] = '1'
     try:
-        kernels.enable()
+        triton_ops.enable()
     except RuntimeError as error:
         raise SystemExit(f'gpu_speed measures a GPU. {error}') from None
     if args.count:

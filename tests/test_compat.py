@@ -17,8 +17,9 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
 
 import stea_arch
-from stea_arch import compat, resume
+from stea_arch import resume
 from stea_arch.data.sampler import ResumableSampler
+from stea_arch.system.opencv import check_opencv
 
 
 def original(module, name):
@@ -133,12 +134,12 @@ def test_opencv_without_system_libraries_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr('builtins.__import__', without_libgl)
     with pytest.raises(ImportError, match=r'libGL\.so\.1.*\n.*opencv-python-headless'):
-        compat.check_opencv()
+        check_opencv()
 
 
 def test_flags_are_those_of_basicsr(monkeypatch, tmp_path):
     """BasicSR parses the same command line after us: a flag of one must be a flag of the other."""
-    from stea_arch.cli import _parser
+    from stea_arch.commands._pipeline import _parser
 
     class Seen(Exception):
         pass

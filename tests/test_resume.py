@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from stea_arch import train
-from stea_arch.checkpoint import read_checkpoint
 from stea_arch.models.validation import read_json_lines
+from stea_arch.weights.files import read_checkpoint
 
 
 def assert_same(left, right, where=''):

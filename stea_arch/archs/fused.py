@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stea_arch import kernels
+from stea_arch import triton_ops
 from stea_arch.archs.layers import average
 from stea_arch.archs.mlfr import MLFR
 from stea_arch.archs.stea import STEA, TTEA
@@ -42,7 +42,7 @@ class FusedBlock(nn.Module):
             self.fields.extend(field for branch in block.large_field.branches for field in (branch.far, branch.near))
         self.self_gate = block.self_gate.project
         self.local = block.local
-        self.merge = Joined(_merge_block(block))
+        self.merge = ConcatConv(_merge_block(block))
         self.channel_attention = block.channel_attention
         self.norm2 = block.norm2
         self.feed_forward = FusedFeedForward(block.feed_forward)
@@ -64,9 +64,9 @@ class FusedBlock(nn.Module):
 
     def parts(self, x, t, s):
         """What ``merge`` joins, one by one, so that it need not hold all at once."""
-        if self.fields and kernels.usable(t):
+        if self.fields and triton_ops.usable(t):
             weights, biases, dilations = zip(*((field.weight, field.bias, field.dilation[0]) for field in self.fields))
-            yield from kernels.depthwise_group(t, weights, biases, dilations).chunk(len(self.fields), dim=1)
+            yield from triton_ops.depthwise_group(t, weights, biases, dilations).chunk(len(self.fields), dim=1)
         else:
             for field in self.fields:
                 yield field(t)
@@ -78,7 +78,7 @@ class FusedBlock(nn.Module):
         return self.feed_forward(z, self.norm2(z))
 
 
-class Joined(nn.Module):
+class ConcatConv(nn.Module):
     """A 1x1 convolution of several maps side by side."""
 
     def __init__(self, conv):
@@ -90,7 +90,7 @@ class Joined(nn.Module):
         return self.conv(torch.cat(list(parts), dim=1))
 
 
-class Added(nn.Module):
+class AddConv(nn.Module):
     """``y + P x`` with a 1x1 convolution ``P`` without bias; ``y`` may be overwritten."""
 
     def __init__(self, weight, like):
@@ -101,7 +101,7 @@ class Added(nn.Module):
         return y + self.conv(x)
 
 
-class _FusedTaylorAttention(nn.Module):
+class _FusedGatedExpansion(nn.Module):
     """What both orders share. A subclass makes ``hidden`` and ``out`` and defines ``expansion(hidden, *gates)``.
 
     The first layers of the bottlenecks ``phi`` that read ``x`` (that of ``phi_3`` also reads ``v``, which is linear in
@@ -133,7 +133,7 @@ class _FusedTaylorAttention(nn.Module):
         return self.out(t, expansion)
 
 
-class FusedSTEA(_FusedTaylorAttention):
+class FusedSTEA(_FusedGatedExpansion):
     """``STEA`` with ``phi_i = E_i . GELU . R_i`` (``R`` reduces C channels to C/4, ``E`` expands them again) as ::
 
         h1 = GELU( R_1 x )
@@ -149,7 +149,7 @@ class FusedSTEA(_FusedTaylorAttention):
         phi1, phi2, phi3 = attention.phi1, attention.phi2, attention.phi3
         self.hidden = _stack([_affine(phi1[0]), _affine(phi2[0]), _of_input_and_value(phi3[0], attention.value)], phi1)
         (weight2, bias2), (weight3, bias3) = _affine(phi2[2]), _affine(phi3[2])
-        self.out = Added(torch.cat([weight2, weight3], dim=1), phi1)
+        self.out = AddConv(torch.cat([weight2, weight3], dim=1), phi1)
         self.local.bias.data += (bias2 + bias3).to(self.local.bias)
 
     def expansion(self, hidden, gate1, gate2):
@@ -159,7 +159,7 @@ class FusedSTEA(_FusedTaylorAttention):
         return torch.cat([h2, h3], dim=1)
 
 
-class FusedTTEA(_FusedTaylorAttention):
+class FusedTTEA(_FusedGatedExpansion):
     """``TTEA`` with ``R`` and ``E`` as in ``FusedSTEA``::
 
     h  = GELU( R_1 x )
@@ -173,7 +173,7 @@ class FusedTTEA(_FusedTaylorAttention):
         phi1, phi3 = attention.phi1, attention.phi3
         self.hidden = _stack([_affine(phi1[0]), _of_input_and_value(phi3[0], attention.value)], phi1)
         weight, bias = _affine(phi3[2])
-        self.out = Added(weight, phi1)
+        self.out = AddConv(weight, phi1)
         self.local.bias.data += (3 * bias).to(self.local.bias)
 
     def expansion(self, hidden, gate1, gate2, gate3):
@@ -214,9 +214,9 @@ class FusedFeedForward(nn.Module):
         self.reduce = feed_forward.reduce
 
     def forward(self, z, x):
-        if kernels.usable(x):
+        if triton_ops.usable(x):
             expand, spatial = (torch.cat([conv.weight for conv in pair]) for pair in (self.expand, self.spatial))
-            return z + self.reduce(kernels.gated_depthwise(F.conv2d(x, expand), spatial))
+            return z + self.reduce(triton_ops.gated_depthwise(F.conv2d(x, expand), spatial))
         q1, q2 = (spatial(expand(x)) for expand, spatial in zip(self.expand, self.spatial))
         return z + self.reduce(F.gelu(q1) * q2)
 

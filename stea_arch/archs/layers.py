@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stea_arch import kernels
+from stea_arch import triton_ops
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -97,7 +97,7 @@ class GatedFeedForward(nn.Module):
         self.reduce = pointwise(hidden, num_feat, bias=False)
 
     def forward(self, x):
-        if kernels.usable(x):
-            return self.reduce(kernels.gated_depthwise(self.expand(x), self.spatial.weight))
+        if triton_ops.usable(x):
+            return self.reduce(triton_ops.gated_depthwise(self.expand(x), self.spatial.weight))
         q1, q2 = self.spatial(self.expand(x)).chunk(2, dim=1)
         return self.reduce(F.gelu(q1) * q2)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stea_arch import kernels
+from stea_arch import triton_ops
 from stea_arch.archs.layers import depthwise, pointwise
 
 
@@ -84,6 +84,6 @@ class MLFR(nn.Module):
 
     def forward(self, t):
         """Features ``t`` -> ``u``, both ``(B, C, H, W)``."""
-        if kernels.usable(t):
-            return kernels.large_field(self, t)
+        if triton_ops.usable(t):
+            return triton_ops.large_field(self, t)
         return self.merge(torch.cat([*(branch(t) for branch in self.branches), self.bypass(t)], dim=1)) + t

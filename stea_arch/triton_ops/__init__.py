@@ -1,0 +1,111 @@
+"""Triton kernels for what stock operations compute slowly on a GPU, and the stock form of the same functions.
+
+Two parts of a LabNet block are worth a kernel of their own, because a compiler does not fuse anything into a depthwise
+convolution: the six depthwise convolutions of MLFR, which read the same input, and the gate behind the depthwise
+convolution of the feed-forward. What is pointwise (norms, gates, sums) is left to ``torch.compile``, which takes the
+kernels as nodes of its one graph.
+
+Off by default: they are tested in Triton's interpreter and compiled for sm_90, but have not been timed on a GPU yet.
+benchmarks/gpu_speed.py does that. Switch them on with ``enable()`` or ``STEA_KERNELS=1``; whoever cannot use them gets
+a RuntimeError that says why. Importing this package imports no Triton.
+"""
+
+import os
+
+import torch
+import torch.nn.functional as F
+
+from stea_arch.triton_ops.switch import VARIABLE, disable, enable, usable, why_not
+
+__all__ = ['depthwise_group', 'disable', 'enable', 'gated_depthwise', 'large_field', 'usable', 'why_not']
+
+
+def _cast(x):
+    """``x`` in the dtype of autocast where that is on, as for a convolution."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
+def _taps(weights):
+    """Depthwise weights, each ``(C, 1, k, k)``, as the kernels' one fp32 matrix ``(sum of k k, C)``."""
+    return torch.cat([weight.flatten(1) for weight in weights], dim=1).t().float()
+
+
+def depthwise_group(x, weights, biases, dilations):
+    """Depthwise convolutions of one input, concatenated, with zero padding that keeps H and W.
+
+    Args:
+        x (Tensor): ``(B, C, H, W)``, any layout; channels-last is the one that is not copied first.
+        weights (sequence of Tensor): each ``(C, 1, k, k)`` with an odd k of its own.
+        biases (sequence of Tensor): each ``(C,)``.
+        dilations (sequence of int): one for each.
+
+    Returns:
+        Tensor: ``(B, N C, H, W)`` for N convolutions, in their order, of the dtype that a convolution of ``x`` has
+        under autocast. By the kernels, where those are usable, the input is read from memory once and the result is
+        channels-last; it has first derivatives only.
+    """
+    if not usable(_cast(x)):
+        return torch.cat([_convolve(x, *each) for each in zip(weights, biases, dilations)], dim=1)
+    sizes = [weight.shape[-1] for weight in weights]
+    bias = torch.stack(list(biases)).float()
+    return torch.ops.stea_arch.depthwise_group(_cast(x), _taps(weights), bias, sizes, list(dilations))
+
+
+def _convolve(x, weight, bias, dilation):
+    padding = dilation * (weight.shape[-1] // 2)
+    return F.conv2d(x, weight, bias, padding=padding, dilation=dilation, groups=len(weight))
+
+
+def gated_depthwise(x, weight):
+    """``GELU(q1) * q2`` with ``[q1, q2] = DW[k,1] x``, without bias.
+
+    Args:
+        x (Tensor): ``(B, 2 h, H, W)``, any layout.
+        weight (Tensor): ``(2 h, 1, k, k)``, k odd.
+
+    Returns:
+        Tensor: ``(B, h, H, W)``, of the dtype that a convolution of ``x`` has under autocast. Where the kernels are
+        usable one of them does it all and ``[q1, q2]`` is never stored, not even for the backward pass; it has first
+        derivatives only.
+    """
+    if not usable(_cast(x)):
+        q1, q2 = _convolve(x, weight, None, 1).chunk(2, dim=1)
+        return F.gelu(q1) * q2
+    return torch.ops.stea_arch.gated_depthwise(_cast(x), _taps([weight]))
+
+
+def large_field(mlfr, t):
+    """``mlfr(t)`` for an ``archs.mlfr.MLFR``, with one depthwise group and one 1x1 convolution.
+
+    Nothing nonlinear lies between the 1x1 convolutions of MLFR, so their product is one 1x1 convolution of the six
+    depthwise results and ``t``. It is multiplied out in every call, so that the parameters remain what they are and get
+    their gradients; that costs ``7 C^3`` multiply-adds, as much as C pixels of the convolution. ``t`` comes to its
+    place among the results through a seventh depthwise kernel, of one tap that is 1.
+
+    Args:
+        mlfr (MLFR): the module.
+        t (Tensor): ``(B, C, H, W)``.
+
+    Returns:
+        Tensor: ``(B, C, H, W)``.
+    """
+    layers = [layer for branch in mlfr.branches for layer in (branch.far, branch.near)]
+    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+    channels, bias = len(weights[0]), biases[0]
+    group = depthwise_group(
+        t,
+        [*weights, torch.ones_like(weights[0][:, :, :1, :1])],
+        [*biases, torch.zeros_like(bias)],
+        [*(layer.dilation[0] for layer in layers), 1],
+    )
+    with torch.autocast(t.device.type, enabled=False):
+        parts = mlfr.merge.weight.flatten(1).float().split(channels, dim=1)
+        inner = [*(branch.merge for branch in mlfr.branches), mlfr.bypass]
+        weight = torch.cat([part @ layer.weight.flatten(1).float() for part, layer in zip(parts, inner)], dim=1)
+        bias = mlfr.merge.bias.float() + sum(part @ layer.bias.float() for part, layer in zip(parts, inner))
+    return F.conv2d(group, weight[:, :, None, None].to(group.dtype), bias.to(group.dtype)) + t
+
+
+if os.environ.get(VARIABLE) == '1':
+    enable()
