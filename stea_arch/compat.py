@@ -24,6 +24,7 @@ def apply():
     resume_on_any_device_and_exactly()
     launch_without_gpu()
     force_yml_without_eval()
+    several_roots()
     prefetching_hands_errors_on()
 
 
@@ -76,6 +77,21 @@ def force_yml_without_eval():
     from stea_arch.system.plain_values import parse_value
 
     _replace('basicsr.utils.options', '_postprocess_yml_value', lambda original: parse_value)
+
+
+def several_roots():
+    """Let ``dataroot_gt`` be a list, as our datasets take it.
+
+    Breaks: ``parse_options`` expands ``~`` in it by ``os.path.expanduser``, which takes one path. Since: always.
+    """
+
+    def several(original):
+        def expanduser(path):
+            return [expanduser(one) for one in path] if isinstance(path, list) else original.expanduser(path)
+
+        return types.SimpleNamespace(**{**vars(original), 'expanduser': expanduser})
+
+    _replace('basicsr.utils.options', 'osp', several)
 
 
 def prefetching_hands_errors_on():

@@ -75,6 +75,15 @@ def test_basicsr_evaluates_forced_values_and_we_do_not(tmp_path):
     assert basicsr.utils.options._postprocess_yml_value('[1, 2]') == [1, 2]
 
 
+def test_basicsr_expands_one_path_and_we_expand_lists(monkeypatch):
+    monkeypatch.setenv('HOME', '/home/me')
+    with pytest.raises(TypeError):
+        original(basicsr.utils.options, 'osp').expanduser(['~/a', 'b'])
+    assert basicsr.utils.options.osp.expanduser(['~/a', 'b']) == ['/home/me/a', 'b']
+    assert basicsr.utils.options.osp.expanduser('~/a') == '/home/me/a'
+    assert basicsr.utils.options.osp.join('a', 'b') == os.path.join('a', 'b')
+
+
 def test_importing_twice_is_harmless():
     names = {'LabNet': ARCH_REGISTRY, 'ClassicalDegradationDataset': DATASET_REGISTRY, 'LabNetModel': MODEL_REGISTRY}
     names |= {'RealNet': ARCH_REGISTRY, 'RealWorldDataset': DATASET_REGISTRY, 'RealGANModel': MODEL_REGISTRY}

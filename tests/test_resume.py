@@ -57,6 +57,7 @@ VAL = {'name': 'val', 'type': 'ClassicalDegradationDataset', 'io_backend': {'typ
                 'val': {'val_freq': 2},
             },
         ),
+        (4, {'datasets': {'train': {'device_images': True, 'num_worker_per_gpu': 2}}}),
         (4, {'train': {'amp': 'bf16', 'optim_g': {'type': 'AdamW'}}, 'network_g': 'dropout'}),
     ],
 )
