@@ -46,8 +46,6 @@ Under crops:
     size (int): Side of a square of the result, in pixels. Default: 64.
 """
 
-from pathlib import Path
-
 from stea_arch.compare.networks import BICUBIC, as_test_options, scale_of
 from stea_arch.compare.testsets import NO_REFERENCE, TestSet
 from stea_arch.options.check import check_options
@@ -65,7 +63,7 @@ from stea_arch.options.kinds import (
 )
 from stea_arch.options.machine import check_devices
 from stea_arch.options.problems import OptionError, Problems, did_you_mean, join, listed, part
-from stea_arch.options.reading import load
+from stea_arch.options.reading import load_file
 from stea_arch.options.schema import PIPELINE, Key
 
 PROTOCOLS = ('gaussian8', 'setting2', 'bicubic', NO_REFERENCE)
@@ -134,10 +132,7 @@ def read_compare_options(path, check_files=True):
         FileNotFoundError: No such file.
         OptionError: All problems, each with its line in the file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no option file {path} (seen from {Path.cwd()})')
-    opt, origins = load(path.read_bytes())
+    opt, origins = load_file(path)
     problems = Problems()
     _check(problems, opt, check_files)
     if problems.found:

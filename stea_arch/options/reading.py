@@ -28,17 +28,15 @@ def read_options(path, force=(), is_train=True, check_files=True):
         FileNotFoundError: No such file.
         OptionError: All problems, each with its line in the file.
     """
-    from stea_arch.options.check import check_options  # here: it loads BasicSR, which reading does not need
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no option file {path} (seen from {Path.cwd()})')
-    opt, origins = load(path.read_bytes())
+    opt, origins = load_file(path)
     problems = Problems()
     for entry in force:
         apply_force(problems, opt, entry, origins)
     if is_train is None:
         is_train = bool(part(opt, 'train') or part(opt, 'datasets', 'train'))
+
+    from stea_arch.options.check import check_options  # here: it loads BasicSR and torch, which takes seconds
+
     try:
         check_options(opt, is_train, check_files)
     except OptionError as error:
@@ -46,6 +44,13 @@ def read_options(path, force=(), is_train=True, check_files=True):
     if problems.found:
         raise OptionError(problems.found, origins)
     return opt
+
+
+def load_file(path):
+    """:func:`load` of a file; a FileNotFoundError where there is none."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'there is no option file {path} (seen from {Path.cwd()})')
+    return load(Path(path).read_bytes())
 
 
 def load(text):

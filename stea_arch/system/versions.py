@@ -2,9 +2,10 @@
 
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import cv2
 import torch
 
 
@@ -12,16 +13,24 @@ def get_versions():
     """Versions and machine, for the JSON beside a result.
 
     Returns:
-        dict[str, str | int]: Package versions, Python, processor kind, threads, CUDA device if there is one.
+        dict[str, str | int | None]: Package versions (None: not installed under its name), Python, processor kind,
+        threads, CUDA device if there is one.
     """
-    packages = ('stea_arch', 'basicsr', 'torch', 'torchvision', 'numpy', 'opencv-python', 'lmdb')
-    versions = {name: version(name) for name in packages}
+    versions = {name: _version(name) for name in ('stea_arch', 'basicsr', 'torch', 'torchvision', 'numpy', 'lmdb')}
+    versions['opencv'] = cv2.__version__  # opencv-python or one of its builds of other names
     versions['python'] = platform.python_version()
     versions['cpu'] = torch.backends.cpu.get_cpu_capability()
     versions['threads'] = torch.get_num_threads()
     if torch.cuda.is_available():
         versions['cuda_device'] = torch.cuda.get_device_name()
     return versions
+
+
+def _version(name):
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def get_commit():
