@@ -24,7 +24,6 @@ import traceback
 from pathlib import Path
 
 import torch
-import torch._inductor.config
 from gpu_correctness import check_kernels, check_networks, check_steps
 from gpu_forms import Case, PlainDilated, make_step, switched
 from gpu_kernels import measure_kernels, prepare_kernels
@@ -240,7 +239,9 @@ def _run_short(case, form):
 def _prepare(name):
     """Run one preparation, in a helper process; returns its name, how it failed or None, and the seconds it took."""
     start, error = time.monotonic(), None
-    torch._inductor.config.compile_threads = 1
+    from torch._inductor import config  # not before, as it imports Triton, which reads TRITON_INTERPRET then
+
+    config.compile_threads = 1
     try:
         list_preparations(False)[name]()
         free(torch.device('cuda'))

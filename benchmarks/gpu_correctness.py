@@ -1,7 +1,7 @@
 """Is it right on a GPU? Kernels against stock operations in fp64, networks against the CPU, forms of a step alike."""
 
 import torch
-from gpu_forms import Case, make_input, make_network, make_step, switched
+from gpu_forms import Case, make_input, make_network, make_step
 from gpu_kernels import DILATIONS, SIZES, gate_like, make_group, stock_forms
 
 from stea_arch import kernels

@@ -52,7 +52,7 @@ def time_once(function, device, calls=1):
 
 
 def time_median(function, device, seconds, warm_up=2, fewest=3):
-    """Median, smallest and largest milliseconds of ``function`` in about ``seconds``, and how many samples they rest on.
+    """Median, smallest and largest milliseconds of ``function`` in about ``seconds``, and the number of samples.
 
     A sample is as many calls as take 5 ms, so that the host's head start counts for short functions as it does in use.
     """

@@ -53,7 +53,7 @@ def depthwise_group(x, weights, biases, dilations):
 
 
 def plane_group(x, weights, biases, dilations):
-    """``depthwise_group`` on the matrix units, where ``in_planes`` allows it: taps in the dtype of x, channels-first."""
+    """``depthwise_group`` on the matrix units, for tensors that ``in_planes`` allows; channels-first."""
     sizes, taps = [weight.shape[-1] for weight in weights], torch.cat([weight.flatten(1) for weight in weights], dim=1)
     x, bias = _cast(x), torch.stack(list(biases)).float()
     return torch.ops.stea_arch.plane_group(x, taps.float(), bias, sizes, list(dilations))

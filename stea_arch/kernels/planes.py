@@ -14,7 +14,6 @@ among the taps of the channel. Up to 64 columns, taps in the dtype of the images
 A product takes ``PART`` tap rows at once, so that it is 64 wide whatever the plane: column ``k`` of it is column
 ``k % WIDTH`` of tap row ``i + k // WIDTH``.
 """
-# ruff: noqa: SIM300 (the language of kernels knows Python's conditions only in part)
 
 import triton
 import triton.language as tl
