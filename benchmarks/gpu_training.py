@@ -1,4 +1,4 @@
-"""The training itself on a GPU: batches a second of the data side, steps a second of BasicSR's loop, and a training run.
+"""The training itself on a GPU: pairs a second of the data side, steps a second of BasicSR's loop, and a training run.
 
     python benchmarks/gpu_training.py -opt options/weights/LabNet-S_x4.yml --out training.json --minutes 1
     python benchmarks/gpu_training.py -opt options/weights/LabNet-S_x4.yml --out training.json --train-minutes 5
