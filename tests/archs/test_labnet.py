@@ -7,6 +7,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from stea_arch.archs.labnet_arch import ATTENTIONS, LabBlock, LabNet
+from stea_arch.archs.layers import ChannelNorm
 
 ONE_EACH = (1, 1, 1, 1, 1, 1)
 
@@ -77,7 +78,7 @@ def test_gradients_are_those_of_its_equation(attention, equation, large_field, s
 
 
 def test_gradients_under_autocast():
-    """Of maps in bfloat16, but never summed up in it: over 3200 pixels that would lose most of a shift's gradient."""
+    """Maps are bfloat16 from end to end, parameters and their gradients fp32."""
     block, f = plain.randomise(LabBlock(16, 'stea', True)), torch.randn(2, 16, 40, 40).bfloat16()
     with torch.autocast('cpu', torch.bfloat16):
         ours = parameter_gradients(block, block, f)
@@ -86,7 +87,21 @@ def test_gradients_under_autocast():
     for name, gradient in ours.items():
         assert gradient.dtype == (torch.bfloat16 if name in ('result', 'f') else torch.float32)
         error = (gradient.double() - exact[name]).norm() / exact[name].norm()
-        assert error < 0.03, f'{name}: {error:.3f}'
+        assert error < 0.1, f'{name}: {error:.3f}'
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_norm_of_half_precision_sums_gradients_in_fp32(dtype):
+    """In bfloat16 a sum over 9216 pixels stops growing on the way: a shift's gradient would be off by 90%."""
+    norm, x, share = plain.randomise(ChannelNorm(32)), torch.randn(1, 32, 96, 96).to(dtype), 1 + torch.rand(32, 96, 96)
+    with torch.autocast('cpu', dtype):
+        result = norm(x)
+    ours = torch.autograd.grad((result * share).sum(), list(norm.parameters()))
+    norm.double()
+    exact = torch.autograd.grad((norm(x.double()) * share).sum(), list(norm.parameters()))
+    assert result.dtype == dtype
+    for mine, theirs in zip(ours, exact, strict=True):
+        torch.testing.assert_close(mine.double(), theirs, rtol=0, atol=0.01 * float(theirs.abs().max()))
 
 
 @pytest.mark.parametrize('upscale', [2, 3, 4])

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from stea_arch import kernels
-from stea_arch.archs.mlfr import MLFR
 
 
 @pytest.fixture(autouse=True)
