@@ -164,6 +164,7 @@ depthwise_group.register_autograd(_group_backward, setup_context=_save_group)
 
 
 PLANE_ROWS = 128
+PLANE_LAUNCH = {'num_warps': 8, 'num_stages': 1, 'maxnreg': 128}  # so that two programs share a multiprocessor
 
 
 def _plane_sizes(x, sizes, dilations, channels):
@@ -207,8 +208,7 @@ def plane_group(x: Tensor, taps: Tensor, bias: Tensor, sizes: Sequence[int], dil
             out,
             LINES=lines.shape[1],
             BLOCK=PLANE_ROWS,
-            num_warps=8,
-            num_stages=1,
+            **PLANE_LAUNCH,
             **_plane_sizes(x, sizes, dilations, channels),
         )
     return out
@@ -234,8 +234,7 @@ def plane_group_input_gradient(grad: Tensor, taps: Tensor, sizes: Sequence[int],
             out,
             LINES=lines.shape[1],
             BLOCK=PLANE_ROWS,
-            num_warps=8,
-            num_stages=1,
+            **PLANE_LAUNCH,
             **_plane_sizes(grad, sizes, dilations, channels),
         )
     return out

@@ -151,7 +151,8 @@ def _correlate(
         start = (((image.to(tl.int64) * N_CONVS + index) * C + c) * H + y) * W
         gradient = tl.load(grad + start[:, None] + n, mask=(m < B * H)[:, None] & (n < W), other=0.0)
         acc = tl.dot(seen, gradient, acc)
-        total += tl.sum(gradient.to(tl.float32), axis=0)
+        if i == 0:
+            total += tl.sum(gradient.to(tl.float32), axis=0)
     # the sums along the bands, for every tap row of this program
     rows = tl.arange(0, PART)
     distance = k % WIDTH - n
