@@ -71,6 +71,7 @@ class Run:
             result = {'error': f'{type(error).__name__}: {error}'[:2000], 'where': traceback.format_exc()[-3000:]}
         result = {'name': name, **result, 'seconds': round(time.time() - start, 2)}
         self.report['results'].append(result)
+        self.done.add(name)
         self.write()
         shown = {key: value for key, value in result.items() if key != 'where'}
         print(f'{time.time() - self.start:6.1f} s  {json.dumps(shown)[:600]}', flush=True)
