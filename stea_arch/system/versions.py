@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,24 +14,19 @@ def get_versions():
     """Versions and machine, for the JSON beside a result.
 
     Returns:
-        dict[str, str | int | None]: Package versions (None: not installed under its name), Python, processor kind,
-        threads, CUDA device if there is one.
+        dict[str, str | int]: Versions of the packages that are installed, Python, processor kind, threads, CUDA device
+        if there is one.
     """
-    versions = {name: _version(name) for name in ('stea_arch', 'basicsr', 'torch', 'torchvision', 'numpy', 'lmdb')}
-    versions['opencv'] = cv2.__version__  # opencv-python or one of its builds of other names
+    versions = {'opencv': cv2.__version__}  # its packages have several names
+    for name in ('stea_arch', 'basicsr', 'torch', 'torchvision', 'numpy', 'lmdb', 'triton'):
+        with suppress(PackageNotFoundError):  # used from its folder
+            versions[name] = version(name)
     versions['python'] = platform.python_version()
     versions['cpu'] = torch.backends.cpu.get_cpu_capability()
     versions['threads'] = torch.get_num_threads()
     if torch.cuda.is_available():
         versions['cuda_device'] = torch.cuda.get_device_name()
     return versions
-
-
-def _version(name):
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def get_commit():
