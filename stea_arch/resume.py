@@ -38,9 +38,9 @@ def load_resume_state(opt):
 
     Raises:
         ValueError: ``path.resume_state`` is no training state.
-        FileNotFoundError: It does not exist.
+        FileNotFoundError: It, or a network that was saved with it, does not exist.
     """
-    from basicsr.utils import check_resume  # here: BasicSR's own import needs this module, see stea_arch.plugin
+    from basicsr.utils import check_resume, make_exp_dirs  # here: BasicSR's own import needs this module, see plugin
 
     if opt['auto_resume']:
         networks = [key.replace('network_', 'net_') for key in opt if key.startswith('network_')]
@@ -53,7 +53,12 @@ def load_resume_state(opt):
         return None
     opt['path']['resume_state'] = str(path)
     opt['resume'] = {'epoch': state['epoch'], 'iter': state['iter']}
+    own, home = Path(opt['path']['models']), Path(path).expanduser().resolve().parent.parent / 'models'
+    opt['path']['models'] = str(own if own.resolve() == home else home)  # networks lie beside their state
     check_resume(opt, state['iter'])
+    opt['path']['models'] = str(own)
+    if own.resolve() != home:  # the state of another experiment: this one begins, as a fresh run does
+        make_exp_dirs(opt)
     return state
 
 
@@ -96,6 +101,9 @@ def with_resumable_data(create_train_val_dataloader):
     """
 
     def create(opt, logger):
+        if opt['auto_resume'] and 'resume' not in opt:
+            states = opt['path']['training_states']
+            logger.warning(f'--auto_resume found no complete state in {states}: the run starts from the beginning.')
         train_loader, sampler, val_loaders, _, total_iters = create_train_val_dataloader(opt, logger)
         iters_per_epoch = len(train_loader)
         if iters_per_epoch == 0:

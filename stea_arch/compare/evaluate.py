@@ -6,22 +6,18 @@ import math
 import os
 import shutil
 import time
-import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-from basicsr.metrics import calculate_metric
 from basicsr.utils import imwrite, tensor2img
 from tqdm import tqdm
 
 from stea_arch.compare.options import DEFAULT_METRICS, WITH_REFERENCE
-from stea_arch.results.summary import summarize
+from stea_arch.results.summary import measure, summarize
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.versions import get_commit, get_versions
 
 LOWER_IS_BETTER = ('niqe', 'lpips', 'dists')
-WITHOUT_VALUE = 'niqe'  # it fits a model to 96x96 blocks, which small or flat images do not allow
 
 
 def metric_options(names, scale, has_truth):
@@ -67,7 +63,7 @@ def evaluate(network, testset, metrics, indices=None, pictures=None):
         pictures (dict[int, Path]): Where to write the results of some cases, as PNG.
 
     Returns:
-        list[dict]: ``image``, ``group`` and a value a metric for each case. NIQE is left out where it has none.
+        list[dict]: ``image``, ``group`` and a value a metric for each case, None where it has none.
     """
     pictures, records = pictures or {}, []
     indices = range(len(testset)) if indices is None else indices
@@ -96,19 +92,7 @@ def _write_picture(img, path):
 
 def _measure(result, gt, metrics):
     images = {'img': result} if gt is None else {'img': result, 'img2': gt}
-    values = {}
-    for name, opt in metrics.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', RuntimeWarning)  # of means over no block at all
-            try:
-                value = float(calculate_metric(images, opt))
-            except (np.linalg.LinAlgError, RuntimeError):
-                if name != WITHOUT_VALUE:
-                    raise
-                value = math.nan
-        if name != WITHOUT_VALUE or math.isfinite(value):
-            values[name] = value
-    return values
+    return {name: measure(images, opt) for name, opt in metrics.items()}
 
 
 def make_result(network, about, testset, metrics, mark, records, seconds):

@@ -90,8 +90,8 @@ def set_table(section):
                 Row(label, [Cell('failed' if at == 0 else NOTHING) for at in range(len(columns))], 'failed')
             )
             continue
-        cells = [_number_cell(result['mean'][metric], result, metric) for metric in metrics]
-        cells += [_number_cell(result['groups'][kernel][metrics[0]]) for kernel in kernels]
+        cells = [_number_cell(result['mean'].get(metric)) for metric in metrics]
+        cells += [_number_cell(result['groups'][kernel].get(metrics[0])) for kernel in kernels]
         table.rows.append(Row(label, cells))
     for column, metric in enumerate(columns):
         _mark_best(table, column, metric in LOWER_IS_BETTER)
@@ -125,11 +125,11 @@ def notes(section):
         for metric, count in result['exact'].items():
             found.append(f'{label}: {count} results equal the truth; they are left out of the mean {metric.upper()}.')
         for metric in section['metrics']:
-            missing = sum(metric not in record for record in result['images'])
+            missing = sum(record.get(metric) is None for record in result['images'])
             if missing:
                 found.append(
-                    f'{label}: {metric.upper()} has no value for {missing} of {len(result["images"])} images (flat, '
-                    'or smaller than two blocks of 96x96 pixels); they are left out of its mean.'
+                    f'{label}: {metric.upper()} has no value for {missing} of {len(result["images"])} images (too '
+                    'flat or too small for it); they are left out of its mean.'
                 )
     return found
 
@@ -150,12 +150,12 @@ def _mean_cell(result, section):
         return Cell('failed')
     if not result or not section['metrics']:
         return Cell(NOTHING)
-    cells = [_number_cell(result['mean'][metric], result, metric) for metric in section['metrics']]
+    cells = [_number_cell(result['mean'].get(metric)) for metric in section['metrics']]
     return Cell(' / '.join(cell.text for cell in cells), cells[0].value)
 
 
-def _number_cell(value, result=None, metric=None):
-    if value == math.inf and result is not None and not result['exact'].get(metric):
+def _number_cell(value):
+    if value is None:
         return Cell(NOTHING)  # no image had a value
     return Cell('exact' if value == math.inf else format_number(value), value if math.isfinite(value) else None)
 

@@ -5,13 +5,13 @@ import json
 import os
 from pathlib import Path
 
-from basicsr.metrics import calculate_metric
 from basicsr.utils import get_root_logger, imwrite, tensor2img
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
 from stea_arch.models.crops import crop_row, stack_rows
-from stea_arch.results.summary import is_measurable, summarize
+from stea_arch.results.summary import is_measurable, measure, summarize
+from stea_arch.resume import Pipeline
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.launch import gather
 from stea_arch.system.versions import get_versions
@@ -79,7 +79,7 @@ class ValidationMixin:
             del self.gt
         for metric, opt in (self.opt['val'].get('metrics') or {}).items():
             if is_measurable(opt, result, 'gt' in visuals):
-                record[metric] = float(calculate_metric(images, opt))
+                record[metric] = measure(images, opt)
         del self.lq, self.output
         return record
 
@@ -90,7 +90,7 @@ class ValidationMixin:
         return root / dataset_name / f'{name}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
 
     def _report(self, records, dataset, current_iter, tb_logger):
-        summary = summarize(records, [m for m in self.opt['val']['metrics'] if any(m in r for r in records)])
+        summary = summarize(records, list(self.opt['val']['metrics']))
         name = dataset.opt['name']
         self.metric_results = summary['mean']
         if self.is_train:
@@ -100,9 +100,13 @@ class ValidationMixin:
         self._log_validation_metric_values(current_iter, name, tb_logger)
         if summary['exact']:
             get_root_logger().info(f'{name}: results equal to the truth are left out of the mean: {summary["exact"]}')
+        if summary['undefined']:
+            get_root_logger().warning(
+                f'{name}: images for which a metric has no value are left out of its mean: {summary["undefined"]}'
+            )
         if self.is_train:
+            self._keep_best(name, current_iter)  # first: what is noted as the best is on the disk
             self._append_validation({'iter': current_iter, 'dataset': name, **summary})
-            self._keep_best(name, current_iter)
         else:
             self._write_results(summary, records, dataset)
 
@@ -142,6 +146,13 @@ class ValidationMixin:
             return
         with whole_or_nothing(self._validations_file) as partial:
             partial.write_text(''.join(json.dumps(line) + '\n' for line in lines), encoding='utf-8')
+
+    def catch_up(self):
+        """Validate what a run has not that was stopped after it had saved its state and before it had validated."""
+        if not self.opt.get('val') or self.step % int(self.opt['val']['val_freq']):
+            return
+        for loader in Pipeline.val_loaders:
+            self.validation(loader, self.step, None, self.opt['val']['save_img'])
 
     def _write_results(self, summary, records, dataset):
         content = {

@@ -39,7 +39,7 @@ def make_picture(runs, labels, path, rows=4, crop=80):
         region = find_region(results, gt, crop, scale)
         tiles = [cut(to_rgb(item['lq']), region, scale), *(cut(image, region) for image in results)]
         records = [run['images'][index] for run in runs]
-        captions = [f'{metric} {record[metric]:.2f}' if metric in record else '' for record in records]
+        captions = [f'{metric} {record[metric]:.2f}' if record.get(metric) is not None else '' for record in records]
         captions = [records[0]['image'], *captions]
         if gt is not None:
             tiles, captions = [*tiles, cut(gt, region)], [*captions, '']

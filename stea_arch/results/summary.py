@@ -2,6 +2,10 @@
 
 import inspect
 import math
+import warnings
+
+import cv2
+import numpy as np
 
 
 def is_measurable(metric, image, with_truth):
@@ -24,32 +28,61 @@ def is_measurable(metric, image, with_truth):
     return with_truth or 'img2' not in inspect.signature(METRIC_REGISTRY.get(metric['type'])).parameters
 
 
+def measure(images, metric):
+    """A metric's value.
+
+    Args:
+        images (dict): ``img`` and, where there is a truth, ``img2``, as BasicSR's metrics take them.
+        metric (dict): As for :func:`is_measurable`.
+
+    Returns:
+        float | None: None where there is no value: the image is too small for the metric, or too flat. A PSNR is
+        infinite where a result equals the truth.
+    """
+    from basicsr.metrics import calculate_metric  # here: as above
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning)  # of means over nothing at all
+        try:
+            value = float(calculate_metric(images, metric))
+        except (np.linalg.LinAlgError, cv2.error, RuntimeError):
+            if metric['type'] != 'calculate_niqe' and min(images['img'].shape) > 0:
+                raise
+            return None
+    exact = value == math.inf and metric['type'] != 'calculate_niqe'
+    return value if math.isfinite(value) or exact else None
+
+
 def summarize(records, metrics):
     """Mean of each metric over all images and over each group.
 
     A PSNR is infinite where a result equals the truth (a flat image, say); one such image must not make the mean
-    infinite, so it is left out of the mean and counted.
+    infinite, so it is left out of the mean and counted. So is one for which a metric has no value.
 
     Args:
-        records (list[dict]): One an image: ``group`` (str | None) and a value a metric.
+        records (list[dict]): One an image: ``group`` (str | None) and a value a metric, see :func:`measure`.
         metrics (list[str]): Their names.
 
     Returns:
-        dict: ``mean`` {metric: float}, ``groups`` {group: {metric: float}}, ``exact`` {metric: count}.
+        dict: ``mean`` {metric: float}, ``groups`` {group: {metric: float}}, ``exact`` and ``undefined``
+        {metric: count}. A mean is absent where no image has a value, infinite where all results equal the truth.
     """
     groups = sorted({r['group'] for r in records if r['group'] is not None})
-    exact = {m: sum(r[m] == math.inf for r in records if m in r) for m in metrics}
+    exact = {m: sum(r.get(m) == math.inf for r in records) for m in metrics}
+    undefined = {m: sum(m in r and r[m] is None for r in records) for m in metrics}
     return {
         'mean': _means(records, metrics),
         'groups': {g: _means([r for r in records if r['group'] == g], metrics) for g in groups},
         'exact': {m: count for m, count in exact.items() if count},
+        'undefined': {m: count for m, count in undefined.items() if count},
     }
 
 
 def _means(records, metrics):
     means = {}
     for metric in metrics:
-        values = [r[metric] for r in records if metric in r]
+        values = [r[metric] for r in records if r.get(metric) is not None]
         counted = [v for v in values if v != math.inf]
-        means[metric] = math.fsum(counted) / len(counted) if counted else math.inf
+        if values:
+            means[metric] = math.fsum(counted) / len(counted) if counted else math.inf
     return means

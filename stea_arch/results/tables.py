@@ -51,11 +51,15 @@ def make_table(dataset_name, runs):
     Returns:
         str: Lines aligned for a terminal.
     """
+
+    def shown(means, metric):
+        return format_number(means[metric]) if metric in means else '-'
+
     metrics, groups = list(runs[0]['metrics']), list(runs[0]['groups'])
     rows = [['network', 'parameters', *metrics, *groups]]
     for label, run in zip(make_labels(runs), runs):
-        means = [format_number(run['mean'][m]) if m in run['mean'] else '-' for m in metrics]
-        per_group = [format_number(run['groups'][g][metrics[0]]) for g in groups]
+        means = [shown(run['mean'], m) for m in metrics]
+        per_group = [shown(run['groups'][g], metrics[0]) for g in groups]
         rows.append([label, f'{run["parameters"]:,}', *means, *per_group])
     images = len({image_of(record) for record in runs[0]['images']})
     under = f' under {len(groups)} kernels' if groups else ''
