@@ -102,8 +102,10 @@ class CheckpointMixin:
                 f'The optimisers of the training state do not fit the networks of the option file ({error}). Use the '
                 'options it was trained with, or start from its network: path.pretrain_network_g.'
             ) from error
-        for optimizer, scheduler, options in zip(self.optimizers, self.schedulers, written):
-            follow_options(optimizer, scheduler, *options)
+        for optimizer, scheduler, saved, options in zip(
+            self.optimizers, self.schedulers, resume_state['schedulers'], written
+        ):
+            follow_options(optimizer, scheduler, saved, *options)
         self.step = resume_state['iter']
         if 'random_states' not in resume_state:
             get_root_logger().warning('The state was saved by another model: it continues, but not exactly.')

@@ -9,11 +9,12 @@ NOT_WRITTEN = ('params', 'lr', 'fused', 'foreach', 'capturable', 'differentiable
 PROGRESS = ('last_epoch', '_step_count', '_last_lr', '_get_lr_called_within_step', '_is_initial', 'base_lrs')
 
 
-def follow_options(optimizer, scheduler, groups, schedule):
+def follow_options(optimizer, scheduler, saved, groups, schedule):
     """Give what a training state brought back the settings of the option file again; moments and progress stay.
 
     Args:
         optimizer (Optimizer), scheduler (LRScheduler): With the state loaded.
+        saved (dict): The scheduler's state as it was loaded.
         groups (list[dict]): The optimiser's parameter groups as the option file made them.
         schedule (dict): The scheduler's state as the option file made it.
     """
@@ -23,9 +24,11 @@ def follow_options(optimizer, scheduler, groups, schedule):
             if group.get(key) != written[key]:
                 changes.append((key.removeprefix('initial_'), group.get(key), written[key]))
                 group[key] = written[key]
-    loaded = scheduler.state_dict()
-    settings = sorted({*schedule, *loaded} - {*PROGRESS})
-    moved = [(key, loaded.get(key), schedule.get(key)) for key in settings if loaded.get(key) != schedule.get(key)]
+    if {*saved} - {*PROGRESS} != {*schedule} - {*PROGRESS}:
+        moved = [('scheduler', 'one of another kind', type(scheduler).__name__)]
+    else:
+        settings = sorted({*schedule} - {*PROGRESS})
+        moved = [(key, saved[key], schedule[key]) for key in settings if saved[key] != schedule[key]]
     for name, before, now in dict.fromkeys(map(_as_text, changes + moved)):
         get_root_logger().warning(
             f'{name} of {type(optimizer).__name__} was {before} when the state was saved, and is {now} in the option '
