@@ -30,10 +30,7 @@ def read_options(path, force=(), is_train=True, check_files=True):
     """
     from stea_arch.options.check import check_options  # here: it loads BasicSR, which reading does not need
 
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no option file {path} (seen from {Path.cwd()})')
-    opt, origins = load(path.read_bytes())
+    opt, origins = read_file(path)
     problems = Problems()
     for entry in force:
         apply_force(problems, opt, entry, origins)
@@ -46,6 +43,22 @@ def read_options(path, force=(), is_train=True, check_files=True):
     if problems.found:
         raise OptionError(problems.found, origins)
     return opt
+
+
+def read_file(path):
+    """The content of an option file, unchecked, and the line of each key; see :func:`load`.
+
+    Raises:
+        FileNotFoundError: No such file.
+        OptionError: As :func:`load`, or what it holds are no keys and values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no option file {path} (seen from {Path.cwd()})')
+    opt, origins = load(path.read_bytes())
+    if not isinstance(opt, dict):
+        raise OptionError([('', f'expected keys and values (name: ..., datasets: ...), got {type(opt).__name__}')])
+    return opt, origins
 
 
 def load(text):
