@@ -6,7 +6,7 @@ convolution of the feed-forward. What is pointwise (norms, gates, sums) is left 
 kernels as nodes of its one graph.
 
 Off by default: they are tested in Triton's interpreter and compiled for sm_90, but have not been timed on a GPU yet.
-benchmarks/gpu_speed.py does that. Switch them on with ``enable()`` or ``STEA_KERNELS=1``; whoever cannot use them gets
+benchmarks/gpu.py does that. Switch them on with ``enable()`` or ``STEA_KERNELS=1``; whoever cannot use them gets
 a RuntimeError that says why. Importing this package imports no Triton.
 """
 
@@ -15,9 +15,9 @@ import os
 import torch
 import torch.nn.functional as F
 
-from stea_arch.triton_ops.switch import VARIABLE, disable, enable, usable, why_not
+from stea_arch.triton_ops.switch import VARIABLE, disable, enable, in_planes, usable, why_not
 
-__all__ = ['depthwise_group', 'disable', 'enable', 'gated_depthwise', 'large_field', 'usable', 'why_not']
+__all__ = ['depthwise_group', 'disable', 'enable', 'gated_depthwise', 'large_field', 'plane_group', 'usable', 'why_not']
 
 
 def _cast(x):
@@ -50,6 +50,13 @@ def depthwise_group(x, weights, biases, dilations):
     sizes = [weight.shape[-1] for weight in weights]
     bias = torch.stack(list(biases)).float()
     return torch.ops.stea_arch.depthwise_group(_cast(x), _taps(weights), bias, sizes, list(dilations))
+
+
+def plane_group(x, weights, biases, dilations):
+    """``depthwise_group`` on the matrix units, for tensors that ``in_planes`` allows; channels-first."""
+    sizes, taps = [weight.shape[-1] for weight in weights], torch.cat([weight.flatten(1) for weight in weights], dim=1)
+    x, bias = _cast(x), torch.stack(list(biases)).float()
+    return torch.ops.stea_arch.plane_group(x, taps.float(), bias, sizes, list(dilations))
 
 
 def _convolve(x, weight, bias, dilation):
@@ -93,18 +100,23 @@ def large_field(mlfr, t):
     layers = [layer for branch in mlfr.branches for layer in (branch.far, branch.near)]
     weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
     channels, bias = len(weights[0]), biases[0]
-    group = depthwise_group(
-        t,
+    with torch.autocast(t.device.type, enabled=False):
+        parts = mlfr.merge.weight.flatten(1).float().split(channels, dim=1)
+        inner = [*(branch.merge for branch in mlfr.branches), mlfr.bypass]
+        merge = torch.cat([part @ layer.weight.flatten(1).float() for part, layer in zip(parts, inner)], dim=1)
+        shift = mlfr.merge.bias.float() + sum(part @ layer.bias.float() for part, layer in zip(parts, inner))
+    group = (
         [*weights, torch.ones_like(weights[0][:, :, :1, :1])],
         [*biases, torch.zeros_like(bias)],
         [*(layer.dilation[0] for layer in layers), 1],
     )
-    with torch.autocast(t.device.type, enabled=False):
-        parts = mlfr.merge.weight.flatten(1).float().split(channels, dim=1)
-        inner = [*(branch.merge for branch in mlfr.branches), mlfr.bypass]
-        weight = torch.cat([part @ layer.weight.flatten(1).float() for part, layer in zip(parts, inner)], dim=1)
-        bias = mlfr.merge.bias.float() + sum(part @ layer.bias.float() for part, layer in zip(parts, inner))
-    return F.conv2d(group, weight[:, :, None, None].to(group.dtype), bias.to(group.dtype)) + t
+    if in_planes(_cast(t)):
+        group = plane_group(t, *group)
+        batch = merge.to(group.dtype).expand(len(group), -1, -1)
+        merged = torch.bmm(batch, group.flatten(2)) + shift.to(group.dtype)[:, None]
+        return merged.view(t.shape).contiguous(memory_format=torch.channels_last) + t
+    group = depthwise_group(t, *group)
+    return F.conv2d(group, merge[:, :, None, None].to(group.dtype), shift.to(group.dtype)) + t
 
 
 if os.environ.get(VARIABLE) == '1':
