@@ -24,7 +24,6 @@ Made by `python tools/option_reference.py` from the tables of the check: change 
 BasicSR's; here are the keys that only our models, datasets, networks and commands read. All others mean what they mean
 in BasicSR. `python -m stea_arch.options FILE` names every key that nothing would read."""
 SIZES = {
-    'window': '`local`: side of the window in pixels of the input, a multiple of 4',
     'strip': '`strips`: rows (columns, where the image is wider than high) of a strip at each level',
     'tile': '`tiles`: side of a tile in pixels of the input',
     'overlap': '`tiles`: least overlap of two tiles in pixels of the input',

@@ -204,13 +204,9 @@ def _inference(problems, opt):
         resolve_sizes(method, sizes)
     except ValueError as error:
         problems.add('val.inference', str(error))
-    arguments, name = _arguments(opt)
-    if method in ('strips', 'local') and name and name not in ('LabNet', 'RealNet'):
-        problems.add(
-            'val.inference.method', f'{method!r} follows the parts of a LabNet, not those of {name}: use tiles'
-        )
-    if method == 'local' and arguments.get('attention', 'stea') not in ('stea', 'ttea', 'none', None):
-        text = f"'local' needs the attention stea, ttea or none, not {arguments['attention']!r}"
+    name = _arguments(opt)[1]
+    if method == 'strips' and name and name not in ('LabNet', 'RealNet'):
+        text = f"'strips' follows the parts of a LabNet, not those of {name}: use tiles"
         problems.add('val.inference.method', text)
 
 
