@@ -113,6 +113,10 @@ OURS = {  # read by every model of ours, see models/training.py
             optional(choice('bf16', 'fp16')),
             doc='Networks run in mixed precision; losses are always taken in fp32, and scaled dynamically with `fp16`',
         ),
+        'compile': Key(
+            optional(choice('blocks')),
+            doc='`blocks`: compile the blocks of a LabNet or RealNet',
+        ),
         'grad_clip_norm': Key(optional(positive()), doc='Largest norm of the gradient of all parameters of a network'),
         'max_bad_steps': Key(
             integer(1),
@@ -340,6 +344,11 @@ LABNET = {
         '`--force_yml` gives None',
     ),
     'large_field': Key(boolean(), doc='False leaves the MLFR out of every block, for ablations'),
+    'init_scale': Key(
+        positive(),
+        doc='Factor, above 0, on the initial weights of the last convolution: a small one starts close to the bicubic '
+        'skip, which short trainings gain by',
+    ),
 }
 ARGUMENTS = {
     'LabNet': {
