@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from stea_arch.options import OptionError
-from stea_arch.options.reading import load_file
+from stea_arch.options.reading import read_file
 from stea_arch.system.allocator import keep_freed_memory
 
 
@@ -38,7 +38,7 @@ def main(argv=None):
 
 
 def _compare(file, out):
-    load_file(file)  # PyTorch takes seconds to load: what is no option file at all is said before
+    read_file(file)  # PyTorch takes seconds to load: what is no option file at all is said before
 
     from stea_arch.compare.markdown import as_markdown
     from stea_arch.compare.options import read_compare_options

@@ -11,7 +11,7 @@ from stea_arch.data.pairs import pair_problems
 from stea_arch.models.vgg import URL as VGG19_URL
 from stea_arch.options.kinds import is_integer
 from stea_arch.options.problems import join, part
-from stea_arch.options.schema_data import OURS
+from stea_arch.options.schema import DATASETS_OF_OURS
 
 CUDA_ONLY_MODELS = ('RealESRNetModel', 'RealESRGANModel')
 SAMPLE = './quickstart.sh makes the sample data'
@@ -76,7 +76,7 @@ def roots_of(section):
         list[tuple]: Ground truth, low-quality images, and the list of those that are used; each a text or None.
     """
     listed = section.get('meta_info') or section.get('meta_info_file')
-    if part(section, 'io_backend').get('type') == 'lmdb' and section.get('type') not in OURS:
+    if part(section, 'io_backend').get('type') == 'lmdb' and section.get('type') not in DATASETS_OF_OURS:
         listed = None  # BasicSR's datasets take the LMDB's own list then
     gt, lq = section.get('dataroot_gt'), section.get('dataroot_lq')
     roots = gt if isinstance(gt, list) else [gt]

@@ -28,7 +28,7 @@ def read_options(path, force=(), is_train=True, check_files=True):
         FileNotFoundError: No such file.
         OptionError: All problems, each with its line in the file.
     """
-    opt, origins = load_file(path)
+    opt, origins = read_file(path)
     problems = Problems()
     for entry in force:
         apply_force(problems, opt, entry, origins)
@@ -46,11 +46,20 @@ def read_options(path, force=(), is_train=True, check_files=True):
     return opt
 
 
-def load_file(path):
-    """:func:`load` of a file; a FileNotFoundError where there is none."""
-    if not Path(path).is_file():
+def read_file(path):
+    """The content of an option file, unchecked, and the line of each key; see :func:`load`.
+
+    Raises:
+        FileNotFoundError: No such file.
+        OptionError: As :func:`load`, or what it holds are no keys and values.
+    """
+    path = Path(path)
+    if not path.is_file():
         raise FileNotFoundError(f'there is no option file {path} (seen from {Path.cwd()})')
-    return load(Path(path).read_bytes())
+    opt, origins = load(path.read_bytes())
+    if not isinstance(opt, dict):
+        raise OptionError([('', f'expected keys and values (name: ..., datasets: ...), got {type(opt).__name__}')])
+    return opt, origins
 
 
 def load(text):
