@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from stea_arch.weights.files import read_checkpoint
+from stea_arch.weights.files import read_checkpoint, unwrap_state_dict
 
 
 class Pipeline:
@@ -63,7 +63,10 @@ def load_resume_state(opt):
 
 def _read_state(path):
     state = read_checkpoint(path)
-    if not isinstance(state, dict) or not {'epoch', 'iter', 'optimizers', 'schedulers'} <= set(state):
+    numbers, lists = ([state.get(key) for key in keys] for keys in (('epoch', 'iter'), ('optimizers', 'schedulers')))
+    sound = all(type(number) is int and number >= 0 for number in numbers)
+    sound &= all(isinstance(one, list) and all(isinstance(entry, dict) for entry in one) for one in lists)
+    if not sound or not all('param_groups' in entry and 'state' in entry for entry in state['optimizers']):
         raise ValueError(
             f'{path} is not a training state: expected a file experiments/<name>/training_states/<iter>.state with '
             f'epoch, iter, optimizers and schedulers in it. Network weights belong in path.pretrain_network_g.'
@@ -81,7 +84,7 @@ def _newest_complete_state(states, models, networks):
             continue
         try:
             for file in files:
-                read_checkpoint(file)
+                unwrap_state_dict(read_checkpoint(file))
             return path, _read_state(path)
         except ValueError as error:
             warnings.warn(f'{path} is left out: {error}', stacklevel=2)

@@ -34,7 +34,11 @@ def load_network(model=DEFAULT):
 
     from stea_arch.weights.detect import build_network
 
-    return build_network(*read_network(path))
+    found = read_network(path)
+    try:
+        return build_network(*found)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
 
 
 def read_network(path, architecture=None):
@@ -55,9 +59,10 @@ def read_network(path, architecture=None):
     from stea_arch.weights.files import read_architecture, read_checkpoint
 
     content = read_checkpoint(path)
+    architecture = architecture or read_architecture(path)
     try:
-        return identify(content, architecture or read_architecture(path))
-    except (ValueError, AttributeError) as error:
+        return identify(content, architecture)
+    except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from stea_arch.system.files import whole_or_nothing
@@ -27,7 +27,7 @@ def read_checkpoint(path):
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is damaged, is no checkpoint, or holds objects other than tensors and plain values.
+        ValueError: The file is damaged, not a checkpoint, or holds objects other than tensors and plain values.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -42,7 +42,7 @@ def read_checkpoint(path):
             'whose loading could execute code. If you trust its origin, save it again as a plain state dict with the '
             f'program that made it. ({_refused_object(error)})'
         ) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, SafetensorError) as error:
+    except Exception as error:  # of any kind: torch's unpickler meets whatever a damaged file holds
         raise ValueError(
             f'{path} could not be read as a checkpoint: it is damaged, cut short or of another format. Copy or '
             f'download it again. ({_first_line(error)})'
@@ -67,7 +67,15 @@ def read_architecture(path):
         metadata = file.metadata() or {}
     if 'architecture' not in metadata:
         return None
-    return metadata['architecture'], json.loads(metadata.get('arguments', '{}'))
+    try:
+        arguments = json.loads(metadata.get('arguments', '{}'))
+    except (ValueError, RecursionError) as error:
+        arguments = error
+    if not isinstance(arguments, dict):
+        raise ValueError(
+            f'{path}: the metadata should hold the arguments of a network as JSON, got {arguments!r:.200}.'
+        )
+    return metadata['architecture'], arguments
 
 
 def _refused_object(error):
@@ -132,9 +140,32 @@ def unwrap_state_dict(checkpoint, param_key='params'):
 
     Returns:
         dict[str, Tensor]: Names as the network has them.
+
+    Raises:
+        ValueError: It holds something else than names and tensors.
     """
     for key in (param_key, 'params', 'params_ema'):
         if key in checkpoint and isinstance(checkpoint[key], dict):
             checkpoint = checkpoint[key]
             break
+    check_tensors(checkpoint)
     return {name.removeprefix('module.'): value for name, value in checkpoint.items()}
+
+
+def check_tensors(state_dict):
+    """Raise a ValueError unless a mapping holds nothing but names and plain tensors with all their values."""
+    for name, value in state_dict.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise ValueError(
+                f'Weights were expected, that is names with tensors, bare or under params or params_ema, got a '
+                f'{type(value).__name__} as {name!r}. Pass the file of a network, not that of a training state.'
+            )
+        if value.layout is not torch.strided or value.is_quantized or _bytes(value) > value.untyped_storage().nbytes():
+            raise ValueError(
+                f'Plain tensors with all their values were expected, but {name} of shape {tuple(value.shape)} is '
+                'sparse, quantised or expanded. Save a plain state dict.'
+            )
+
+
+def _bytes(tensor):
+    return tensor.numel() * tensor.element_size()
