@@ -29,6 +29,8 @@ def check_devices(problems, opt):
     gpus = opt.get('num_gpu')
     if isinstance(gpus, int) and gpus > 0 and not cuda:
         problems.add('num_gpu', f'{gpus} asked for, but torch finds no CUDA device: write num_gpu: 0 or auto')
+    elif is_integer(gpus) and gpus > torch.cuda.device_count():
+        problems.add('num_gpu', f'{gpus} asked for, but torch finds {torch.cuda.device_count()}: write auto')
     model = str(opt.get('model_type')).removesuffix('_basicsr')
     if model in CUDA_ONLY_MODELS and not cuda:
         problems.add('model_type', f"BasicSR's {model} runs on CUDA only, and torch finds no CUDA device")
