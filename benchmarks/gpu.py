@@ -31,11 +31,11 @@ from gpu_kernels import measure_kernels, prepare_kernels
 from gpu_timing import count_traffic, free, measure_bandwidth, measure_matrix_rate, peak_memory, time_median
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from stea_arch import kernels
+from stea_arch import triton_ops
 from stea_arch.archs.fused import FusedBlock
 from stea_arch.archs.labnet_arch import LabBlock
-from stea_arch.files import whole_or_nothing
-from stea_arch.versions import get_commit, get_versions
+from stea_arch.system.files import whole_or_nothing
+from stea_arch.system.versions import get_commit, get_versions
 
 PREPARING = 0.3  # largest share of the time that compiling beforehand may take
 
@@ -331,14 +331,14 @@ def main():
     if args.toy or args.count:
         os.environ['TRITON_INTERPRET'] = '1'
     if args.count:
-        kernels.enable()
+        triton_ops.enable()
         print(json.dumps(count_block(16, 128, 64, 64), indent=2))
         return
     preparation = None if args.resumed else Preparation(args.toy)
     start = args.resumed or time.time()
     try:
         if not args.toy:
-            kernels.enable()
+            triton_ops.enable()
     except RuntimeError as error:
         raise SystemExit(f'This measures a GPU; --toy runs without one. {error}') from None
     torch.backends.cudnn.benchmark = True

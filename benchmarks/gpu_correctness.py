@@ -4,7 +4,7 @@ import torch
 from gpu_forms import Case, make_input, make_network, make_step
 from gpu_kernels import DILATIONS, SIZES, gate_like, make_group, stock_forms
 
-from stea_arch import kernels
+from stea_arch import triton_ops
 
 ALLOWED = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 
@@ -25,14 +25,14 @@ def poison(device, megabytes=256):
 
 def check_group(way, shape, dtype, sizes, dilations, device):
     """Results and all gradients of a depthwise group."""
-    kernels.enable()
+    triton_ops.enable()
     weights, biases = make_group(shape[1], sizes, device, dtype)
     x = torch.randn(shape, device=device, dtype=dtype)
     share = torch.randn(shape[0], shape[1] * len(sizes), *shape[2:], device=device, dtype=dtype)
     if way == 'kernels':
         x = x.contiguous(memory_format=torch.channels_last)
     inputs = [each.requires_grad_() for each in (x, *weights, *biases)]
-    group = kernels.plane_group if way == 'planes' else kernels.depthwise_group
+    group = triton_ops.plane_group if way == 'planes' else triton_ops.depthwise_group
     poison(device, 1 if device.type == 'cpu' else 256)
     output = group(x, weights, biases, dilations)
     gradients = torch.autograd.grad(output, inputs, share)
@@ -54,13 +54,13 @@ def check_group(way, shape, dtype, sizes, dilations, device):
 
 def check_gate(shape, dtype, device):
     """Results and gradients of the gated depthwise convolution."""
-    kernels.enable()
+    triton_ops.enable()
     x = torch.randn(shape, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(shape[1], 1, 3, 3, device=device, dtype=dtype)
     share = torch.randn(shape[0], shape[1] // 2, *shape[2:], device=device, dtype=dtype)
     poison(device, 1 if device.type == 'cpu' else 256)
     results = []
-    for function, kind in ((kernels.gated_depthwise, dtype), (gate_like, torch.float64)):
+    for function, kind in ((triton_ops.gated_depthwise, dtype), (gate_like, torch.float64)):
         inputs = [each.detach().to(kind).requires_grad_() for each in (x, weight)]
         output = function(*inputs)
         results.append([output, *torch.autograd.grad(output, inputs, share.to(kind))])
@@ -91,7 +91,7 @@ def check_network(case, form, device, toy):
     torch.manual_seed(0)
     network = make_network(case.network, torch.device('cpu'), toy).eval()
     lq, _ = make_input(case, torch.device('cpu'))
-    kernels.disable()
+    triton_ops.disable()
     allowed = torch.backends.cudnn.allow_tf32
     with torch.inference_mode():
         expected = network(lq)

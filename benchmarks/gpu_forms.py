@@ -7,7 +7,7 @@ A form is written as parts joined by ``+``, e.g. ``ours+kernels+compile+graph``:
     fused      LabNet.fuse(), for inference
     first      channels first instead of channels-last, for networks that are not LabNet
     last       channels-last, for those
-    kernels    with the Triton kernels (stea_arch/kernels)
+    kernels    with the Triton kernels (stea_arch/triton_ops)
     planes     with the kernels, the depthwise group on the matrix units
     compile    every block through torch.compile
     graph      the whole step as one CUDA graph
@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from arch_speed import PlainDilated
 from gpu_timing import capture
 
-from stea_arch import kernels
+from stea_arch import triton_ops
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.mlfr import LargeFieldBranch
 
@@ -110,9 +110,9 @@ def switched(function, on, planes=False):
 
     def run():
         if on:
-            kernels.enable(planes)
+            triton_ops.enable(planes)
         else:
-            kernels.disable()
+            triton_ops.disable()
         return function()
 
     return run

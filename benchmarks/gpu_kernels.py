@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from gpu_timing import time_kernel
 from torch.ops import aten
 
-from stea_arch import kernels
-from stea_arch.archs.mlfr import DilatedDepthwise
+from stea_arch import triton_ops
+from stea_arch.archs.depthwise import Depthwise
 
-SIZES, DILATIONS = [9, 3, 9, 5, 9, 7, 1], [2, 1, 4, 1, 6, 1, 1]  # as kernels.large_field takes them
+SIZES, DILATIONS = [9, 3, 9, 5, 9, 7, 1], [2, 1, 4, 1, 6, 1, 1]  # as triton_ops.large_field takes them
 # (batch, channels, height, width): LabNet-S on 48x48 and 64x64, LabNet on 64x64
 SHAPES = [
     (16, 64, 48, 48),
@@ -92,7 +92,7 @@ def group_forms(shape, sizes, dilations, device, dtype=torch.bfloat16):
 
 def measure_group(shape, sizes, dilations, device, seconds):
     """Milliseconds by part and way; a way that fails has its error there."""
-    kernels.enable()
+    triton_ops.enable()
     inputs = [group_forms(shape, sizes, dilations, device) for _ in range(INPUTS if device.type == 'cuda' else 1)]
     table = {}
     for part in inputs[0]['first']:
@@ -107,7 +107,7 @@ def measure_group(shape, sizes, dilations, device, seconds):
 
 def measure_dealing(shape, device, seconds):
     """The three dilated convolutions and their gradients together, as LabNet computes them without kernels."""
-    layers = [DilatedDepthwise(shape[1], 9, d).to(device, torch.bfloat16) for d in (2, 4, 6)]
+    layers = [Depthwise(shape[1], 9, d).to(device, torch.bfloat16) for d in (2, 4, 6)]
     x = torch.randn(shape, device=device, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
     x.requires_grad_()
     inputs = [x, *(parameter for layer in layers for parameter in layer.parameters())]
@@ -136,14 +136,14 @@ def measure_gate(shape, device, seconds):
     ):
         x = torch.randn(batch, 2 * hidden, *size, device=device, dtype=torch.bfloat16)
         x = x.contiguous(memory_format=memory_format).requires_grad_()
-        (kernels.enable if on else kernels.disable)()
+        (triton_ops.enable if on else triton_ops.disable)()
 
         def infer(x=x):
             with torch.no_grad():
-                return kernels.gated_depthwise(x, weight)
+                return triton_ops.gated_depthwise(x, weight)
 
         def train(x=x):
-            output = kernels.gated_depthwise(x, weight)
+            output = triton_ops.gated_depthwise(x, weight)
             return torch.autograd.grad(output, [x, weight], torch.ones_like(output))
 
         table[way] = {name: time_kernel([function], device, seconds) for name, function in _named(infer, train)}
@@ -194,18 +194,18 @@ def prepare_kernels(device, toy):
 
 
 def _run_group(way, part, shape, dtype, device):
-    kernels.enable()
+    triton_ops.enable()
     group_forms(shape, SIZES, DILATIONS, device, dtype)[way][part]()
     if part == 'results' and way == 'kernels':  # LabNet.fuse() leaves the last one out
         group_forms(shape, SIZES[:-1], DILATIONS[:-1], device, dtype)[way][part]()
 
 
 def _run_gates(dtype, device):
-    kernels.enable()
+    triton_ops.enable()
     for hidden in (85, 170, 340, 680) if dtype == torch.bfloat16 else (170, 340, 680):
         x = torch.randn(1, 2 * hidden, 4, 64, device=device, dtype=dtype, requires_grad=True)
         weight = torch.randn(2 * hidden, 1, 3, 3, device=device, requires_grad=True)
-        output = kernels.gated_depthwise(x, weight)
+        output = triton_ops.gated_depthwise(x, weight)
         torch.autograd.grad(output, [x, weight], torch.ones_like(output))
 
 

@@ -7,10 +7,11 @@ and the linear maps around it as bottlenecks, so that the whole costs O(N).
 """
 
 from stea_arch.archs.attention import Attention
-from stea_arch.archs.layers import ChannelGate, SelfGate, average, bottleneck, depthwise, pointwise
+from stea_arch.archs.depthwise import Depthwise
+from stea_arch.archs.layers import ChannelGate, SelfGate, average, bottleneck, pointwise
 
 
-class _TaylorAttention(Attention):
+class _GatedExpansion(Attention):
     """What both orders share: three maps ``phi``, and gates of the average of ``x``."""
 
     def __init__(self, num_feat):
@@ -21,7 +22,7 @@ class _TaylorAttention(Attention):
         self.phi3 = bottleneck(num_feat, 4)
         self.gate1 = ChannelGate(num_feat)
         self.gate2 = ChannelGate(num_feat)
-        self.local = depthwise(num_feat, 7)
+        self.local = Depthwise(num_feat, 7)
         self.self_gate = SelfGate(num_feat)
 
     def statistics(self, x):
@@ -29,7 +30,7 @@ class _TaylorAttention(Attention):
         return (average(x),)
 
 
-class STEA(_TaylorAttention):
+class STEA(_GatedExpansion):
     """Second-order Taylor expansion attention.
 
     With ``phi_i = P[C/4->C] . GELU . P[C->C/4]``, gates ``g_i`` of the average of ``x`` (see ``ChannelGate``) and
@@ -51,7 +52,7 @@ class STEA(_TaylorAttention):
         return t1 + t2
 
 
-class TTEA(_TaylorAttention):
+class TTEA(_GatedExpansion):
     """Third-order Taylor expansion attention, the paper's ablation.
 
     With the parts of ``STEA`` and a third gate::
