@@ -49,8 +49,7 @@ def test_counts_a_block_without_a_gpu():
         assert 'The Triton kernels cannot be used' in run.stderr
         return
     counted = json.loads(run.stdout)
-    assert counted['kernels'] < counted['plain'] < counted['dealt']
-    assert counted['fused, kernels'] < counted['fused'] < counted['plain']
+    assert counted['fused+kernels'] < counted['ours+kernels'] < counted['fused'] < counted['plain']
 
 
 def test_all_stages_at_toy_size(tmp_path):
@@ -81,14 +80,14 @@ def test_what_is_wrong_is_seen():
 def test_stops_in_time_and_goes_on_where_it_stopped(tmp_path):
     from gpu import Run
 
-    run = Run(tmp_path / 'gpu.json', 1, True, '', time.time(), None)
+    run = Run(tmp_path / 'gpu.json', 1, True, time.time(), None)
     assert run.measure('first', dict, {'value': 1})['value'] == 1
     assert run.measure('first', dict) is None
-    later = Run(tmp_path / 'gpu.json', 1, True, '', time.time(), run.start)
+    later = Run(tmp_path / 'gpu.json', 1, True, time.time(), run.start)
     assert later.measure('first', dict) is None
     assert later.measure('second', lambda: 1 / 0)['error'] == 'ZeroDivisionError: division by zero'
     assert [row['name'] for row in json.loads(run.out.read_text())['results']] == ['first', 'second']
-    over = Run(tmp_path / 'late.json', 1, True, '', time.time() - 60, None)
+    over = Run(tmp_path / 'late.json', 1, True, time.time() - 60, None)
     assert over.measure('first', dict) is None and not over.out.exists()
 
 
