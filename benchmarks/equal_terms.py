@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from stea_arch.options import read_options
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 OPTIONS = [f'options/train/{name}_x4.yml' for name in ('LabNet-S', 'EDSR', 'RCAN-S', 'SwinIR-light', 'RRDBNet-S')]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from stea_arch.checkpoint import read_checkpoint
+from stea_arch.data.device_images import DeviceLoader
+from stea_arch.weights.files import read_checkpoint
 
 
 def load_resume_state(opt):
@@ -102,6 +103,8 @@ def with_resumable_data(create_train_val_dataloader):
                     'Dataset, batch size or number of processes changed since the state was saved: '
                     f'epoch {opt["resume"]["epoch"]} starts over, and the run is not the one it would have been.'
                 )
+        if opt['datasets']['train'].get('device_images'):
+            train_loader = DeviceLoader(train_loader, torch.device('cuda' if opt['num_gpu'] else 'cpu'))
         # an epoch more than needed never runs: the loop stops at total_iter
         total_epochs = max(math.ceil(total_iters / iters_per_epoch), opt.get('resume', {}).get('epoch', 0) + 1)
         return train_loader, sampler, val_loaders, total_epochs, total_iters

@@ -6,6 +6,7 @@ import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import Dataset
 
+from stea_arch.data.device_images import DeviceImages, place_tensor
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import stem
 from stea_arch.data.image_source import ImageSource
@@ -13,6 +14,7 @@ from stea_arch.data.patches import cut, draw_place, generator_of, to_tensor
 from stea_arch.data.training_images import MAX_BAD_IMAGES, TrainingImages
 from stea_arch.degradations.checks import check_scale
 from stea_arch.degradations.classical import ClassicalParams, ClassicalSampler, degrade
+from stea_arch.degradations.classical_batch import BatchDegrader, parameter_tensors
 from stea_arch.registry import register
 
 
@@ -76,6 +78,8 @@ class ClassicalDegradationDataset(Dataset):
             noise_range (list[float]): Lowest and highest sigma of the image noise, in 8-bit steps; training only.
                 Default: [0, 0].
             max_bad_images (int): How many unreadable images are replaced by the next one; training only. Default: 3.
+            device_images (bool): Decode all images once and keep them on the training device, where patches are cut
+                and degraded; an item is then what ``finisher`` needs. Training only. Default: False.
             num_kernels (int): Kernels in evaluation, their sigmas evenly spaced. Default: 8.
 
     Each item is a dictionary:
@@ -144,7 +148,10 @@ class ClassicalDegradationDataset(Dataset):
         return len(self.images) if self.training else len(self.source) * len(self.cases)
 
     def __getitem__(self, index):
-        return self.patch(self.recipe(index)) if self.training else self._case(*divmod(int(index), len(self.cases)))
+        if not self.training:
+            return self._case(*divmod(int(index), len(self.cases)))
+        recipe = self.recipe(index)
+        return self.choices(recipe) if self.opt.get('device_images') else self.patch(recipe)
 
     def recipe(self, index):
         """Draw the random choices of one training pair.
@@ -164,6 +171,26 @@ class ClassicalDegradationDataset(Dataset):
         img, location = self.images.read(recipe.index, self.gt_size)
         gt = cut(img, recipe, self.gt_size)
         return {**_pair(gt, recipe.degradation), 'lq_path': location, 'gt_path': location}
+
+    def choices(self, recipe):
+        """The random choices of a recipe as tensors, by name: what :meth:`finisher` makes a pair of."""
+        side = self.gt_size // self.scale
+        return {'place': place_tensor(recipe), **parameter_tensors(recipe.degradation, (3, side, side))}
+
+    def finisher(self, device):
+        """Decode all images, and return the function that makes pairs of a batch of ``choices`` on ``device``.
+
+        The pairs, ``{'lq': Tensor, 'gt': Tensor}``, are those of :meth:`patch` but for values of lq that lie between
+        two 8-bit steps, which may be rounded to the other one.
+        """
+        images = DeviceImages(self.images, self.gt_size, device)
+        degrade_batch = BatchDegrader(self.scale, self.gt_size, device)
+
+        def finish(batch):
+            gt = images.cut(batch['place'], self.gt_size)
+            return {'lq': degrade_batch(gt, batch['kernel'], batch.get('noise')), 'gt': gt}
+
+        return finish
 
     def _case(self, image, case):
         if not 0 <= image < len(self.source):

@@ -6,6 +6,7 @@ import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import Dataset
 
+from stea_arch.data.device_images import DeviceImages, place_tensor
 from stea_arch.data.patches import cut, draw_place, generator_of, to_tensor
 from stea_arch.data.training_images import MAX_BAD_IMAGES, TrainingImages
 from stea_arch.degradations.checks import check_scale
@@ -66,6 +67,8 @@ class RealWorldDataset(Dataset):
             use_hflip (bool): Flip horizontally at random. Default: True.
             use_rot (bool): Flip vertically and transpose at random. Default: True.
             max_bad_images (int): How many unreadable images are replaced by the next one. Default: 3.
+            device_images (bool): Decode all images once and keep them on the training device, where regions are cut;
+                an item is then what ``finisher`` needs. Default: False.
             blur_kernel_size (int) and so on: As :class:`KernelSampler`, whose defaults are Real-ESRGAN's.
 
     Each item is a dictionary:
@@ -108,7 +111,8 @@ class RealWorldDataset(Dataset):
         return len(self.images)
 
     def __getitem__(self, index):
-        return self.region(self.recipe(index))
+        recipe = self.recipe(index)
+        return self.choices(recipe) if self.opt.get('device_images') else self.region(recipe)
 
     def recipe(self, index):
         """Draw the random choices of one item.
@@ -131,3 +135,12 @@ class RealWorldDataset(Dataset):
             img = np.pad(img, (*missing, (0, 0)), mode='reflect')
         gt = to_tensor(cut(img, recipe, self.size)).float() / 255
         return {'gt': gt, **recipe.kernels.tensors(), 'gt_path': location}
+
+    def choices(self, recipe):
+        """The random choices of a recipe as tensors, by name: what :meth:`finisher` makes an item of."""
+        return {'place': place_tensor(recipe), **recipe.kernels.tensors()}
+
+    def finisher(self, device):
+        """Decode all images, and return the function that makes items of a batch of ``choices`` on ``device``."""
+        images = DeviceImages(self.images, 1, device)
+        return lambda batch: {'gt': images.cut(batch.pop('place'), self.size), **batch}

@@ -20,7 +20,7 @@ import torch
 
 from stea_arch.degradations.blur import blur, matrix_after_blur
 from stea_arch.degradations.checks import check_kernel_size, check_range, check_scale, is_number
-from stea_arch.degradations.kernels import anisotropic_kernel, disturb, isotropic_factor, isotropic_kernel
+from stea_arch.degradations.gaussian_kernels import anisotropic_kernel, disturb, isotropic_factor, isotropic_kernel
 from stea_arch.degradations.resize import resize_matrix
 
 KERNEL_TYPES = ('isotropic', 'anisotropic')
@@ -59,6 +59,15 @@ class ClassicalParams:
     def separable(self):
         """Whether the kernel is the outer product of one Gaussian with itself."""
         return self.sigma_x == self.sigma_y and self.kernel_noise == 0
+
+    def factor(self):
+        """The one-dimensional factor of a separable kernel, (kernel_size,), float64, sums to 1."""
+        return isotropic_factor(self.kernel_size, self.sigma_x)
+
+    def noise(self, shape):
+        """The image noise of an image of this shape, (C, H / scale, W / scale), float32 on a range of [0, 1]."""
+        noise = np.random.default_rng((self.seed, 1)).standard_normal(shape, dtype=np.float32)
+        return noise * np.float32(self.noise_sigma / 255)
 
     def kernel(self):
         """The blur kernel, (kernel_size, kernel_size), float64, sums to 1."""
@@ -166,7 +175,7 @@ def degrade(gt, params):
     rows = resize_matrix(height, height // scale)
     columns = resize_matrix(width, width // scale)
     if params.separable:
-        factor = isotropic_factor(params.kernel_size, params.sigma_x)
+        factor = params.factor()
         rows, columns = matrix_after_blur(rows, factor), matrix_after_blur(columns, factor)
         planes = np.ascontiguousarray(gt.transpose(2, 0, 1))
     else:
@@ -175,7 +184,6 @@ def degrade(gt, params):
     rows, planes, columns = (torch.from_numpy(np.asarray(array, np.float32)) for array in (rows, planes, columns))
     lq = (rows @ planes @ columns.T).numpy()
     if params.noise_sigma:
-        noise = np.random.default_rng((params.seed, 1)).standard_normal(lq.shape, dtype=np.float32)
-        lq += noise * np.float32(params.noise_sigma / 255)
+        lq += params.noise(lq.shape)
     lq = np.rint(lq.clip(0, 1) * 255) / np.float32(255)
     return np.ascontiguousarray(lq.transpose(1, 2, 0))

@@ -33,7 +33,8 @@ class PairPool:
         """Put a batch in and get one of the same size out.
 
         As many pairs as the pool has room for are stored and pass unchanged; the others change places with random
-        different ones of those that were in the pool before. What does not fit (a batch larger than the pool) passes.
+        different ones of those that were in the pool before. What does not fit (a batch larger than the pool) passes,
+        and so does a batch with a value that is not finite: it never comes back.
 
         Args:
             lq (Tensor), gt (Tensor): (B, ...), float32; pairs stay together.
@@ -50,14 +51,19 @@ class PairPool:
         known, size = self.filled, len(lq)
         stored = min(size, self.queue_size - known)
         swapped = min(size - stored, known)
+        finite = torch.stack([tensor.isfinite().all() for tensor in batch]).all()
+        if stored and not finite:
+            return tuple(tensor.contiguous() for tensor in batch)
         slots = torch.randperm(known, generator=self._generator)[:swapped].to(lq.device)
         result = []
         for queue, tensor in zip(self._tensors, batch, strict=True):
             queue[known : known + stored] = tensor[:stored]
             out = tensor.contiguous()
             if swapped:
-                out = torch.cat([tensor[:stored], queue[slots], tensor[stored + swapped :]])
-                queue[slots] = tensor[stored : stored + swapped]
+                # a full pool decides on the device: asking whether the batch is finite would make a GPU wait
+                incoming, outgoing = tensor[stored : stored + swapped], queue[slots]
+                out = torch.cat([tensor[:stored], torch.where(finite, outgoing, incoming), tensor[stored + swapped :]])
+                queue[slots] = torch.where(finite, incoming, outgoing)
             result.append(out)
         self.filled = known + stored
         return tuple(result)

@@ -9,9 +9,9 @@ import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
-from stea_arch.archs.published import from_published, is_published
-from stea_arch.checkpoint import read_checkpoint, unwrap_state_dict, write_checkpoint
-from stea_arch.launch import gather
+from stea_arch.system.launch import gather
+from stea_arch.weights.authors_naming import from_published, is_published
+from stea_arch.weights.files import read_checkpoint, unwrap_state_dict, write_checkpoint
 
 
 class CheckpointMixin:
@@ -70,13 +70,15 @@ class CheckpointMixin:
                 f'The training state holds {held} optimiser(s) and {self.opt["model_type"]} has {needed}: it is of '
                 'another stage or model. Start from its network: path.pretrain_network_g, with resume_state: ~.'
             )
+        for group in [group for state in resume_state['optimizers'] for group in state['param_groups']]:
+            group.update(fused=True, foreach=None)  # also those of a state that another model saved
         super().resume_training(resume_state)
         self.step = resume_state['iter']
         if 'random_states' not in resume_state:
             get_root_logger().warning('The state was saved by another model: it continues, but not exactly.')
             return
         self.scaler.load_state_dict(resume_state['scaler'])
-        self.bad_steps = resume_state['bad_steps']
+        self.guard.in_a_row.fill_(resume_state['bad_steps'])
         states = resume_state['random_states']
         if len(states) == self.opt['world_size']:
             set_random_state(states[self.opt['rank']])

@@ -16,13 +16,16 @@ class LabNetModel(TrainingMixin, SRModel):
 
     def optimize_parameters(self, current_iter):
         self.step = current_iter
+        results = self.training_step(self.gt, *self.generator_inputs())
+        self.output = results['output']
+        self.finish_step(current_iter, {name: value for name, value in results.items() if name != 'output'})
+
+    def training_step(self, gt, *inputs):
         self.optimizer_g.zero_grad()
-        self.output = self.run_network(self.net_g, *self.generator_inputs())
-        losses = {f'l_{name}': value for name, value in self.image_losses(self.gt, self.gt).items()}
+        output = self.run_network(self.net_g, *inputs)
+        losses = {f'l_{name}': value for name, value in self.image_losses(output, gt, gt).items()}
         total = sum(losses.values())
         self.scaler.scale(total).backward()
-        (grad_norm,) = self.step_all_or_none([(self.optimizer_g, self.net_g, total)], losses)
-
-        self.log_dict = self.reduce_loss_dict({**losses, **self.watched()})
-        self.log_dict['grad_norm'] = grad_norm.item()
-        self.bar.update(current_iter, self.log_dict)
+        (grad_norm,) = self.guarded_step([(self.optimizer_g, self.net_g, total)])
+        losses = {name: value.detach() for name, value in losses.items()}
+        return {'output': output.detach(), **losses, **self.watched(output, *inputs), 'grad_norm': grad_norm}

@@ -26,14 +26,16 @@ class TrainingBar:
         self.name = opt['name']
         self.bar = None
 
-    def update(self, current_iter, log_dict):
+    def update(self, current_iter, get_log):
+        """Show an iteration; ``get_log()`` -> ``{name: float}`` is asked for once in a while, as a GPU waits for it."""
         if not self.wanted:
             return
         if self.bar is None:
             self.bar = tqdm(total=self.total, initial=current_iter - 1, unit='it', desc=self.name, dynamic_ncols=True)
             self._write_log_above_bar()
-        self.bar.set_postfix({name: f'{value:.4f}' for name, value in log_dict.items() if name.startswith('l_')})
-        self.bar.update(current_iter - self.bar.n)
+        if self.bar.update(current_iter - self.bar.n) or current_iter >= self.total:  # it is being drawn
+            losses = {name: f'{value:.4f}' for name, value in get_log().items() if name.startswith('l_')}
+            self.bar.set_postfix(losses, refresh=False)
         if current_iter >= self.total:
             self.bar.close()
 

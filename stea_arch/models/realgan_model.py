@@ -44,12 +44,12 @@ class RealGANModel(SecondOrderMixin, TrainingMixin, SRGANModel):
         d_losses, outputs = self._discriminator_backward(targets['gan'])
         parts.append((self.optimizer_d, self.net_d, sum(d_losses.values())))
         losses.update(d_losses)
-        norms = self.step_all_or_none(parts, losses)
+        norms = self.guarded_step(parts)
 
-        self.log_dict = self.reduce_loss_dict({**losses, **outputs, **self.watched()})
         names = ('grad_norm', 'grad_norm_d')[-len(norms) :]
-        self.log_dict.update((name, norm.item()) for name, norm in zip(names, norms, strict=True))
-        self.bar.update(current_iter, self.log_dict)
+        values = {**losses, **outputs, **self.watched(self.output, *self.generator_inputs())}
+        values = {name: value.detach() for name, value in values.items()}
+        self.finish_step(current_iter, {**values, **dict(zip(names, norms, strict=True))})
 
     def _targets(self):
         wanted = {name: self.opt.get(f'{name}_gt_usm', True) for name in ('l1', 'percep', 'gan')}
@@ -57,7 +57,10 @@ class RealGANModel(SecondOrderMixin, TrainingMixin, SRGANModel):
         return {name: sharp if sharpened else self.gt for name, sharpened in wanted.items()}
 
     def _generator_losses(self, targets):
-        losses = {f'l_g_{name}': loss for name, loss in self.image_losses(targets['l1'], targets['percep']).items()}
+        losses = {
+            f'l_g_{name}': loss
+            for name, loss in self.image_losses(self.output, targets['l1'], targets['percep']).items()
+        }
         # without the wrapper of DDP, which would wait for gradients of the discriminator
         critic = self.get_bare_model(self.net_d).requires_grad_(False)
         losses['l_g_gan'] = self.cri_gan(self.run_network(critic, self.output), True, is_disc=False)

@@ -8,7 +8,7 @@ from stea_arch.degradations.crop import paired_crop
 from stea_arch.degradations.pair_pool import PairPool
 from stea_arch.degradations.second_order import SecondOrderSampler, degrade
 from stea_arch.degradations.usm import usm_sharpen
-from stea_arch.launch import gather
+from stea_arch.system.launch import gather
 
 
 class SecondOrderMixin:
@@ -23,7 +23,7 @@ class SecondOrderMixin:
     - ``queue_size`` (int, default 180): pairs in the pool of each process; 0: no pool.
 
     What is drawn for a batch depends on ``manual_seed``, the process and the iteration alone; the pool is part of the
-    training state. A batch with values that are not finite goes past it: its step is skipped, and it never comes back.
+    training state.
     """
 
     def init_training_settings(self):
@@ -51,10 +51,7 @@ class SecondOrderMixin:
         parts = ('blur', 'noise') if self.opt['network_g'].get('streams') == 2 else ('all',)
         lqs = [degrade(source, *kernels, params, part) for part in parts]
         (lq, *more), (gt,) = paired_crop(lqs, [target], params)
-        batch = lq, gt, *more
-        if torch.stack([tensor.isfinite().all() for tensor in batch]).all():
-            batch = self.pool.exchange(*batch)
-        self.lq, self.gt, *more = batch
+        self.lq, self.gt, *more = self.pool.exchange(lq, gt, *more)
         self.noise_lq = more[0] if more else None
 
     def degraded_and_wanted(self, gt):
@@ -66,13 +63,13 @@ class SecondOrderMixin:
         return (self.lq,) if self.noise_lq is None else (self.lq, self.noise_lq)
 
     @torch.no_grad()
-    def watched(self):
+    def watched(self, output, *inputs):
         """``colour_error``: how far mean colours of input and reduced output are apart, in [0, 1]; GANs tend to drift.
 
         The mean over images and channels of ``|mean over pixels (area-averaged output - input)|``.
         """
-        reduced = F.interpolate(self.output, size=self.lq.shape[-2:], mode='area')
-        wanted = sum(self.generator_inputs()) / len(self.generator_inputs())
+        reduced = F.interpolate(output, size=inputs[0].shape[-2:], mode='area')
+        wanted = sum(inputs) / len(inputs)
         return {'colour_error': (reduced - wanted).mean((2, 3)).abs().mean()}
 
     def extra_state(self):

@@ -5,18 +5,17 @@ from basicsr.utils import get_root_logger
 from torch.nn.parallel import DistributedDataParallel
 
 from stea_arch import compat
+from stea_arch.archs.labnet_arch import compile_blocks
 from stea_arch.inference import upscale_tensor
 from stea_arch.models.checkpoints import CheckpointMixin
 from stea_arch.models.ensemble import input_multiple, self_ensemble
+from stea_arch.models.graphed_step import GraphedStep
+from stea_arch.models.guarded_step import GuardedStep, TrainingDiverged, follow
 from stea_arch.models.progress import TrainingBar
 from stea_arch.models.validation import ValidationMixin
 from stea_arch.models.vgg import find_vgg19
 
 AMP_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
-
-
-class TrainingDiverged(RuntimeError):
-    """Too many steps in a row had a loss or gradient that is not finite."""
 
 
 class TrainingMixin(CheckpointMixin, ValidationMixin):
@@ -29,6 +28,9 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
     - ``train.grad_clip_norm`` (float | ~): largest norm of the gradient of all parameters of a network.
     - ``train.max_bad_steps`` (int, default 20): a step whose loss or gradient is not finite changes no network; after
       this many of them in a row the run stops.
+      On a GPU this is noticed every ``logger.print_freq`` steps.
+    - ``train.cuda_graph`` (bool): on a GPU, run the step as one CUDA graph; a CPU has none and runs it as usual.
+    - ``train.compile`` (``blocks`` | ~): compile the blocks of a LabNet or RealNet, see ``compile_blocks``.
     - ``train.optim_g.type``: ``AdamW`` too.
     - ``path.vgg19`` (str | ~): file with the weights of VGG19 for ``train.perceptual_opt``; ~: see ``find_vgg19``.
     - ``val.self_ensemble`` (bool): test with the mean over eight flips and rotations.
@@ -47,21 +49,33 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
         train_opt = self.opt['train']
         self.amp_dtype = AMP_DTYPES.get(train_opt.get('amp'))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype is torch.float16)
-        self.grad_clip_norm = train_opt.get('grad_clip_norm') or float('inf')
+        self.guard = GuardedStep(self.scaler, self.device, train_opt.get('grad_clip_norm'), self.opt['dist'])
         self.max_bad_steps = train_opt.get('max_bad_steps', 20)
-        self.bad_steps = 0
+        self.known_skipped = 0
         self.step = 0
+        self.logged = {}
         self.validated = {}  # dataset -> step at which it was validated last
         self.bar = TrainingBar(self.opt)
         perceptual = train_opt.get('perceptual_opt')
         if perceptual and perceptual.get('vgg_type', 'vgg19') == 'vgg19':
             compat.take_vgg19_from(find_vgg19(self.opt['path'].get('vgg19')))
         super().init_training_settings()
+        if train_opt.get('compile') == 'blocks':
+            compile_blocks(self.get_bare_model(self.net_g))
+        if train_opt.get('cuda_graph') and self.device.type == 'cuda':
+            if self.opt['dist']:
+                raise ValueError(
+                    'train.cuda_graph: true is for a single process: write false, or start without torchrun.'
+                )
+            self.training_step = GraphedStep(self.training_step, self.optimizers)
 
-    def get_optimizer(self, optim_type, params, lr, **kwargs):
-        if optim_type == 'AdamW':
-            return torch.optim.AdamW(params, lr, **kwargs)
-        return super().get_optimizer(optim_type, params, lr, **kwargs)
+    def training_step(self, *batch):
+        """Forward pass, losses, backward pass and :meth:`guarded_step` of one batch, reading no value back.
+
+        Returns:
+            dict[str, Tensor]: ``output``, and what is logged.
+        """
+        raise NotImplementedError
 
     def model_to_device(self, net):
         if self.opt['dist'] and self.device.type == 'cpu':
@@ -78,8 +92,8 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
         """What ``net_g`` is called with in a training step."""
         return (self.lq,)
 
-    def watched(self):
-        """Further scalars of this step to log, ``{name: Tensor}``."""
+    def watched(self, output, *inputs):
+        """Further scalars of a step to log, ``{name: Tensor}``, from what ``net_g`` made of its inputs."""
         return {}
 
     def run_network(self, net, *inputs):
@@ -88,61 +102,67 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
             output = net(*inputs)
         return output.float()
 
-    def image_losses(self, pixel_gt, percep_gt):
-        """Pixel and perceptual loss of ``self.output``, whichever there are, by BasicSR's names."""
+    def image_losses(self, output, pixel_gt, percep_gt):
+        """Pixel and perceptual loss of ``output``, whichever there are, by BasicSR's names."""
         losses = {}
         if self.cri_pix:
-            losses['pix'] = self.cri_pix(self.output, pixel_gt)
+            losses['pix'] = self.cri_pix(output, pixel_gt)
         if self.cri_perceptual:
-            l_percep, l_style = self.cri_perceptual(self.output, percep_gt)
+            l_percep, l_style = self.cri_perceptual(output, percep_gt)
             losses.update({k: v for k, v in (('percep', l_percep), ('style', l_style)) if v is not None})
         return losses
 
-    def step_all_or_none(self, parts, losses):
-        """After the backward passes: every optimiser steps and the EMA follows, or, if anything is not finite, none.
-
-        Args:
-            parts (list[tuple]): Optimiser, its network, and the sum of its losses, of each network that is trained.
-            losses (dict[str, Tensor]): By name, for the warning.
-
-        Returns:
-            list[Tensor]: Norm of each network's gradient, before clipping.
-        """
-        norms = []
-        for optimizer, net, _ in parts:
-            self.scaler.unscale_(optimizer)
-            norms.append(torch.nn.utils.clip_grad_norm_(net.parameters(), self.grad_clip_norm))
-        if self._finite_everywhere(*norms, *(total for _, _, total in parts)):
-            self.bad_steps = 0
-            for optimizer, _, _ in parts:
-                self.scaler.step(optimizer)
-            if self.ema_decay > 0:
-                self.model_ema(decay=self.ema_decay)
-        else:
-            self._count_bad_step(norms, losses)
-        self.scaler.update()
+    def guarded_step(self, parts):
+        """Step all optimisers and let the EMA follow, or none: :class:`GuardedStep`. Returns the gradients' norms."""
+        stepped, norms = self.guard(parts)
+        if self.ema_decay > 0:
+            self.model_ema(self.ema_decay, stepped)
         return norms
 
-    def _finite_everywhere(self, *values):
-        """Whether losses and gradients are finite, on every process: all must step or none."""
-        finite = torch.stack([torch.isfinite(value.detach()).all() for value in values]).all().float()
-        if self.opt['dist']:
-            torch.distributed.all_reduce(finite, torch.distributed.ReduceOp.MIN)
-        return bool(finite)
+    def model_ema(self, decay=0.999, stepped=1):
+        follow(self.net_g_ema, self.get_bare_model(self.net_g), decay, stepped)
 
-    def _count_bad_step(self, norms, losses):
-        self.bad_steps += 1
-        values = ', '.join(f'{name} {value.item():.4g}' for name, value in losses.items())
-        rates = f'learning rate {self.get_current_learning_rate()[0]:.3g}'
-        state = f'gradient norm {" and ".join(str(norm.item()) for norm in norms)}, {values}, {rates}'
-        get_root_logger().warning(f'Iteration {self.step} is skipped, weights stay as they are: {state}.')
-        if self.bad_steps >= self.max_bad_steps:
+    def finish_step(self, current_iter, values):
+        """Keep what a step is logged with, ``{name: Tensor}``, and look at skipped steps where that costs no time."""
+        self.logged = values
+        self.bar.update(current_iter, self.get_current_log)
+        if self.device.type == 'cpu' or current_iter % self.opt['logger']['print_freq'] == 0:
+            self._look_at_skipped_steps()
+
+    @property
+    def bad_steps(self):
+        """How many steps were skipped since the last one that was not."""
+        return int(self.guard.in_a_row)
+
+    @property
+    def log_dict(self):
+        """The values of the last step as numbers, over all processes; reading them waits for the device."""
+        return self.reduce_loss_dict(self.logged)
+
+    def get_optimizer(self, optim_type, params, lr, **kwargs):
+        kinds = {'Adam': torch.optim.Adam, 'AdamW': torch.optim.AdamW}
+        if optim_type not in kinds:
+            return super().get_optimizer(optim_type, params, lr, **kwargs)
+        return kinds[optim_type](params, lr, fused=True, **kwargs)
+
+    def _look_at_skipped_steps(self):
+        skipped = int(self.guard.skipped)
+        new, self.known_skipped = skipped - self.known_skipped, skipped
+        if not new:
+            return
+        values = ', '.join(f'{name} {value:.4g}' for name, value in self.log_dict.items())
+        state = f'{values}, learning rate {self.get_current_learning_rate()[0]:.3g}'
+        get_root_logger().warning(
+            f'{new} step(s) skipped up to iteration {self.step}, weights stay as they are; the last values: {state}.'
+        )
+        in_a_row = self.bad_steps
+        if in_a_row >= self.max_bad_steps:
             raise TrainingDiverged(
-                f'Training stopped at iteration {self.step}: {self.bad_steps} steps in a row had a loss or gradient '
-                f'that is not finite ({state}). The weights are those of iteration {self.step - self.bad_steps}; the '
-                f'last saved state is in {self.opt["path"]["training_states"]}, and --auto_resume continues from it. '
-                'Lower train.optim_g.lr, set train.grad_clip_norm (0.5, say), use train.amp: bf16 in place of fp16, '
-                'or look at the images in the data.'
+                f'Training stopped at iteration {self.step}: {in_a_row} steps in a row had a loss or gradient that is '
+                f'not finite ({state}). The weights are those of iteration {self.step - in_a_row}; the last saved '
+                f'state is in {self.opt["path"]["training_states"]}, and --auto_resume continues from it. Lower '
+                'train.optim_g.lr, set train.grad_clip_norm (0.5, say), use train.amp: bf16 in place of fp16, or look '
+                'at the images in the data.'
             )
 
     def test(self):

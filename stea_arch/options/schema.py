@@ -82,6 +82,7 @@ OURS = {  # read by every model of ours, see models/training.py
     'path': {'vgg19': Key(optional(text()), only=TRAIN_ONLY)},
     'train': {
         'amp': Key(optional(choice('bf16', 'fp16'))),
+        'compile': Key(optional(choice('blocks'))),
         'grad_clip_norm': Key(optional(positive())),
         'max_bad_steps': Key(integer(1)),
     },
@@ -93,7 +94,7 @@ OURS = {  # read by every model of ours, see models/training.py
     'logger': {'keep_checkpoints': Key(optional(integer(1))), 'pbar': Key(boolean())},
     'optimizers': ('Adam', 'AdamW'),
 }
-LABNET_MODEL = extended(SR_MODEL, **OURS)
+LABNET_MODEL = extended(extended(SR_MODEL, **OURS), train={'cuda_graph': Key(boolean())})
 GAN_MODEL = extended(
     SR_MODEL,
     top={'network_d': Key(mapping(), MODEL, TRAIN_ONLY)},

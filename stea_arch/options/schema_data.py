@@ -55,7 +55,11 @@ BLURS = {
     'betap_range': Key(span(0), MODEL),
     'sinc_prob': Key(number(0, 1), MODEL),
 }
-ROOTS = {'dataroot_gt': Key(either(text(), sequence(text())), MODEL), 'max_bad_images': Key(integer(0), '', TRAIN_ONLY)}
+ROOTS = {
+    'dataroot_gt': Key(either(text(), sequence(text())), MODEL),
+    'max_bad_images': Key(integer(0), '', TRAIN_ONLY),
+    'device_images': Key(boolean(), '', TRAIN_ONLY),
+}
 SUBSETS = {'meta_info': Key(optional(either(text(), sequence(optional(text())))))}
 OUR_FLIPS = {'use_hflip': Key(boolean(), '', TRAIN_ONLY), 'use_rot': Key(boolean(), '', TRAIN_ONLY)}
 OURS = ('ClassicalDegradationDataset', 'RealWorldDataset')

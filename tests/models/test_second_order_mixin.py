@@ -135,7 +135,7 @@ def test_pairs_are_taken_as_they_are(make_real, batch):
 
 def test_colour_error_is_the_distance_of_means(make_real):
     model = make_real()
-    model.lq = torch.rand(2, 3, 8, 8)
+    lq = torch.rand(2, 3, 8, 8)
     shift = torch.tensor([0.1, -0.2, 0.0]).view(1, 3, 1, 1)
-    model.output = torch.nn.functional.interpolate(model.lq, scale_factor=2) + shift
-    assert model.watched()['colour_error'].item() == pytest.approx(0.1, abs=1e-6)
+    output = torch.nn.functional.interpolate(lq, scale_factor=2) + shift
+    assert model.watched(output, lq)['colour_error'].item() == pytest.approx(0.1, abs=1e-6)
