@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stea_arch.archs.attention import NoAttention
-from stea_arch.archs.labnet_arch import LabBlock
+from stea_arch.archs.block import LabBlock
 from stea_arch.archs.stea import STEA, TTEA
 from stea_arch.inference.strips import HALO_OF_FINISH, Strips
 
