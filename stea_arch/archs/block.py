@@ -116,7 +116,7 @@ class LabBlock(_Block):
         ``11 C^3`` multiply-adds and saves ``4 C^2`` a pixel.
 
         Returns:
-            tuple[Tensor, Tensor]: weight ``(C, 9C)`` and bias ``(C,)``, with gradients.
+            tuple[Tensor, Tensor]: weight ``(C, 9C, 1, 1)`` and bias ``(C,)``, with gradients.
         """
         with full_precision(self.beta):
             weight, bias = affine(self.merge)
@@ -124,8 +124,8 @@ class LabBlock(_Block):
             to_u = to_a * self.beta.flatten()
             if isinstance(self.large_field, MLFR):
                 inner, constant = self.large_field.merged(to_u)
-                return torch.cat([inner, to_a, to_l], dim=1), bias + constant
-            return torch.cat([to_u, to_a, to_l], dim=1), bias
+                return torch.cat([inner, to_a, to_l], dim=1)[:, :, None, None], bias + constant
+            return torch.cat([to_u, to_a, to_l], dim=1)[:, :, None, None], bias
 
 
 class FusedBlock(_Block):

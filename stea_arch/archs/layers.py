@@ -44,7 +44,7 @@ class Pointwise(nn.Conv2d):
         super().__init__(in_ch, out_ch, 1, bias=bias)
 
     def forward(self, x):
-        return convolve_pixels(x, *affine(self))
+        return convolve_pixels(x, self.weight, self.bias)
 
 
 def affine(conv):
@@ -53,7 +53,7 @@ def affine(conv):
 
 
 def convolve_pixels(x, weight, bias=None):
-    """A 1x1 convolution: ``(B, in, H, W)``, weight ``(out, in)`` and bias ``(out,)`` -> ``(B, out, H, W)``.
+    """A 1x1 convolution: ``(B, in, H, W)``, weight ``(out, in, 1, 1)`` and bias ``(out,)`` -> ``(B, out, H, W)``.
 
     In one thread and for less than 16 images in fp32, PyTorch gives undilated 1x1 convolutions to MKL, which makes no
     use of AVX-512 on AMD's processors, and dilated ones to oneDNN, which does and takes half of the time. The dilation
@@ -61,7 +61,7 @@ def convolve_pixels(x, weight, bias=None):
     """
     fp32 = x.dtype == torch.float32 and not torch.is_autocast_enabled('cpu')
     to_onednn = x.device.type == 'cpu' and fp32 and ONEDNN and not torch.onnx.is_in_onnx_export()
-    return F.conv2d(x, weight[:, :, None, None], bias, dilation=2 if to_onednn else 1)
+    return F.conv2d(x, weight, bias, dilation=2 if to_onednn else 1)
 
 
 def join(maps, weight, bias):
@@ -69,7 +69,7 @@ def join(maps, weight, bias):
 
     Args:
         maps (iterable of Tensor): each ``(B, c, H, W)`` with a c of its own.
-        weight (Tensor): ``(out, sum of c)``.
+        weight (Tensor): ``(out, sum of c, 1, 1)``.
         bias (Tensor): ``(out,)``.
 
     Returns:
@@ -119,7 +119,7 @@ def join_depthwise(x, fields, others, weight, bias):
         return join(itertools.chain(depthwise_results(x, fields), others), weight, bias)
     planes = triton_ops.plane_group(x, *_group(fields))
     to_planes, to_others = weight.split([planes.shape[1], weight.shape[1] - planes.shape[1]], dim=1)
-    joined = torch.bmm(to_planes.to(planes.dtype).expand(len(planes), -1, -1), planes.flatten(2))
+    joined = torch.bmm(to_planes.flatten(1).to(planes.dtype).expand(len(planes), -1, -1), planes.flatten(2))
     joined = joined.view(len(x), -1, *x.shape[2:]).contiguous(memory_format=torch.channels_last)
     return joined + join(others, to_others, bias)
 
@@ -203,9 +203,9 @@ class GatedFeedForward(nn.Module):
         # channels at a time, which then stay in the cache.
         groups = 1 if torch.is_grad_enabled() or torch.onnx.is_in_onnx_export() else -(-self.reduce.in_channels // 96)
         expand, spatial, reduce = (conv.weight for conv in (self.expand, self.spatial, self.reduce))
-        halves = [half.chunk(groups) for weight in (expand.flatten(1), spatial) for half in weight.chunk(2)]
+        halves = [half.chunk(groups) for weight in (expand, spatial) for half in weight.chunk(2)]
         total = None
-        for expand1, expand2, spatial1, spatial2, back in zip(*halves, reduce.flatten(1).chunk(groups, dim=1)):
+        for expand1, expand2, spatial1, spatial2, back in zip(*halves, reduce.chunk(groups, dim=1)):
             q1, q2 = (
                 F.conv2d(convolve_pixels(x, expand), spatial, padding=1, groups=len(spatial))
                 for expand, spatial in ((expand1, spatial1), (expand2, spatial2))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from stea_arch.archs.attention import Attention
 from stea_arch.archs.depthwise import Depthwise
-from stea_arch.archs.layers import ChannelGate, Pointwise, SelfGate, affine, average, bottleneck, convolve_pixels
+from stea_arch.archs.layers import ChannelGate, Pointwise, SelfGate, average, bottleneck, convolve_pixels
 
 
 class _GatedExpansion(Attention):
@@ -83,8 +83,7 @@ class TTEA(_GatedExpansion):
         h3 = F.gelu(gated_step(h2, self.phi2[2], gates[1], self.phi2[0]) + bias)
         steps = zip((h1, h2, h3), (self.phi1[2], self.phi2[2], self.phi2[2]), gates)
         h = sum(F.gelu(r + gated_step(*step, self.phi3[0])) for step in steps)
-        weight, bias = affine(self.phi3[2])
-        return convolve_pixels(h, weight, 3 * bias)
+        return convolve_pixels(h, self.phi3[2].weight, 3 * self.phi3[2].bias)
 
 
 def gated_step(h, expand, gate, reduce):
