@@ -69,7 +69,7 @@ def planes_usable(x):
 def plane_group(x, weights, biases, dilations):
     """``depthwise_group`` on the matrix units, for tensors that ``in_planes`` allows; channels-first."""
     sizes, taps = [weight.shape[-1] for weight in weights], torch.cat([weight.flatten(1) for weight in weights], dim=1)
-    x, bias = _cast(x), torch.stack(list(biases)).float()
+    x, bias = _cast(x).contiguous(), torch.stack(list(biases)).float()  # here, so that a compiler joins it to others
     return torch.ops.stea_arch.plane_group(x, taps.float(), bias, sizes, list(dilations))
 
 
