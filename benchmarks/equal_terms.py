@@ -42,6 +42,7 @@ from stea_arch.versions import get_versions
 from basicsr.data import build_dataset  # isort: skip  (after the plugin, which mends what basicsr needs)
 from basicsr.models import build_model  # isort: skip
 
+ROOT = Path(__file__).resolve().parents[1]
 SETS = ('Set5', 'Set14', 'BSD100', 'Urban100')
 POINTS, CURVE_KERNELS = 8, 2  # of the curve: how often, and under how many of the blurs, Set5 is tested meanwhile
 TERMS = ('data', 'cpu_minutes', 'batch', 'gt_size', 'ema_decay', 'amp')
@@ -86,7 +87,7 @@ def training_options(network, args, seed=0, iterations=1000):
         'logger:use_tb_logger': 'false',
     }
     force = [f'{key}={value}' for key, value in force.items()] + network['overrides']
-    opt = read_options(network['options'], force, is_train=True, check_files=False)
+    opt = read_options(ROOT / network['options'], force, is_train=True, check_files=False)
     cosine = {'type': 'CosineAnnealingRestartLR', 'periods': [iterations], 'restart_weights': [1], 'eta_min': 1e-7}
     opt['train']['scheduler'] = cosine
     return opt
@@ -233,7 +234,7 @@ def main():
     parser.add_argument('--rounds', type=int, default=9, help='how often the steps are timed')
     parser.add_argument('--kernels', type=int, default=8, help='blur kernels of the tests')
     parser.add_argument('--images', type=int, help='at most this many images of each test set, evenly chosen')
-    parser.add_argument('--out', type=Path, default=Path('benchmarks/equal_terms.json'))
+    parser.add_argument('--out', type=Path, default=ROOT / 'benchmarks/equal_terms.json')
     parser.add_argument('--plot', type=Path, help='draw the curves here')
     args = parser.parse_args()
     networks = list(args.networks)
