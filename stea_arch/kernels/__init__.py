@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from stea_arch.kernels.switch import VARIABLE, disable, enable, usable, why_not
 
-__all__ = ['depthwise_group', 'disable', 'enable', 'gated_depthwise', 'large_field', 'usable', 'why_not']
+__all__ = ['depthwise_group', 'disable', 'enable', 'gated_depthwise', 'usable', 'why_not']
 
 
 def _cast(x):
@@ -73,38 +73,6 @@ def gated_depthwise(x, weight):
         q1, q2 = _convolve(x, weight, None, 1).chunk(2, dim=1)
         return F.gelu(q1) * q2
     return torch.ops.stea_arch.gated_depthwise(_cast(x), _taps([weight]))
-
-
-def large_field(mlfr, t):
-    """``mlfr(t)`` for an ``archs.mlfr.MLFR``, with one depthwise group and one 1x1 convolution.
-
-    Nothing nonlinear lies between the 1x1 convolutions of MLFR, so their product is one 1x1 convolution of the six
-    depthwise results and ``t``. It is multiplied out in every call, so that the parameters remain what they are and get
-    their gradients; that costs ``7 C^3`` multiply-adds, as much as C pixels of the convolution. ``t`` comes to its
-    place among the results through a seventh depthwise kernel, of one tap that is 1.
-
-    Args:
-        mlfr (MLFR): the module.
-        t (Tensor): ``(B, C, H, W)``.
-
-    Returns:
-        Tensor: ``(B, C, H, W)``.
-    """
-    layers = [layer for branch in mlfr.branches for layer in (branch.far, branch.near)]
-    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
-    channels, bias = len(weights[0]), biases[0]
-    group = depthwise_group(
-        t,
-        [*weights, torch.ones_like(weights[0][:, :, :1, :1])],
-        [*biases, torch.zeros_like(bias)],
-        [*(layer.dilation[0] for layer in layers), 1],
-    )
-    with torch.autocast(t.device.type, enabled=False):
-        parts = mlfr.merge.weight.flatten(1).float().split(channels, dim=1)
-        inner = [*(branch.merge for branch in mlfr.branches), mlfr.bypass]
-        weight = torch.cat([part @ layer.weight.flatten(1).float() for part, layer in zip(parts, inner)], dim=1)
-        bias = mlfr.merge.bias.float() + sum(part @ layer.bias.float() for part, layer in zip(parts, inner))
-    return F.conv2d(group, weight[:, :, None, None].to(group.dtype), bias.to(group.dtype)) + t
 
 
 if os.environ.get(VARIABLE) == '1':
