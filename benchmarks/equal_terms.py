@@ -32,7 +32,7 @@ import yaml
 from plots import load_pyplot
 from torch.utils.data import default_collate
 
-from stea_arch.allocator import keep_freed_memory
+from stea_arch.allocator import give_back_memory, keep_freed_memory
 from stea_arch.compare.evaluate import compare_one, metric_options
 from stea_arch.compare.networks import Network, describe
 from stea_arch.compare.testsets import TestSet
@@ -231,7 +231,7 @@ def main():
     parser.add_argument('--gt-size', type=int, default=192, help='side of the ground-truth patches')
     parser.add_argument('--ema-decay', type=float, default=0.99)
     parser.add_argument('--amp', choices=['bf16'], help='mixed precision')
-    parser.add_argument('--rounds', type=int, default=9, help='how often the steps are timed')
+    parser.add_argument('--rounds', type=int, default=15, help='how often the steps are timed')
     parser.add_argument('--kernels', type=int, default=8, help='blur kernels of the tests')
     parser.add_argument('--images', type=int, help='at most this many images of each test set, evenly chosen')
     parser.add_argument('--out', type=Path, default=ROOT / 'benchmarks/equal_terms.json')
@@ -261,6 +261,7 @@ def main():
         args.out.write_text(json.dumps(report, indent=1) + '\n', encoding='utf-8')
 
     plan(networks, report['networks'], args)
+    give_back_memory()
     save()
     for seed, network in ((seed, report['networks'][n['label']]) for seed in args.seeds for n in networks):
         found = [run for run in report['runs'] if (run['network'], run['seed']) == (network['label'], seed)]
