@@ -23,7 +23,7 @@ setup(
     python_requires='>=3.11',
     packages=find_packages(include=['stea_arch*', 'data_prep*']),
     package_data={
-        'stea_arch': ['page.html', 'upscaling/*.html', 'weights/*'],
+        'stea_arch': ['upscaling/*.html', 'weights/*.json', 'weights/*.md', 'weights/*.safetensors'],
         'stea_arch.compare': ['*.yml', '*.css', '*.js'],
     },
     install_requires=[
@@ -53,13 +53,13 @@ setup(
     },
     entry_points={
         'console_scripts': [
-            'stea-train=stea_arch.train:main',
-            'stea-test=stea_arch.test:main',
-            'stea-report=stea_arch.report:main',
-            'stea-compare=stea_arch.compare.__main__:main',
-            'stea-page=stea_arch.page:main',
-            'stea-export=stea_arch.export:main',
-            'stea-upscale=stea_arch.upscaling.cli:main',
+            'stea-train=stea_arch.commands.train:main',
+            'stea-test=stea_arch.commands.test:main',
+            'stea-report=stea_arch.commands.report:main',
+            'stea-compare=stea_arch.commands.compare:main',
+            'stea-page=stea_arch.commands.page:main',
+            'stea-export=stea_arch.commands.export:main',
+            'stea-upscale=stea_arch.commands.upscale:main',
             'stea-data=data_prep.cli:main',
         ]
     },

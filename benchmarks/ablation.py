@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = ROOT / 'options/ablation/LabNet-T_x4.yml'

@@ -1,4 +1,4 @@
-"""What it brings that freed memory stays in the process (stea_arch.allocator), in training and in upscaling, on a CPU.
+"""What it brings to keep freed memory (stea_arch.system.allocator), in training and in upscaling, on a CPU.
 
 Every case runs in a forked process of its own, in turn with and without, after one step to warm up: processor seconds
 of a step (medians; the ratio is the median over the rounds), page faults of a step, and the peak of resident memory
@@ -17,11 +17,11 @@ from statistics import median
 import torch
 from forked import in_a_fork, peak_memory, reset_peak
 
-from stea_arch.allocator import keep_freed_memory
+from stea_arch.archs.fused_cpu import optimize_for
 from stea_arch.archs.labnet_arch import LabNet
-from stea_arch.archs.rows import inference_form
 from stea_arch.inference import upscale_tensor
-from stea_arch.versions import get_versions
+from stea_arch.system.allocator import keep_freed_memory
+from stea_arch.system.versions import get_versions
 from stea_arch.weights import load_network
 
 SIZES = {'LabNet-S': (32, (2,) * 6), 'LabNet-T': (16, (1,) * 6)}
@@ -44,7 +44,7 @@ def training(name, batch, side):
 
 def upscaling(side, method):
     """An image of ``side x side`` pixels by the shipped LabNet-S."""
-    network, lq = inference_form(load_network('labnet-s-x4'), 'cpu'), torch.rand(1, 3, side, side)
+    network, lq = optimize_for(load_network('labnet-s-x4'), 'cpu'), torch.rand(1, 3, side, side)
     return lambda: upscale_tensor(network, lq, method)
 
 

@@ -24,7 +24,7 @@ from torch import nn
 
 from stea_arch.archs.depthwise import Depthwise
 from stea_arch.archs.labnet_arch import LabNet
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 # (num_feat, num_blocks, batch, height and width of the input, train?)
 CASES = [

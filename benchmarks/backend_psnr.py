@@ -18,7 +18,7 @@ from fused_speed import BACKENDS
 
 from stea_arch.backends import load_backend
 from stea_arch.data.classical_dataset import ClassicalDegradationDataset
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 from stea_arch.weights import load_network
 
 # after the plugin, which mends what basicsr needs to be imported

@@ -30,7 +30,7 @@ from plots import load_pyplot
 from stea_arch.archs.softmax import Softmax
 from stea_arch.archs.stea import STEA
 from stea_arch.archs.taylor import Taylor
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 SIDES = (32, 48, 64, 80, 96, 128, 192, 256, 384, 512, 768, 1024)
 FITTED = 64 * 64

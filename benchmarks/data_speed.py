@@ -24,7 +24,7 @@ import numpy as np
 
 from data_prep.produce import Way
 from data_prep.tiles import Cut, folder_paths, tile_starts, write_tiles
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 PROTOCOL = (
     "Plain: what BasicSR's published scripts do, written anew. A process pool cuts tiles by cv2 and saves them as PNG "

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from stea_arch.degradations.classical import ClassicalSampler, degrade
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 PROTOCOL = (
     'Plain: cv2.filter2D with the two-dimensional kernel on float32, then imresize of BasicSR, then rounding. '

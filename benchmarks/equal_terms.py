@@ -37,7 +37,7 @@ from stea_arch.compare.evaluate import compare_one, metric_options
 from stea_arch.compare.networks import Network, describe
 from stea_arch.compare.testsets import TestSet
 from stea_arch.options import read_options
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 from basicsr.data import build_dataset  # isort: skip  (after the plugin, which mends what basicsr needs)
 from basicsr.models import build_model  # isort: skip

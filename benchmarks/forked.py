@@ -2,7 +2,7 @@
 
 import multiprocessing
 
-from stea_arch.allocator import give_back_memory
+from stea_arch.system.allocator import give_back_memory
 
 
 def peak_memory():

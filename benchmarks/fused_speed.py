@@ -25,7 +25,7 @@ import torch
 from arch_speed import make_forms
 
 from stea_arch.backends import load_backend
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 BACKENDS = {
     'torch fp32': ('torch', torch.float32),

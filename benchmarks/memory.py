@@ -25,9 +25,9 @@ import torch
 from forked import in_a_fork, peak_memory, reset_peak
 from plots import load_pyplot
 
-from stea_arch.archs.rows import inference_form
+from stea_arch.archs.fused_cpu import optimize_for
 from stea_arch.inference import METHODS, estimate_memory, upscale_tensor
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 from stea_arch.weights import load_network
 
 GIB = 2**30
@@ -39,7 +39,7 @@ TILE = 64
 def make_net(method='strips'):
     """What ``stea-upscale --model labnet-s-x4`` runs on a CPU; ``local`` needs the network before ``fuse()``."""
     network = load_network('labnet-s-x4')
-    return network if method == 'local' else inference_form(network, 'cpu')
+    return network if method == 'local' else optimize_for(network, 'cpu')
 
 
 def read_photo(path, height, width):

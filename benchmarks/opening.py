@@ -20,7 +20,7 @@ from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import decode
 from stea_arch.degradations.classical import degrade
 from stea_arch.degradations.resize import imresize
-from stea_arch.picture import cut, draw_rows
+from stea_arch.results.picture import cut, draw_rows
 from stea_arch.upscaling.upscaler import Upscaler
 
 # after the plugin, which mends what basicsr needs to be imported

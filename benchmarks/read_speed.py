@@ -22,7 +22,7 @@ from data_prep.record import file_record
 from data_prep.tiles import Cut, folder_paths, write_tiles
 from stea_arch.data.classical_dataset import ClassicalDegradationDataset
 from stea_arch.data.sampler import Draw
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 PROTOCOL = (
     'One process on one thread, random images, a crop of --gt-size each; the files are in memory (page cache). Places: '

@@ -24,7 +24,7 @@ from stea_arch.degradations.pair_pool import PairPool
 from stea_arch.degradations.second_order import SecondOrderSampler, degrade
 from stea_arch.degradations.second_order_kernels import KernelSampler
 from stea_arch.degradations.usm import usm_sharpen
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 PROTOCOL = (
     'Each round takes a new batch of regions, drawn kernels included, already on the device, and times in turn: ours '

@@ -25,7 +25,7 @@ from plots import load_pyplot
 from stea_arch.archs.attention import MAX_LOGIT
 from stea_arch.archs.softmax import softmax_attention
 from stea_arch.archs.taylor import error_bound, factorials, taylor_attention, taylor_statistics
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 ORDERS = (1, 2, 3)
 POSITIVE_UP_TO = {1: 1.0, 2: math.inf, 3: 1.596}

@@ -27,9 +27,9 @@ import torch
 from PIL import Image
 
 from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.system.versions import get_versions
 from stea_arch.upscaling.batch import Job, run
 from stea_arch.upscaling.upscaler import Upscaler
-from stea_arch.versions import get_versions
 
 
 def measure(function):
@@ -61,8 +61,10 @@ def make_photo(image, size, folder):
 
 
 def command(photo, model, device, *flags):
-    args = [sys.executable, '-m', 'stea_arch.upscaling.cli', str(photo), '--model', model, '--device', device, *flags]
-    subprocess.run(args, check=True, capture_output=True)
+    program = [sys.executable, '-m', 'stea_arch.commands.upscale']
+    subprocess.run(
+        [*program, str(photo), '--model', model, '--device', device, *flags], check=True, capture_output=True
+    )
 
 
 def main():

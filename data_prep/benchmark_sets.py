@@ -28,7 +28,7 @@ from stea_arch.degradations.classical import (
     ClassicalSampler,
     degrade,
 )
-from stea_arch.versions import get_versions
+from stea_arch.system.versions import get_versions
 
 PROTOCOL = {
     'crop': 'at the bottom and right to a multiple of the scale',

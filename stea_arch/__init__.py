@@ -13,11 +13,11 @@ __all__ = ['load_network', 'load_published', 'to_published', 'upscale']
 
 _HOMES = {
     'load_network': 'stea_arch.weights',
-    'load_published': 'stea_arch.archs.published',
-    'to_published': 'stea_arch.archs.published',
+    'load_published': 'stea_arch.weights.authors_naming',
+    'to_published': 'stea_arch.weights.authors_naming',
     'upscale': 'stea_arch.upscaling.upscaler',
 }
-_ROOMS = ('archs', 'backends', 'data', 'degradations', 'inference', 'kernels', 'metrics', 'models')
+_ROOMS = ('archs', 'backends', 'data', 'degradations', 'inference', 'metrics', 'models', 'triton_ops')
 
 plugin.install()
 

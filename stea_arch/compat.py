@@ -10,12 +10,7 @@ import importlib.util
 import sys
 import types
 
-LIBGL_HELP = (
-    'OpenCV could not be loaded: {error}\n'
-    'opencv-python needs the system libraries libGL.so.1 and libglib2.0, which bare servers and containers lack. '
-    'Either install them (Debian, Ubuntu: apt-get install libgl1 libglib2.0-0) or put the build without windows in '
-    'its place: pip install --force-reinstall --no-deps opencv-python-headless'
-)
+from stea_arch.system.opencv import check_opencv
 
 
 def prepare():
@@ -29,17 +24,8 @@ def apply():
     resume_on_any_device_and_exactly()
     launch_without_gpu()
     force_yml_without_eval()
+    several_roots()
     prefetching_hands_errors_on()
-
-
-def check_opencv():
-    """Raise an ImportError that says what to install where ``import cv2`` fails for want of system libraries."""
-    try:
-        import cv2  # noqa: F401
-    except ImportError as error:
-        if '.so' not in str(error):
-            raise
-        raise ImportError(LIBGL_HELP.format(error=error)) from error
 
 
 def restore_functional_tensor():
@@ -78,7 +64,7 @@ def launch_without_gpu():
 
     Breaks: ``init_dist`` divides by the number of GPUs. Since: always.
     """
-    from stea_arch.launch import with_cpu
+    from stea_arch.system.launch import with_cpu
 
     _replace('basicsr.utils.options', 'init_dist', with_cpu)
 
@@ -91,6 +77,21 @@ def force_yml_without_eval():
     from stea_arch.options.reading import parse_value
 
     _replace('basicsr.utils.options', '_postprocess_yml_value', lambda original: parse_value)
+
+
+def several_roots():
+    """Let ``dataroot_gt`` be a list, as our datasets take it.
+
+    Breaks: ``parse_options`` expands ``~`` in it by ``os.path.expanduser``, which takes one path. Since: always.
+    """
+
+    def several(original):
+        def expanduser(path):
+            return [expanduser(one) for one in path] if isinstance(path, list) else original.expanduser(path)
+
+        return types.SimpleNamespace(**{**vars(original), 'expanduser': expanduser})
+
+    _replace('basicsr.utils.options', 'osp', several)
 
 
 def prefetching_hands_errors_on():

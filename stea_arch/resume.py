@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from stea_arch.checkpoint import read_checkpoint
 from stea_arch.data.device_images import DeviceLoader
+from stea_arch.weights.files import read_checkpoint
 
 
 def load_resume_state(opt):

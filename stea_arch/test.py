@@ -1,11 +1,6 @@
-"""``python -m stea_arch.test -opt FILE``: check the options, then run BasicSR's test pipeline."""
+"""``python -m stea_arch.test -opt FILE``, which torchrun starts as well: the command ``stea-test``."""
 
-from stea_arch.cli import run
-
-
-def main():
-    run(is_train=False)
-
+from stea_arch.commands.test import main
 
 if __name__ == '__main__':
     main()

@@ -1,11 +1,6 @@
-"""``python -m stea_arch.train -opt FILE``: check the options, then run BasicSR's training pipeline."""
+"""``python -m stea_arch.train -opt FILE``, which torchrun starts as well: the command ``stea-train``."""
 
-from stea_arch.cli import run
-
-
-def main():
-    run(is_train=True)
-
+from stea_arch.commands.train import main
 
 if __name__ == '__main__':
     main()

@@ -17,8 +17,9 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
 
 import stea_arch
-from stea_arch import compat, resume
+from stea_arch import resume
 from stea_arch.data.sampler import ResumableSampler
+from stea_arch.system.opencv import check_opencv
 
 
 def original(module, name):
@@ -74,6 +75,15 @@ def test_basicsr_evaluates_forced_values_and_we_do_not(tmp_path):
     assert basicsr.utils.options._postprocess_yml_value('[1, 2]') == [1, 2]
 
 
+def test_basicsr_expands_one_path_and_we_expand_lists(monkeypatch):
+    monkeypatch.setenv('HOME', '/home/me')
+    with pytest.raises(TypeError):
+        original(basicsr.utils.options, 'osp').expanduser(['~/a', 'b'])
+    assert basicsr.utils.options.osp.expanduser(['~/a', 'b']) == ['/home/me/a', 'b']
+    assert basicsr.utils.options.osp.expanduser('~/a') == '/home/me/a'
+    assert basicsr.utils.options.osp.join('a', 'b') == os.path.join('a', 'b')
+
+
 def test_importing_twice_is_harmless():
     names = {'LabNet': ARCH_REGISTRY, 'ClassicalDegradationDataset': DATASET_REGISTRY, 'LabNetModel': MODEL_REGISTRY}
     names |= {'RealNet': ARCH_REGISTRY, 'RealWorldDataset': DATASET_REGISTRY, 'RealGANModel': MODEL_REGISTRY}
@@ -124,12 +134,12 @@ def test_opencv_without_system_libraries_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr('builtins.__import__', without_libgl)
     with pytest.raises(ImportError, match=r'libGL\.so\.1.*\n.*opencv-python-headless'):
-        compat.check_opencv()
+        check_opencv()
 
 
 def test_flags_are_those_of_basicsr(monkeypatch, tmp_path):
     """BasicSR parses the same command line after us: a flag of one must be a flag of the other."""
-    from stea_arch.cli import _parser
+    from stea_arch.commands._pipeline import _parser
 
     class Seen(Exception):
         pass

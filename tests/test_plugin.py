@@ -61,7 +61,7 @@ def test_upscaling_loads_neither_basicsr_nor_what_that_loads(tmp_path):
     torch.save(LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2).state_dict(), tmp_path / 'net.pth')
     code = (
         'import sys, stea_arch\n'
-        'from stea_arch.upscaling.cli import main\n'
+        'from stea_arch.commands.upscale import main\n'
         'assert "torch" not in sys.modules and "PIL" not in sys.modules\n'
         f'assert main([{str(tmp_path / "a.png")!r}, "--model", {str(tmp_path / "net.pth")!r}]) == 0\n'
         f'print({HEAVY})\n'
@@ -73,7 +73,7 @@ def test_upscaling_loads_neither_basicsr_nor_what_that_loads(tmp_path):
 def test_what_is_wrong_with_an_argument_is_said_before_pytorch_is_loaded():
     code = (
         'import sys\n'
-        'from stea_arch.upscaling.cli import main\n'
+        'from stea_arch.commands.upscale import main\n'
         'assert main(["absent.png"]) == 2\n'
         f'assert main([{__file__!r}, "--model", "absent"]) == 2\n'
         'print("torch" in sys.modules)\n'

@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from stea_arch import train
-from stea_arch.checkpoint import read_checkpoint
 from stea_arch.models.validation import read_json_lines
+from stea_arch.weights.files import read_checkpoint
 
 
 def assert_same(left, right, where=''):
@@ -57,6 +57,7 @@ VAL = {'name': 'val', 'type': 'ClassicalDegradationDataset', 'io_backend': {'typ
                 'val': {'val_freq': 2},
             },
         ),
+        (4, {'datasets': {'train': {'device_images': True, 'num_worker_per_gpu': 2}}}),
         (4, {'train': {'amp': 'bf16', 'optim_g': {'type': 'AdamW'}}, 'network_g': 'dropout'}),
     ],
 )

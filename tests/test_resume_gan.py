@@ -5,8 +5,9 @@ import sys
 import pytest
 from test_resume import VAL, assert_same, start
 
-from stea_arch import checkpoint, train
-from stea_arch.checkpoint import read_checkpoint
+from stea_arch import train
+from stea_arch.weights import files
+from stea_arch.weights.files import read_checkpoint
 
 FILES = ('models/net_g_6.pth', 'models/net_d_6.pth', 'training_states/6.state')
 SHORT = {'total_iter': 6, 'scheduler': {'milestones': [4]}}
@@ -53,7 +54,7 @@ def test_a_full_disk_stops_the_run_and_the_last_state_goes_on(real_options, run_
     logger = {'save_checkpoint_freq': 2, 'keep_checkpoints': 1}
     options = real_options({'val': ..., 'train': SHORT, 'logger': logger}, 'gan')
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, 'open', full_from_the_sixth, raising=False)
+        patch.setattr(files, 'open', full_from_the_sixth, raising=False)
         with pytest.raises(SystemExit) as stop:
             run_main(train.main, options)
     assert stop.value.code == 1

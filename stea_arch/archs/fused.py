@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stea_arch import kernels
+from stea_arch import triton_ops
 from stea_arch.archs.layers import average, depthwise_results
 from stea_arch.archs.stea import STEA, TTEA
 
@@ -33,7 +33,7 @@ class FusedBlock(nn.Module):
         self.fields = nn.ModuleList(block.fields())
         self.self_gate = block.self_gate.project
         self.local = block.local
-        self.merge = Joined(_pointwise(*copy.deepcopy(block).double().merged(), block))
+        self.merge = ConcatConv(_pointwise(*copy.deepcopy(block).double().merged(), block))
         self.channel_attention = block.channel_attention
         self.norm2 = block.norm2
         self.feed_forward = FusedFeedForward(block.feed_forward)
@@ -64,7 +64,7 @@ class FusedBlock(nn.Module):
         return self.feed_forward(z, self.norm2(z))
 
 
-class Joined(nn.Module):
+class ConcatConv(nn.Module):
     """A 1x1 convolution of several maps side by side."""
 
     def __init__(self, conv):
@@ -76,7 +76,7 @@ class Joined(nn.Module):
         return self.conv(torch.cat(list(parts), dim=1))
 
 
-class Added(nn.Module):
+class AddConv(nn.Module):
     """``y + P x`` with a 1x1 convolution ``P`` without bias; ``y`` may be overwritten."""
 
     def __init__(self, weight, like):
@@ -87,7 +87,7 @@ class Added(nn.Module):
         return y + self.conv(x)
 
 
-class _FusedTaylorAttention(nn.Module):
+class _FusedGatedExpansion(nn.Module):
     """What both orders share. A subclass makes ``hidden`` and ``out`` and defines ``expansion(hidden, *gates)``.
 
     The first layers of the bottlenecks ``phi`` that read ``x`` (that of ``phi_3`` also reads ``v``, which is linear in
@@ -119,7 +119,7 @@ class _FusedTaylorAttention(nn.Module):
         return self.out(t, expansion)
 
 
-class FusedSTEA(_FusedTaylorAttention):
+class FusedSTEA(_FusedGatedExpansion):
     """``STEA`` with ``phi_i = E_i . GELU . R_i`` (``R`` reduces C channels to C/4, ``E`` expands them again) as ::
 
         h1 = GELU( R_1 x )
@@ -135,7 +135,7 @@ class FusedSTEA(_FusedTaylorAttention):
         phi1, phi2, phi3 = attention.phi1, attention.phi2, attention.phi3
         self.hidden = _stack([_affine(phi1[0]), _affine(phi2[0]), _of_input_and_value(phi3[0], attention.value)], phi1)
         (weight2, bias2), (weight3, bias3) = _affine(phi2[2]), _affine(phi3[2])
-        self.out = Added(torch.cat([weight2, weight3], dim=1), phi1)
+        self.out = AddConv(torch.cat([weight2, weight3], dim=1), phi1)
         self.local.bias.data += (bias2 + bias3).to(self.local.bias)
 
     def expansion(self, hidden, gate1, gate2):
@@ -145,7 +145,7 @@ class FusedSTEA(_FusedTaylorAttention):
         return torch.cat([h2, h3], dim=1)
 
 
-class FusedTTEA(_FusedTaylorAttention):
+class FusedTTEA(_FusedGatedExpansion):
     """``TTEA`` with ``R`` and ``E`` as in ``FusedSTEA``::
 
     h  = GELU( R_1 x )
@@ -159,7 +159,7 @@ class FusedTTEA(_FusedTaylorAttention):
         phi1, phi3 = attention.phi1, attention.phi3
         self.hidden = _stack([_affine(phi1[0]), _of_input_and_value(phi3[0], attention.value)], phi1)
         weight, bias = _affine(phi3[2])
-        self.out = Added(weight, phi1)
+        self.out = AddConv(weight, phi1)
         self.local.bias.data += (3 * bias).to(self.local.bias)
 
     def expansion(self, hidden, gate1, gate2, gate3):
@@ -200,9 +200,9 @@ class FusedFeedForward(nn.Module):
         self.reduce = feed_forward.reduce
 
     def forward(self, z, x):
-        if kernels.usable(x):
+        if triton_ops.usable(x):
             expand, spatial = (torch.cat([conv.weight for conv in pair]) for pair in (self.expand, self.spatial))
-            return z + self.reduce(kernels.gated_depthwise(F.conv2d(x, expand), spatial))
+            return z + self.reduce(triton_ops.gated_depthwise(F.conv2d(x, expand), spatial))
         q1, q2 = (spatial(expand(x)) for expand, spatial in zip(self.expand, self.spatial))
         return z + self.reduce(F.gelu(q1) * q2)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stea_arch import kernels
+from stea_arch import triton_ops
 from stea_arch.archs.attention import NoAttention
 from stea_arch.archs.depthwise import Depthwise
 from stea_arch.archs.fused import FusedBlock, FusedTail
@@ -20,9 +20,8 @@ from stea_arch.archs.layers import (
     affine,
     average,
     conv3x3,
-    depthwise_results,
     full_precision,
-    join,
+    join_depthwise,
     pointwise,
 )
 from stea_arch.archs.mlfr import MLFR
@@ -84,8 +83,8 @@ class LabBlock(nn.Module):
     def mix(self, x, statistics):
         """``y`` of ``x``, given the ``statistics`` of the whole image; a pixel sees ``mix_halo`` pixels around it."""
         t, s, local = self.attention(x, statistics), self.self_gate(x) + x, self.local(x)
-        if not torch.onnx.is_in_onnx_export() and (kernels.usable(t) or t.numel() >= 3 * t.shape[1] ** 2):
-            return join([*depthwise_results(t, self.fields()), t, s, local], *self.merged())
+        if not torch.onnx.is_in_onnx_export() and (triton_ops.usable(t) or t.numel() >= 3 * t.shape[1] ** 2):
+            return join_depthwise(t, self.fields(), [t, s, local], *self.merged())
         a = self.beta.to(t.dtype) * self.large_field(t) + s
         return self.merge(torch.cat([a, local], dim=1))
 
@@ -259,6 +258,23 @@ class LabNet(nn.Module):
             LabNet: on the device and in the type of this network.
         """
         return fuse_parts(self)
+
+
+def compile_blocks(network):
+    """Let ``torch.compile`` compile every ``LabBlock`` of a network in place; blocks of one size share the code.
+
+    Parameters, their names and everything outside of the blocks stay as they are. The first pass with each size of
+    input compiles, which takes a minute or so.
+
+    Raises:
+        ValueError: The network has no such block.
+    """
+    blocks = [module for module in network.modules() if isinstance(module, LabBlock)]
+    if not blocks:
+        raise ValueError(f'Blocks of LabNet or RealNet were expected to compile, got a {type(network).__name__}.')
+    torch._dynamo.config.recompile_limit = max(16, torch._dynamo.config.recompile_limit)  # sizes of one run
+    for block in blocks:
+        block.compile(dynamic=False)
 
 
 def fuse_parts(network):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stea_arch import kernels
+from stea_arch import triton_ops
 from stea_arch.archs.depthwise import Depthwise
 
 
@@ -59,11 +59,25 @@ def join(maps, weight, bias):
 
 def depthwise_results(x, fields):
     """The results of several depthwise convolutions of ``x``, ``(B, C, H, W)``, one map or several, one by one."""
-    if fields and kernels.usable(x):
-        weights, biases, dilations = zip(*((field.weight, field.bias, field.dilation[0]) for field in fields))
-        yield kernels.depthwise_group(x, weights, biases, dilations)
+    if fields and triton_ops.usable(x):
+        yield triton_ops.depthwise_group(x, *_group(fields))
     else:
         yield from (field(x) for field in fields)
+
+
+def join_depthwise(x, fields, others, weight, bias):
+    """``join`` of the depthwise convolutions ``fields`` of ``x`` and other maps."""
+    if not (fields and triton_ops.planes_usable(x)):
+        return join([*depthwise_results(x, fields), *others], weight, bias)
+    planes = triton_ops.plane_group(x, *_group(fields))
+    to_planes, to_others = weight.split([planes.shape[1], weight.shape[1] - planes.shape[1]], dim=1)
+    joined = torch.bmm(to_planes.to(planes.dtype).expand(len(planes), -1, -1), planes.flatten(2))
+    joined = joined.view(len(x), -1, *x.shape[2:]).contiguous(memory_format=torch.channels_last)
+    return joined + join(others, to_others, bias)
+
+
+def _group(fields):
+    return zip(*((field.weight, field.bias, field.dilation[0]) for field in fields))
 
 
 def conv3x3(in_ch, out_ch, bias=True):
@@ -132,7 +146,7 @@ class GatedFeedForward(nn.Module):
         self.reduce = pointwise(hidden, num_feat, bias=False)
 
     def forward(self, x):
-        if kernels.usable(x):
-            return self.reduce(kernels.gated_depthwise(self.expand(x), self.spatial.weight))
+        if triton_ops.usable(x):
+            return self.reduce(triton_ops.gated_depthwise(self.expand(x), self.spatial.weight))
         q1, q2 = self.spatial(self.expand(x)).chunk(2, dim=1)
         return self.reduce(F.gelu(q1) * q2)

@@ -11,7 +11,7 @@ from stea_arch.archs.depthwise import Depthwise
 from stea_arch.archs.layers import ChannelGate, SelfGate, average, bottleneck, pointwise
 
 
-class _TaylorAttention(Attention):
+class _GatedExpansion(Attention):
     """What both orders share: three maps ``phi``, and gates of the average of ``x``."""
 
     def __init__(self, num_feat):
@@ -30,7 +30,7 @@ class _TaylorAttention(Attention):
         return (average(x),)
 
 
-class STEA(_TaylorAttention):
+class STEA(_GatedExpansion):
     """Second-order Taylor expansion attention.
 
     With ``phi_i = P[C/4->C] . GELU . P[C->C/4]``, gates ``g_i`` of the average of ``x`` (see ``ChannelGate``) and
@@ -52,7 +52,7 @@ class STEA(_TaylorAttention):
         return t1 + t2
 
 
-class TTEA(_TaylorAttention):
+class TTEA(_GatedExpansion):
     """Third-order Taylor expansion attention, the paper's ablation.
 
     With the parts of ``STEA`` and a third gate::

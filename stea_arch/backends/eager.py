@@ -2,7 +2,7 @@
 
 import torch
 
-from stea_arch.archs.rows import inference_form
+from stea_arch.archs.fused_cpu import optimize_for
 
 
 def load_torch(network, dtype, threads, folder):
@@ -10,7 +10,7 @@ def load_torch(network, dtype, threads, folder):
     if threads is not None:
         torch.set_num_threads(threads)
     device = next(network.parameters()).device
-    form = inference_form(network, device).to(dtype)
+    form = optimize_for(network, device).to(dtype)
 
     def run(lq):
         # The weights are of that type already: autocast casts the input where it enters and leaves the skip in fp32.

@@ -2,5 +2,5 @@
 
 ``options`` checks the file, ``testsets`` makes images of it, ``networks`` models, ``evaluate`` a JSON of one network on
 one set, ``cost`` parameters, MACs, latency and memory; ``tables``, ``curve`` and ``crops`` turn these into what
-``markdown`` and ``page`` print. Run it by ``python -m stea_arch.compare -opt FILE`` or ``stea-compare -opt FILE``.
+``markdown`` and ``page`` print. ``stea-compare -opt FILE`` runs it.
 """

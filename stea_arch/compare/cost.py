@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from stea_arch.inference.live_bytes import LiveBytes
-from stea_arch.versions import get_commit, get_versions
+from stea_arch.system.versions import get_commit, get_versions
 
 DEFAULT_ROUNDS = 5
 

@@ -2,7 +2,7 @@
 
 import cv2
 
-from stea_arch.picture import choose_rows, cut, find_region, to_rgb
+from stea_arch.results.picture import choose_rows, cut, find_region, to_rgb
 
 
 def pictured_cases(testset, rows, chosen=None):

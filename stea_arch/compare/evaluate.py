@@ -16,9 +16,9 @@ from basicsr.utils import imwrite, tensor2img
 from tqdm import tqdm
 
 from stea_arch.compare.options import DEFAULT_METRICS, WITH_REFERENCE
-from stea_arch.files import whole_or_nothing
-from stea_arch.models.validation import summarize
-from stea_arch.versions import get_commit, get_versions
+from stea_arch.results.summary import summarize
+from stea_arch.system.files import whole_or_nothing
+from stea_arch.system.versions import get_commit, get_versions
 
 LOWER_IS_BETTER = ('niqe', 'lpips', 'dists')
 WITHOUT_VALUE = 'niqe'  # it fits a model to 96x96 blocks, which small or flat images do not allow

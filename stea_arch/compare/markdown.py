@@ -1,9 +1,9 @@
 """A comparison as one Markdown page."""
 
-from stea_arch.compare.published import published_source
+from stea_arch.compare.literature import published_source
 from stea_arch.compare.run import failures
 from stea_arch.compare.tables import NOTHING, describe_metrics, notes, overview, set_table
-from stea_arch.report import align
+from stea_arch.results.tables import align
 
 
 def as_markdown(comparison):

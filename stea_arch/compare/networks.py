@@ -9,7 +9,7 @@ import torch
 from basicsr.models import build_model
 from basicsr.utils import get_root_logger, tensor2img
 
-from stea_arch.archs.rows import inference_form
+from stea_arch.archs.fused_cpu import optimize_for
 
 BICUBIC = 'bicubic'
 
@@ -79,7 +79,7 @@ class Network:
         self.device = self.model.device
         self.net = self.model.get_bare_model(self.model.net_g).eval()
         self.parameters = sum(p.numel() for p in self.net.parameters())
-        self.model.net_g = inference_form(self.net, self.device)
+        self.model.net_g = optimize_for(self.net, self.device)
 
     def __call__(self, lq):
         """Enlarge one image: (3, H, W) RGB in [0, 1] -> (scale H, scale W, 3), uint8, BGR.

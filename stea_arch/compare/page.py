@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 
 from stea_arch.compare.curve import colour_of, draw_curve
+from stea_arch.compare.literature import published_source
 from stea_arch.compare.markdown import describe_costs, describe_origin, describe_test
-from stea_arch.compare.published import published_source
 from stea_arch.compare.run import failures
 from stea_arch.compare.tables import SIGMA, kernel_title, kernels_of, notes, overview, set_table
-from stea_arch.report import format_number
+from stea_arch.results.tables import format_number
 
 OVERVIEW_SIDE = 260  # pixels of the longer side of a whole image as shown
 

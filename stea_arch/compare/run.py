@@ -9,9 +9,9 @@ from tqdm import tqdm
 from stea_arch.compare.cost import DEFAULT_ROUNDS, cost_mark, measure_costs
 from stea_arch.compare.crops import make_crops, pictured_cases
 from stea_arch.compare.evaluate import compare_one, metric_options, read_result, write_result
+from stea_arch.compare.literature import published_results
 from stea_arch.compare.networks import Network, describe, scale_of
 from stea_arch.compare.options import DEFAULT_CROPS, find_case
-from stea_arch.compare.published import published_results
 from stea_arch.compare.tables import kernels_of
 from stea_arch.compare.testsets import TestSet
 from stea_arch.metrics.perceptual import why_unavailable

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from stea_arch.compare.evaluate import LOWER_IS_BETTER
-from stea_arch.report import format_number
+from stea_arch.results.tables import format_number
 
 NOTHING = '–'  # noqa: RUF001
 SIGMA = 'σ'  # noqa: RUF001

@@ -20,7 +20,7 @@ import torch
 
 from stea_arch.degradations.blur import blur, matrix_after_blur
 from stea_arch.degradations.checks import check_kernel_size, check_range, check_scale, is_number
-from stea_arch.degradations.kernels import anisotropic_kernel, disturb, isotropic_factor, isotropic_kernel
+from stea_arch.degradations.gaussian_kernels import anisotropic_kernel, disturb, isotropic_factor, isotropic_kernel
 from stea_arch.degradations.resize import resize_matrix
 
 KERNEL_TYPES = ('isotropic', 'anisotropic')

@@ -13,9 +13,9 @@ import torch
 from basicsr.metrics.metric_util import reorder_image
 from basicsr.utils.registry import METRIC_REGISTRY
 
-from stea_arch.checkpoint import read_checkpoint
 from stea_arch.metrics.dists import DISTS
 from stea_arch.registry import register
+from stea_arch.weights.files import read_checkpoint
 
 PACKAGES = {'lpips': 'lpips', 'dists': 'DISTS_pytorch'}  # they bring the metrics' own few weights
 BACKBONES = {'lpips': 'alexnet-owt-7be5be79.pth', 'dists': 'vgg16-397923af.pth'}  # torchvision's files

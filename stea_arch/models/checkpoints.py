@@ -9,9 +9,9 @@ import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
-from stea_arch.archs.published import from_published, is_published
-from stea_arch.checkpoint import read_checkpoint, unwrap_state_dict, write_checkpoint
-from stea_arch.launch import gather
+from stea_arch.system.launch import gather
+from stea_arch.weights.authors_naming import from_published, is_published
+from stea_arch.weights.files import read_checkpoint, unwrap_state_dict, write_checkpoint
 
 
 class CheckpointMixin:

@@ -8,7 +8,7 @@ from stea_arch.degradations.crop import paired_crop
 from stea_arch.degradations.pair_pool import PairPool
 from stea_arch.degradations.second_order import SecondOrderSampler, degrade
 from stea_arch.degradations.usm import usm_sharpen
-from stea_arch.launch import gather
+from stea_arch.system.launch import gather
 
 
 class SecondOrderMixin:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from stea_arch.files import whole_or_nothing
+from stea_arch.system.files import whole_or_nothing
 from stea_arch.upscaling.compare import make_comparison
 from stea_arch.upscaling.photo import FORMATS, Photo, encode_photo, read_photo
 

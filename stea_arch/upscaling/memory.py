@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stea_arch.allocator import LARGEST_KEPT, give_back_memory
 from stea_arch.inference import estimate_memory
+from stea_arch.system.allocator import LARGEST_KEPT, give_back_memory
 
 SHARE = 0.8  # of the free memory that is used by default: the estimate and other programs need some room
 GIB = 2**30

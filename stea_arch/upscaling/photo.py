@@ -129,7 +129,7 @@ def _to_srgb(img, icc):
 
 
 def _read_deep(img, data):
-    from stea_arch.compat import check_opencv
+    from stea_arch.system.opencv import check_opencv
 
     check_opencv()
     import cv2

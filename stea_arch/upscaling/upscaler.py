@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stea_arch.archs.rows import inference_form
+from stea_arch.archs.fused_cpu import optimize_for
 from stea_arch.inference import upscale_tensor
 from stea_arch.upscaling.memory import GIB, SHARE, choose_method, first_convolution, free_memory, lavish_bound
 from stea_arch.weights import DEFAULT, load_network
@@ -49,7 +49,7 @@ class Upscaler:
         if channels != 3:
             raise ValueError(f'A network for RGB images was expected, but one for {channels} channels came.')
         self.scale = network.upscale
-        self.network = inference_form(network, self.device)
+        self.network = optimize_for(network, self.device)
         self.dtype, self.max_memory, self.alpha = DTYPES[dtype], max_memory, alpha
 
     def __call__(self, image, scale=None):

@@ -32,7 +32,7 @@ def load_network(model=DEFAULT):
     """
     path = find_weights(model)
 
-    from stea_arch.archs.detect import build_network
+    from stea_arch.weights.detect import build_network
 
     return build_network(*read_network(path))
 
@@ -51,8 +51,8 @@ def read_network(path, architecture=None):
     Raises:
         FileNotFoundError, ValueError: see :func:`load_network`.
     """
-    from stea_arch.archs.detect import identify
-    from stea_arch.checkpoint import read_architecture, read_checkpoint
+    from stea_arch.weights.detect import identify
+    from stea_arch.weights.files import read_architecture, read_checkpoint
 
     content = read_checkpoint(path)
     try:

@@ -5,11 +5,11 @@ from published_fill import load_reference
 from torch import nn
 
 from stea_arch.archs.fused import FusedBlock, FusedTail, gated_step
+from stea_arch.archs.fused_cpu import use_rows
 from stea_arch.archs.labnet_arch import ATTENTIONS, LabBlock, LabNet, fuse_parts
 from stea_arch.archs.layers import average, pointwise
-from stea_arch.archs.published import load_published
 from stea_arch.archs.realnet_arch import RealNet
-from stea_arch.archs.rows import use_rows
+from stea_arch.weights.authors_naming import load_published
 
 ONE_EACH = (1, 1, 1, 1, 1, 1)
 

@@ -13,8 +13,8 @@ from skimage import data as skimage_data
 from torch import nn
 
 from stea_arch.archs.labnet_arch import LabNet
-from stea_arch.archs.published import load_published
 from stea_arch.archs.realnet_arch import STAGES, RealNet
+from stea_arch.weights.authors_naming import load_published
 
 ONE_EACH = (1, 1, 1, 1, 1, 1)
 CHEAP = {'attention': 'none', 'large_field': False}  # for tests in which the blocks do not matter

@@ -65,7 +65,7 @@ def test_report_is_complete(gpu_speed, monkeypatch):
         return 1000 * (time.perf_counter() - start)
 
     monkeypatch.setattr(gpu_speed, 'run_timed', run_timed)
-    monkeypatch.setattr(gpu_speed.kernels, 'enable', gpu_speed.kernels.disable)
+    monkeypatch.setattr(gpu_speed.triton_ops, 'enable', gpu_speed.triton_ops.disable)
     monkeypatch.setattr(gpu_speed, 'WARM_UP', 0)
     parts = gpu_speed.measure_parts((1, 16, 2, 2), torch.device('cpu'), torch.float32, 1, 1e9)['parts']
     assert len(parts) == 12

@@ -22,7 +22,7 @@ from PIL import Image
 from skimage import data
 
 import stea_arch
-from stea_arch import page
+from stea_arch.upscaling import page
 from stea_arch.weights import shipped
 
 PROBE = """

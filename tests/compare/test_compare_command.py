@@ -17,12 +17,12 @@ from basicsr.utils import tensor2img
 from skimage import data
 
 from stea_arch import test as test_entry
+from stea_arch.commands.compare import main
 from stea_arch.compare import run
-from stea_arch.compare.__main__ import main
 from stea_arch.compare.evaluate import evaluate, metric_options, read_result, write_result
 from stea_arch.compare.networks import Network
 from stea_arch.compare.testsets import TestSet
-from stea_arch.models.validation import summarize
+from stea_arch.results.summary import summarize
 
 EDSR = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2}
 

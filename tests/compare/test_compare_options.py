@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stea_arch.checkpoint import read_architecture
 from stea_arch.compare.options import read_compare_options
 from stea_arch.options import OptionError
+from stea_arch.weights.files import read_architecture
 
 ROOT = Path(__file__).parents[2] / 'options'
 FILES = sorted((ROOT / 'compare').glob('*.yml'))

@@ -11,9 +11,9 @@ import pytest
 
 from stea_arch.compare.crops import make_crops
 from stea_arch.compare.curve import draw_curve, ticks
+from stea_arch.compare.literature import published_results
 from stea_arch.compare.markdown import as_markdown
 from stea_arch.compare.page import as_html
-from stea_arch.compare.published import published_results
 from stea_arch.compare.tables import NOTHING, overview, set_table
 from stea_arch.compare.testsets import TestSet
 

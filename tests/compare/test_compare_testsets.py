@@ -16,7 +16,7 @@ from stea_arch.archs.bicubic_arch import Bicubic
 from stea_arch.compare.evaluate import evaluate, metric_options
 from stea_arch.compare.testsets import TestSet, pair_names
 from stea_arch.data.classical_dataset import ClassicalDegradationDataset
-from stea_arch.degradations.kernels import anisotropic_kernel, disturb
+from stea_arch.degradations.gaussian_kernels import anisotropic_kernel, disturb
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import correlate, correlate1d
 
 from stea_arch.degradations.blur import blur, matrix_after_blur
-from stea_arch.degradations.kernels import isotropic_factor
+from stea_arch.degradations.gaussian_kernels import isotropic_factor
 from stea_arch.degradations.resize import resize_matrix
 
 

@@ -4,9 +4,9 @@ import plain
 import pytest
 import torch
 
+from stea_arch.archs.fused_cpu import use_rows
 from stea_arch.archs.labnet_arch import ATTENTIONS
 from stea_arch.archs.realnet_arch import RealNet
-from stea_arch.archs.rows import use_rows
 from stea_arch.inference import strips, upscale_tensor
 from stea_arch.inference.strips import Strips
 

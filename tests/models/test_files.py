@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stea_arch.archs.labnet_arch import LabNet
-from stea_arch.checkpoint import read_checkpoint
+from stea_arch.weights.files import read_checkpoint
 
 SMALL = {'num_feat': 16, 'num_blocks': [1, 1, 1, 1, 1, 1], 'upscale': 2}
 

@@ -9,7 +9,8 @@ import torch
 from basicsr.metrics import calculate_niqe, calculate_psnr
 from basicsr.utils import tensor2img
 
-from stea_arch.models.validation import read_json_lines, summarize
+from stea_arch.models.validation import read_json_lines
+from stea_arch.results.summary import summarize
 
 
 class Images(torch.utils.data.Dataset):

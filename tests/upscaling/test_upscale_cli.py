@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stea_arch.upscaling import cli
+from stea_arch.commands import upscale
 from stea_arch.upscaling.batch import plan
 from stea_arch.upscaling.photo import Photo, encode_photo, read_photo
 from stea_arch.upscaling.progress import Progress, watch
@@ -33,7 +33,7 @@ def photos(tmp_path, monkeypatch):
 
 @pytest.fixture
 def command(checkpoint):
-    return lambda *args: cli.main([*args, '--model', checkpoint, '--device', 'cpu'])
+    return lambda *args: upscale.main([*args, '--model', checkpoint, '--device', 'cpu'])
 
 
 def test_a_folder_of_every_kind(photos, command, network, capsys):
@@ -84,7 +84,7 @@ def test_a_stopped_run_goes_on(photos, command, capsys):
 def test_what_is_wrong_is_said_in_one_paragraph(photos, checkpoint, capsys, args, message):
     import re
 
-    assert cli.main(['--model', checkpoint, *args]) == 2
+    assert upscale.main(['--model', checkpoint, *args]) == 2
     error = capsys.readouterr().err
     assert re.match(f'stea-upscale: .*{message}', error)
     assert error.count('\n') == 1
@@ -93,7 +93,7 @@ def test_what_is_wrong_is_said_in_one_paragraph(photos, checkpoint, capsys, args
 @pytest.mark.parametrize('args', [['--scale', '0'], ['--format', 'gif'], ['--max-memory', 'much'], []])
 def test_wrong_flags_end_with_the_usage(capsys, args):
     with pytest.raises(SystemExit, match='2'):
-        cli.main([*(['a.png'] if args else []), *args])
+        upscale.main([*(['a.png'] if args else []), *args])
     assert 'usage: stea-upscale' in capsys.readouterr().err
 
 

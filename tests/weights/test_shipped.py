@@ -9,7 +9,7 @@ import skimage.data
 import torch
 from basicsr.metrics import calculate_psnr
 
-from stea_arch.contact_sheet import apply_sample, draw_samples
+from stea_arch.commands.contact_sheet import apply_sample, draw_samples
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import decode
 from stea_arch.data.patches import to_tensor

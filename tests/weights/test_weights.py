@@ -8,8 +8,8 @@ import stea_arch
 from stea_arch import weights
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
-from stea_arch.checkpoint import write_safetensors
 from stea_arch.weights import load_network
+from stea_arch.weights.files import write_safetensors
 
 SMALL = {'num_feat': 16, 'num_blocks': [1, 2, 1, 1, 1, 1], 'upscale': 3}
 

@@ -1,0 +1,4 @@
+"""What can be run: a file for each console command, beside ``stea-data``, whose home is ``data_prep``.
+
+Arguments in, exit status out. What takes long to import is imported once the arguments are known to be right.
+"""

@@ -1,0 +1,57 @@
+"""``stea-compare -opt FILE``: networks side by side on one page."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import stea_arch  # noqa: F401  (fills the registries)
+from stea_arch.compare.markdown import as_markdown
+from stea_arch.compare.options import read_compare_options
+from stea_arch.compare.page import as_html
+from stea_arch.compare.run import compare, failures
+from stea_arch.options import OptionError
+from stea_arch.system.allocator import keep_freed_memory
+
+
+def main(argv=None):
+    """Check the option file, run what is not finished, write ``report.md`` and ``index.html``.
+
+    Args:
+        argv (list[str] | None): Command line without the program's name. Default: ``sys.argv[1:]``.
+
+    Returns:
+        int: 0 if all went well, 1 if a network failed somewhere (the pages show the rest), 2 for a wrong option file.
+    """
+    parser = argparse.ArgumentParser(
+        prog='stea-compare',
+        description='Test several networks on several sets; one JSON each, one Markdown and one HTML page. What is '
+        'finished and has not changed is not computed again.',
+    )
+    parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML), see options/compare')
+    parser.add_argument('--out', type=Path, metavar='DIR', help='default: results/compare/<name>')
+    args = parser.parse_args(argv)
+    keep_freed_memory()
+    try:
+        opt = read_compare_options(args.opt)
+    except (OptionError, FileNotFoundError) as error:
+        print(f'{args.opt}: {error}', file=sys.stderr)
+        return 2
+    out = args.out or Path('results', 'compare', opt['name'])
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        comparison = compare(opt, out)
+    except KeyboardInterrupt:
+        print('\nInterrupted. The same command continues with what is not finished.', file=sys.stderr)
+        return 130
+    text = as_markdown(comparison)
+    (out / 'report.md').write_text(text, encoding='utf-8')
+    (out / 'index.html').write_text(as_html(comparison), encoding='utf-8')
+    print(f'\n{text}\nTable: {out / "report.md"}\nPage:  {out / "index.html"}')
+    failed = failures(comparison)
+    if failed:
+        print('\nFailed:\n' + '\n'.join(f'  {line}' for line in failed), file=sys.stderr)
+    return int(bool(failed))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""``stea-export``: write a network in a form that other programs read."""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+EXAMPLES = """\
+examples:
+  stea-export onnx net_g_latest.pth labnet.onnx            any height and width; checked against PyTorch
+  stea-export safetensors net_g_latest.pth labnet.safetensors --half
+  stea-export published net_g_latest.pth LabNet_x4.pth     for the authors' code
+"""
+
+
+def main(argv=None):
+    """Run one subcommand.
+
+    Args:
+        argv (list[str] | None): Arguments; None for those of the command line.
+
+    Returns:
+        int: Exit status: 0 if the file was written, 2 if not.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        from stea_arch.weights import find_weights, load_network
+        from stea_arch.weights.export import export_onnx, export_published, export_safetensors, read_option_file
+
+        source = find_weights(args.model)
+        if args.format == 'onnx':
+            largest = export_onnx(load_network(args.model), args.out, args.fuse)
+            print(f'Wrote {args.out}; it differs from PyTorch by at most {largest:.1e}.')
+            return 0
+        if args.format == 'safetensors':
+            export_safetensors(source, args.out, args.half, read_option_file(args.opt) if args.opt else None)
+        else:
+            export_published(source, args.out, args.module)
+        digest = hashlib.sha256(Path(args.out).read_bytes()).hexdigest()
+        print(f'Wrote {args.out}, {Path(args.out).stat().st_size:,} bytes, sha256 {digest}.')
+        return 0
+    except (ValueError, OSError, ImportError) as error:
+        print(f'stea-export {args.format}: {error}', file=sys.stderr)
+        return 2
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog='stea-export',
+        description='Write a network in a form that other programs read.',
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    formats = parser.add_subparsers(dest='format', required=True, metavar='FORMAT')
+
+    def add(name, text):
+        sub = formats.add_parser(name, help=text, description=f'{text[0].upper()}{text[1:]}.')
+        sub.add_argument('model', metavar='MODEL', help='shipped network or checkpoint')
+        sub.add_argument('out', metavar='OUT', help='file to write')
+        return sub
+
+    onnx = add('onnx', 'for ONNX Runtime and others, with free height and width; checked against PyTorch')
+    onnx.add_argument('--fuse', action='store_true', help='merge what is linear first: the same function, faster')
+    safetensors = add('safetensors', 'weights whose metadata name the network')
+    safetensors.add_argument('--half', action='store_true', help='store in fp16')
+    safetensors.add_argument('--opt', metavar='FILE', help='option file of the training, where the shapes do not tell')
+    published = add('published', "a checkpoint that the authors' code loads")
+    published.add_argument(
+        '--module', choices=['STEA', 'TTEA', 'enla'], help="the attention's name there: enla for real photographs"
+    )
+    return parser
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""The console command stea-upscale."""
+
+import argparse
+import sys
+
+from stea_arch.system.allocator import keep_freed_memory
+from stea_arch.weights import DEFAULT
+
+FORMATS = {'png': '.png', 'jpg': '.jpg', 'webp': '.webp', 'tiff': '.tiff'}
+EXAMPLES = """\
+examples:
+  stea-upscale photo.jpg                        photo_x4.jpg beside it
+  stea-upscale photo.jpg --compare html         and a page with a slider, before and after
+  stea-upscale holidays                         every image of the folder, into holidays_x4
+  stea-upscale "scans/**/*.tif" --out large     a pattern
+  stea-upscale photo.png --model net_g_latest.pth --scale 2
+"""
+
+
+def main(argv=None):
+    """Upscale files.
+
+    Args:
+        argv (list[str] | None): Arguments; None for those of the command line.
+
+    Returns:
+        int: Exit status: 0 if all is done, 1 if images failed, 2 if the work could not begin, 130 if interrupted.
+    """
+    args = _parser().parse_args(argv)
+    keep_freed_memory()
+    try:
+        return _upscale(args)
+    except (ValueError, OSError, ImportError) as error:
+        print(f'stea-upscale: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('\nInterrupted; what was written is whole. --skip-existing continues.', file=sys.stderr)
+        return 130
+
+
+def _upscale(args):
+    # PyTorch takes seconds to load: what can be wrong with the arguments is said before
+    from stea_arch.upscaling.batch import find_images, plan, run
+    from stea_arch.weights import find_weights
+
+    images = find_images(args.inputs)
+    find_weights(args.model)
+
+    from stea_arch.upscaling.progress import Progress
+    from stea_arch.upscaling.upscaler import Upscaler
+
+    upscaler = Upscaler(args.model, args.device, args.dtype, args.max_memory, args.alpha)
+    scale = args.scale or upscaler.scale
+    jobs = plan(images, args.out, f'_x{scale:g}', FORMATS.get(args.format), args.compare)
+    left = [job for job in jobs if not (args.skip_existing and job.target.is_file())]
+    progress = Progress(left, upscaler.network)
+    try:
+        failed = run(left, lambda pixels: upscaler(pixels, scale), done=progress.done)
+    finally:
+        progress.close()
+    _report(jobs, left, failed)
+    return 1 if failed else 0
+
+
+def _report(jobs, left, failed):
+    written = len(left) - len(failed)
+    if len(jobs) == written == 1:
+        print(f'Wrote {jobs[0].target}.')
+    else:
+        folders = sorted({str(job.target.parent) for job in jobs})
+        folders = ', '.join(folders[:3] + ['...'] * (len(folders) > 3))
+        there = f' {len(jobs) - len(left)} were there already.' if len(left) < len(jobs) else ''
+        print(f'Wrote {written} of {len(jobs)} images to {folders}.{there}')
+    if failed:
+        print(f'{len(failed)} failed:', file=sys.stderr)
+    for source, reason in failed:
+        print(f'  {source}: {reason}', file=sys.stderr)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog='stea-upscale',
+        description='Upscale photographs. An input is never overwritten, and no file is ever half-written.',
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add('inputs', nargs='+', metavar='INPUT', help='files, folders or patterns; PNG, JPEG, WebP, TIFF')
+    add('-o', '--out', help='folder, or file for a single image (default: beside the input, with _x4 in the name)')
+    add('--model', default=DEFAULT, help=f'shipped network or checkpoint (default: {DEFAULT})')
+    add('--scale', type=_positive, help="another scale than the network's, by resizing its result")
+    add('--format', choices=list(FORMATS), help="of the results (default: each input's own)")
+    add('--alpha', choices=['network', 'bicubic'], default='network', help='how transparency is upscaled')
+    add('--compare', choices=['png', 'html'], help='also write before and after: in one picture, or with a slider')
+    add('--skip-existing', action='store_true', help='leave out what has a result already: continues a stopped run')
+    add('--device', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
+    add('--dtype', choices=['fp32', 'bf16', 'fp16'], default='fp32', help='precision of the convolutions')
+    add(
+        '--max-memory',
+        type=_positive,
+        metavar='GIB',
+        help='for the network; larger images are computed in strips (default: 80%% of what is free)',
+    )
+    return parser
+
+
+def _positive(text):
+    value = float(text)
+    if not 0 < value < float('inf'):
+        raise argparse.ArgumentTypeError(f'a number above 0 was expected, but {text} came')
+    return value
+
+
+if __name__ == '__main__':
+    sys.exit(main())

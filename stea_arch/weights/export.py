@@ -1,0 +1,124 @@
+"""Networks for other programs: ONNX, safetensors that say what they are, and the authors' own naming."""
+
+from pathlib import Path
+
+TOLERANCE = 1e-4  # largest difference in an image of [0, 1] between ONNX and PyTorch
+SHAPES = ((1, 3, 24, 20), (1, 3, 17, 30), (2, 3, 5, 8))  # of the images it is checked on
+
+
+def export_onnx(network, path, fuse=False):
+    """Write a network as ONNX with free batch size, height and width, and check it against PyTorch.
+
+    Input ``lq``: ``(B, 3, H, W)`` RGB in [0, 1]; output ``sr``: ``(B, 3, upscale H, upscale W)``, not clamped; fp32.
+
+    Args:
+        network (nn.Module): In eval mode, on the CPU.
+        path (str | Path): Target; it appears only if the check holds.
+        fuse (bool): Merge what is linear first: the same function, faster where the program that runs it does not do
+            so itself.
+
+    Returns:
+        float: The largest difference from ``network`` that was found, on images of noise.
+
+    Raises:
+        ImportError: The packages of the extra ``export`` are missing.
+        ValueError: The difference is above 1e-4.
+    """
+    import torch
+
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  (PyTorch's exporter needs it)
+    except ImportError as error:
+        raise ImportError(f"{error}. ONNX needs further packages: pip install 'stea_arch[export]'") from error
+    from stea_arch.system.files import whole_or_nothing
+
+    exported = network.fuse() if fuse else network
+    free = torch.export.Dim.DYNAMIC
+    with whole_or_nothing(path) as partial:
+        torch.onnx.export(
+            exported,
+            (torch.rand(SHAPES[0]).repeat(2, 1, 1, 1),),
+            dynamo=True,
+            dynamic_shapes={'lq': {0: free, 2: free, 3: free}},
+            input_names=['lq'],
+            output_names=['sr'],
+            verbose=False,
+        ).save(partial, external_data=False)
+        session = onnxruntime.InferenceSession(partial, providers=['CPUExecutionProvider'])
+        largest = 0
+        for shape in SHAPES:
+            lq = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+            (sr,) = session.run(None, {'lq': lq.numpy()})
+            with torch.no_grad():
+                largest = max(largest, float((torch.from_numpy(sr) - network(lq)).abs().max()))
+        if not largest <= TOLERANCE:
+            raise ValueError(
+                f'{path} was not written: its output differs from that of PyTorch by up to {largest:.1e}, and at most '
+                f'{TOLERANCE:.0e} was expected. Try other versions of torch and onnxscript.'
+            )
+    return largest
+
+
+def export_safetensors(source, path, half=False, architecture=None):
+    """Write a checkpoint as safetensors whose metadata name the network, so that ``load_network`` needs nothing else.
+
+    Args:
+        source (str | PathLike): Any checkpoint that ``load_network`` reads, or one whose ``architecture`` is given.
+        path (str | Path): Target, ``.safetensors``.
+        half (bool): Store in fp16, half the size. It is loaded as fp32.
+        architecture (tuple[str, dict] | None): Class and arguments, where names and shapes do not tell them.
+
+    Raises:
+        ValueError: The weights do not fit the network, or are too large for fp16.
+    """
+    import torch
+
+    from stea_arch.weights import read_network
+    from stea_arch.weights.detect import build_network
+    from stea_arch.weights.files import write_safetensors
+
+    name, arguments, weights = read_network(source, architecture)
+    build_network(name, arguments, weights)
+    if half:
+        largest = max(float(value.abs().max()) for value in weights.values())
+        if not largest <= torch.finfo(torch.float16).max:
+            raise ValueError(f'fp16 holds up to 65504, but a weight of {source} is {largest:.0f}: leave --half out.')
+        weights = {key: value.half() for key, value in weights.items()}
+    write_safetensors(weights, path, name, arguments)
+
+
+def export_published(source, path, module=None):
+    """Write a checkpoint of ours in the authors' naming, as their code loads it: under ``params``, in a ``.pth`` file.
+
+    Args:
+        source (str | PathLike): Any checkpoint that ``load_network`` reads.
+        path (str | Path): Target.
+        module (str | None): See :func:`stea_arch.weights.authors_naming.to_published`.
+
+    Raises:
+        ValueError: The authors' code has no such network.
+    """
+    from stea_arch.weights import read_network
+    from stea_arch.weights.authors_naming import to_published
+    from stea_arch.weights.files import write_checkpoint
+
+    write_checkpoint({'params': to_published(read_network(source)[2], module)}, path)
+
+
+def read_option_file(path):
+    """Class and arguments of ``network_g`` in a training's option file.
+
+    Raises:
+        ValueError: It has none, or is no YAML.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except yaml.YAMLError as error:
+        raise ValueError(f'{path} is not YAML: {error}') from error
+    network = dict(content.get('network_g') or {}) if isinstance(content, dict) else {}
+    if 'type' not in network:
+        raise ValueError(f'{path} has no network_g with a type: expected the option file of a training.')
+    return network.pop('type'), network

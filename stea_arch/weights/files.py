@@ -1,0 +1,140 @@
+"""Reading and writing checkpoint files: nothing in them is executed, and none is ever half-written."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+
+from stea_arch.system.files import whole_or_nothing
+
+
+class CheckpointNotWritten(RuntimeError):
+    """A checkpoint could not be saved; those that were saved before are as they were."""
+
+
+def read_checkpoint(path):
+    """Load a ``.pth``, ``.state`` or ``.safetensors`` file onto the CPU without executing anything in it.
+
+    Args:
+        path (str | Path): The file.
+
+    Returns:
+        dict: What the file holds.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged, is no checkpoint, or holds objects other than tensors and plain values.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'Checkpoint {path} does not exist (working directory: {Path.cwd()}).')
+    try:
+        if path.suffix == '.safetensors':
+            return load_file(path)
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f'{path} is refused: expected a checkpoint of tensors and plain values, and found other objects in it, '
+            'whose loading could execute code. If you trust its origin, save it again as a plain state dict with the '
+            f'program that made it. ({_refused_object(error)})'
+        ) from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, SafetensorError) as error:
+        raise ValueError(
+            f'{path} could not be read as a checkpoint: it is damaged, cut short or of another format. Copy or '
+            f'download it again. ({_first_line(error)})'
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} is no checkpoint: a dict was expected in it, but a {type(content).__name__} came.')
+    return content
+
+
+def read_architecture(path):
+    """The network that a ``.safetensors`` file says it is of, see :func:`write_safetensors`.
+
+    Args:
+        path (str | Path): A file that :func:`read_checkpoint` has read.
+
+    Returns:
+        tuple[str, dict] | None: Class and arguments; None for other files, and where the file does not say.
+    """
+    if Path(path).suffix != '.safetensors':
+        return None
+    with safe_open(path, 'pt') as file:
+        metadata = file.metadata() or {}
+    if 'architecture' not in metadata:
+        return None
+    return metadata['architecture'], json.loads(metadata.get('arguments', '{}'))
+
+
+def _refused_object(error):
+    lines = [line.strip() for line in str(error).splitlines() if 'Unsupported' in line]
+    return lines[0][:200] if lines else 'not a file of torch.save'
+
+
+def _first_line(error):
+    lines = str(error).strip().splitlines()
+    return f'{type(error).__name__}: {lines[0][:200]}' if lines else type(error).__name__
+
+
+def write_checkpoint(content, path):
+    """Save so that ``path`` holds either what it held before or all of ``content``, whenever the process is killed.
+
+    The bytes go to a neighbouring file whose name no reader looks for, are flushed to the disk, and take the name in
+    one step.
+
+    Args:
+        content (dict): Tensors and plain values.
+        path (str | Path): Target; replaced if it exists.
+
+    Raises:
+        CheckpointNotWritten: The disk is full, say.
+    """
+    path = Path(path)
+    try:
+        with whole_or_nothing(path) as partial, open(partial, 'wb') as file:
+            torch.save(content, file)
+    except OSError as error:
+        free = shutil.disk_usage(path.parent).free / 1e6
+        raise CheckpointNotWritten(
+            f'{path} could not be saved: {error.strerror or error} ({free:,.0f} MB are free there). What was saved '
+            'before is intact. Make room there (logger.keep_checkpoints limits how many stay) and continue with '
+            '--auto_resume.'
+        ) from error
+
+
+def write_safetensors(state_dict, path, architecture, arguments, **about):
+    """Save weights together with what is needed to build their network, as text in the file's metadata.
+
+    Args:
+        state_dict (dict[str, Tensor]): In our naming; half precision is kept.
+        path (str | Path): Target, ``.safetensors``; replaced if it exists.
+        architecture (str): The network's class, e.g. 'LabNet'.
+        arguments (dict): Its arguments: plain values that JSON can hold.
+        **about (str): Further entries of the metadata.
+    """
+    metadata = {'format': 'pt', 'architecture': architecture, 'arguments': json.dumps(arguments), **about}
+    # as bytes: safetensors' own files can be read by nobody but their owner
+    data = save({name: value.contiguous() for name, value in state_dict.items()}, metadata)
+    with whole_or_nothing(path) as partial:
+        partial.write_bytes(data)
+
+
+def unwrap_state_dict(checkpoint, param_key='params'):
+    """Pick the state dict out of a checkpoint and drop the ``module.`` that DataParallel leaves on names.
+
+    Args:
+        checkpoint (dict): As read: ``{'params': ..., 'params_ema': ...}`` or the bare state dict.
+        param_key (str | None): The wanted entry. ``params`` serves where ``params_ema`` is missing.
+
+    Returns:
+        dict[str, Tensor]: Names as the network has them.
+    """
+    for key in (param_key, 'params', 'params_ema'):
+        if key in checkpoint and isinstance(checkpoint[key], dict):
+            checkpoint = checkpoint[key]
+            break
+    return {name.removeprefix('module.'): value for name, value in checkpoint.items()}
