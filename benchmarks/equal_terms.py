@@ -32,11 +32,11 @@ import yaml
 from plots import load_pyplot
 from torch.utils.data import default_collate
 
-from stea_arch.allocator import give_back_memory, keep_freed_memory
 from stea_arch.compare.evaluate import compare_one, metric_options
 from stea_arch.compare.networks import Network, describe
 from stea_arch.compare.testsets import TestSet
 from stea_arch.options import read_options
+from stea_arch.system.allocator import give_back_memory, keep_freed_memory
 from stea_arch.system.versions import get_versions
 
 from basicsr.data import build_dataset  # isort: skip  (after the plugin, which mends what basicsr needs)
