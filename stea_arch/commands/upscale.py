@@ -49,7 +49,7 @@ def _upscale(args):
     from stea_arch.upscaling.progress import Progress
     from stea_arch.upscaling.upscaler import Upscaler
 
-    upscaler = Upscaler(args.model, args.device, args.dtype, args.max_memory, args.alpha)
+    upscaler = Upscaler(args.model, args.device, args.dtype, args.max_memory, args.alpha, args.colours)
     scale = args.scale or upscaler.scale
     jobs = plan(images, args.out, f'_x{scale:g}', FORMATS.get(args.format), args.compare)
     left = [job for job in jobs if not (args.skip_existing and job.target.is_file())]
@@ -91,6 +91,7 @@ def _parser():
     add('--scale', type=_positive, help="another scale than the network's, by resizing its result")
     add('--format', choices=list(FORMATS), help="of the results (default: each input's own)")
     add('--alpha', choices=['network', 'bicubic'], default='network', help='how transparency is upscaled')
+    add('--colours', choices=['input', 'network'], default='input', help="keep the input's, or take the network's own")
     add('--compare', choices=['png', 'html'], help='also write before and after: in one picture, or with a slider')
     add('--skip-existing', action='store_true', help='leave out what has a result already: continues a stopped run')
     add('--device', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
