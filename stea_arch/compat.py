@@ -74,7 +74,7 @@ def force_yml_without_eval():
 
     Breaks: a value that starts with a bracket goes through ``eval``, and 1e-4 stays text. Since: always.
     """
-    from stea_arch.options.reading import parse_value
+    from stea_arch.system.plain_values import parse_value
 
     _replace('basicsr.utils.options', '_postprocess_yml_value', lambda original: parse_value)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from stea_arch.data.device_images import DeviceLoader
 from stea_arch.weights.files import read_checkpoint
 
 
@@ -82,6 +81,8 @@ def with_resumable_data(create_train_val_dataloader):
     Raises:
         ValueError: The training set does not fill one batch.
     """
+
+    from stea_arch.data.device_images import DeviceLoader  # here: see stea_arch.plugin
 
     def create(opt, logger):
         train_loader, sampler, val_loaders, _, total_iters = create_train_val_dataloader(opt, logger)

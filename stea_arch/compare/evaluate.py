@@ -15,7 +15,8 @@ from basicsr.metrics import calculate_metric
 from basicsr.utils import imwrite, tensor2img
 from tqdm import tqdm
 
-from stea_arch.compare.options import DEFAULT_METRICS, WITH_REFERENCE
+from stea_arch.compare.options import DEFAULT_METRICS
+from stea_arch.options.comparison import WITH_REFERENCE
 from stea_arch.results.summary import summarize
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.versions import get_commit, get_versions

@@ -20,8 +20,6 @@ from stea_arch.degradations.classical import (
     degrade,
 )
 
-NO_REFERENCE = 'no_reference'
-
 
 @dataclass(frozen=True)
 class Case:

@@ -31,6 +31,7 @@ class DeviceImages:
         self.heights, self.widths = sizes.unbind(1)
         pixels = self.heights * self.widths
         self.starts = pixels.cumsum(0) - pixels
+        self.white = torch.tensor(255.0, device=device)  # by a plain 255 CUDA multiplies with the rounded inverse
         self.pixels = torch.cat([torch.from_numpy(array).to(device).view(-1, 3) for array in arrays])
 
     @staticmethod
@@ -66,7 +67,7 @@ class DeviceImages:
         columns = _along(left, widths, hflip, steps)
         indices = self.starts[number, None, None] + rows[:, :, None] * widths[:, None, None] + columns[:, None, :]
         indices = torch.where(transpose.bool()[:, None, None], indices.transpose(1, 2), indices)
-        return (self.pixels[indices].float() / 255).permute(0, 3, 1, 2).contiguous()
+        return (self.pixels[indices].float() / self.white).permute(0, 3, 1, 2).contiguous()
 
 
 def _along(start, lengths, flip, steps):

@@ -6,7 +6,7 @@ Sums are taken in another order than for a single image, so that a value between
 import numpy as np
 import torch
 
-from stea_arch.degradations.batch_blur import blur_batch
+from stea_arch.degradations.blur import blur_batch
 from stea_arch.degradations.resize import resize_matrix
 
 
@@ -39,6 +39,7 @@ class BatchDegrader:
 
     def __init__(self, scale, size, device):
         self.resize = torch.from_numpy(resize_matrix(size, size // scale).copy()).to(device)
+        self.white = torch.tensor(255.0, device=device)  # by a plain 255 CUDA multiplies with the rounded inverse
         self._shifted = None
 
     @torch.no_grad()
@@ -60,7 +61,7 @@ class BatchDegrader:
         lq = matrix @ gt @ matrix.transpose(-1, -2)
         if noise is not None:
             lq = lq + noise
-        return (lq.clamp(0, 1) * 255).round() / 255
+        return (lq.clamp(0, 1) * 255).round() / self.white
 
     def _shifted_by(self, taps):
         """The resizing of the image shifted by each tap of a factor, mirrored at its borders: (K, out, in)."""

@@ -2,7 +2,8 @@
 
 import platform
 import subprocess
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -12,10 +13,14 @@ def get_versions():
     """Versions and machine, for the JSON beside a result.
 
     Returns:
-        dict[str, str | int]: Package versions, Python, processor kind, threads, CUDA device if there is one.
+        dict[str, str | int]: Versions of the packages that are installed, Python, processor kind, threads, CUDA device
+        if there is one.
     """
-    packages = ('stea_arch', 'basicsr', 'torch', 'torchvision', 'numpy', 'opencv-python', 'lmdb')
-    versions = {name: version(name) for name in packages}
+    packages = ('stea_arch', 'basicsr', 'torch', 'torchvision', 'numpy', 'opencv-python', 'opencv-python-headless')
+    versions = {}
+    for name in (*packages, 'lmdb', 'triton'):
+        with suppress(PackageNotFoundError):  # used from its folder, or OpenCV's other build
+            versions[name] = version(name)
     versions['python'] = platform.python_version()
     versions['cpu'] = torch.backends.cpu.get_cpu_capability()
     versions['threads'] = torch.get_num_threads()

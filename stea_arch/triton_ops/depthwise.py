@@ -12,7 +12,7 @@ the input, N + 1 read for that of the weights, as long as the re-reading of halo
 import triton
 import triton.language as tl
 
-from stea_arch.triton_ops.tiles import accumulate, autotune, first_row, store_rows
+from stea_arch.triton_ops.tiles import INTEGERS, accumulate, first_row, store_rows
 
 
 @triton.jit
@@ -43,8 +43,7 @@ def _convolve(
         store_rows(acc, out, image, row, cols, c, H, W, C, out_width, D)
 
 
-@autotune
-@triton.jit
+@triton.jit(do_not_specialize=INTEGERS)
 def results(
     x,
     taps,
@@ -57,7 +56,6 @@ def results(
     SIZES: tl.constexpr,
     DILATIONS: tl.constexpr,
     ROWS: tl.constexpr,
-    WIDTH,
     BLOCK_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
@@ -78,8 +76,7 @@ def results(
         taps += SIZES[n] * SIZES[n] * C
 
 
-@autotune
-@triton.jit
+@triton.jit(do_not_specialize=INTEGERS)
 def input_gradient(
     grad,
     taps,
@@ -92,7 +89,6 @@ def input_gradient(
     DILATIONS: tl.constexpr,
     STEP: tl.constexpr,
     ROWS: tl.constexpr,
-    WIDTH,
     BLOCK_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
@@ -177,7 +173,7 @@ def _correlate(
         tl.store(bias_out + c, tl.sum(total, axis=0), mask=c < C)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=INTEGERS)
 def weight_gradient(
     grad,
     x,

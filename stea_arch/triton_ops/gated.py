@@ -11,7 +11,7 @@ computes ``q`` once more instead of storing it: 1 1/2 read, 1 written.
 import triton
 import triton.language as tl
 
-from stea_arch.triton_ops.tiles import accumulate, autotune, first_row, store_rows
+from stea_arch.triton_ops.tiles import INTEGERS, accumulate, first_row, store_rows
 
 
 @triton.jit
@@ -31,8 +31,7 @@ def _normal_cdf(q):
     return 0.5 + 0.5 * tl.erf(q * 0.7071067811865476)
 
 
-@autotune
-@triton.jit
+@triton.jit(do_not_specialize=INTEGERS)
 def results(
     x,
     taps,
@@ -43,7 +42,6 @@ def results(
     UNIT: tl.constexpr,
     K: tl.constexpr,
     ROWS: tl.constexpr,
-    WIDTH,
     BLOCK_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
@@ -60,8 +58,7 @@ def results(
     store_rows(gated, out, image, row, cols, c, H, W, C, C, 1)
 
 
-@autotune
-@triton.jit
+@triton.jit(do_not_specialize=INTEGERS)
 def inner_gradient(
     grad,
     x,
@@ -73,7 +70,6 @@ def inner_gradient(
     UNIT: tl.constexpr,
     K: tl.constexpr,
     ROWS: tl.constexpr,
-    WIDTH,
     BLOCK_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):

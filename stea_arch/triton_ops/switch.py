@@ -11,10 +11,11 @@ OLDEST = (3, 4)  # kernels that pass tuples on; that of PyTorch 2.8
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 _on = False
+_planes = False
 _devices = ('cuda',)
 
 
-def enable():
+def enable(planes=False):
     """Use the Triton kernels from now on, for every tensor that they can take (see ``why_not``).
 
     The environment variable ``STEA_KERNELS=1`` does the same when the networks are imported. With
@@ -24,7 +25,7 @@ def enable():
     Raises:
         RuntimeError: there is no Triton, it is too old, or no CUDA device is in reach.
     """
-    global _on, _devices
+    global _on, _devices, _planes
     interpreted = os.environ.get('TRITON_INTERPRET') == '1'
     start = 'The Triton kernels cannot be used: '
     end = f' Or leave them off (no stea_arch.triton_ops.enable(), no {VARIABLE}=1); the results are the same.'
@@ -42,7 +43,7 @@ def enable():
             f'PyTorch, which brings its own.{end}'
         )
     importlib.import_module('stea_arch.triton_ops.ops')
-    _on, _devices = True, ('cuda', 'cpu') if interpreted else ('cuda',)
+    _on, _devices, _planes = True, ('cuda', 'cpu') if interpreted else ('cuda',), planes
 
 
 def disable():
@@ -54,6 +55,11 @@ def disable():
 def usable(x):
     """Whether the kernels are on and take the tensor ``x``."""
     return _on and x.device.type in _devices and x.dtype in DTYPES
+
+
+def in_planes(x):
+    """Whether a group of depthwise convolutions of ``x`` is left to the matrix units."""
+    return _planes and usable(x) and x.shape[3] <= 64 and x.dtype != torch.float32
 
 
 def why_not(x):

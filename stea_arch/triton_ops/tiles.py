@@ -14,9 +14,8 @@ How a tile is laid out, for an H100 (132 multiprocessors of 128 fp32 units, 50 M
     channels would need 512 KB of the 228 KB there are. The halo is read again from L1 within a program and from L2
     between programs, which run through all convolutions of a region before the next region.
 *   Compiled for sm_90 by Triton 3.8, 8 values a thread need 136 registers in ``depthwise.results`` (12 warps a
-    multiprocessor in programs of 4) and 166 to 254 elsewhere, and nothing spills. 16 values need 200 to 255 (8 warps,
-    half as many loads of taps), and some gradients spill a few. No sum exchanges data between threads. Autotuning
-    chooses.
+    multiprocessor in programs of 4) and 166 to 254 elsewhere, and nothing spills; with 16 values gradients do. No sum
+    exchanges data between threads.
 *   A multiply-add is every third or fourth instruction, so a third of the fp32 peak is the most to hope for.
 *   Sums are fp32, in an order that no tile size changes, except for the gradient of the weights, whose tile sizes are
     fixed.
@@ -27,6 +26,8 @@ import triton
 import triton.language as tl
 
 ROWS = 4
+# compiled once for all values of these: no load gets wider by knowing their divisors
+INTEGERS = ('B', 'C', 'H', 'W', 'UNITS', 'W_UNITS')
 
 
 @triton.jit
@@ -116,41 +117,12 @@ def unit(channels):
     return min(channels & -channels, 16)
 
 
-def _fitting(configs, named_args, **meta):
-    """Those ``configs`` whose tiles are as deep as the image has channels, up to 64, and not much wider than it is."""
-    arguments = {**named_args, **meta}
-    depth = min(64, max(16, triton.next_power_of_2(arguments['UNITS'] * arguments['UNIT'])))
-    return [
-        config
-        for config in configs
-        if config.kwargs['BLOCK_C'] == depth and config.kwargs['BLOCK_W'] <= arguments['WIDTH']
-    ]
-
-
 def width_class(width):
-    """16, 32 or 64: the widest tiles that are worth trying for an image of ``width`` columns."""
+    """16, 32 or 64: the power of two from 16 on that ``width`` columns fit into, up to 64."""
     return min(64, max(16, triton.next_power_of_2(width)))
 
 
-CONFIGS = [
-    triton.Config({'BLOCK_W': w, 'BLOCK_C': c}, num_warps=w * c // 32 // values)
-    for w in (16, 32, 64)
-    for c in (16, 32, 64)
-    for values in (8, 16)
-    if 1 <= w * c // 32 // values <= 8
-]
-
-
-def autotune(kernel):
-    """Choose among ``CONFIGS`` at the first call for a width class, number of channels, group of kernels and dtype.
-
-    That compiles up to five forms, some seconds each, which Triton keeps on disk. In the interpreter there is nothing
-    to measure, and all are said to be equally fast.
-    """
-    compiled = isinstance(kernel, triton.JITFunction)
-    return triton.autotune(
-        CONFIGS,
-        key=['UNITS', 'UNIT', 'WIDTH', 'SIZES'],
-        prune_configs_by={'early_config_prune': _fitting},
-        do_bench=None if compiled else lambda call, quantiles: [0.0] * len(quantiles),
-    )(kernel)
+def tile_sizes(width, channels):
+    """``BLOCK_W`` and ``BLOCK_C`` for images of ``width`` columns: 8 values a thread, in up to 4 warps."""
+    block_c = min(64, max(16, triton.next_power_of_2(channels)))
+    return min(width_class(width), 1024 // block_c), block_c

@@ -12,7 +12,8 @@ from basicsr.archs import build_network
 
 from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
-from stea_arch.options import check_options, read_options, schema, schema_arguments, schema_data
+from stea_arch.options import read_options, schema
+from stea_arch.options.check import check_options
 
 ROOT = Path(__file__).parents[2] / 'options'
 FILES = sorted(ROOT.glob('*/*.yml'))
@@ -29,15 +30,15 @@ OURS = (
     {
         key
         for table in (
-            *(schema_data.DATASETS[name] for name in schema_data.OURS),
+            *(schema.DATASETS[name] for name in schema.DATASETS_OF_OURS),
             *(table for model in OUR_MODELS for table in list(schema.MODELS[model].values())[:5]),
         )
         for key in table
         if key not in BASICSR_KEYS
-        and not any(key in keys for name, keys in schema_data.DATASETS.items() if name not in schema_data.OURS)
+        and not any(key in keys for name, keys in schema.DATASETS.items() if name not in schema.DATASETS_OF_OURS)
     }
-    | set(schema_arguments.ARGUMENTS['LabNet']) - {'upscale', 'num_heads'}
-    | set(schema_arguments.ARGUMENTS['RealNet']) - {'upscale'}
+    | set(schema.ARGUMENTS['LabNet']) - {'upscale', 'num_heads'}
+    | set(schema.ARGUMENTS['RealNet']) - {'upscale'}
     | {'large_field'}
 )
 FILES = [path for path in FILES if path.parent.name != 'compare']  # tests/compare reads those
