@@ -40,10 +40,12 @@ def main(argv=None):
 
 def _upscale(args):
     # PyTorch takes seconds to load: what can be wrong with the arguments is said before
-    from stea_arch.upscaling.batch import find_images, plan, run
+    from stea_arch.upscaling.batch import check_results, find_images, plan, run
     from stea_arch.weights import find_weights
 
-    images = find_images(args.inputs)
+    images = find_images(args.inputs, note=print)
+    if args.out:  # then the names do not depend on the network's scale
+        plan(images, args.out, extension=FORMATS.get(args.format), compare=args.compare)
     find_weights(args.model)
 
     from stea_arch.upscaling.progress import Progress
@@ -53,6 +55,7 @@ def _upscale(args):
     scale = args.scale or upscaler.scale
     jobs = plan(images, args.out, f'_x{scale:g}', FORMATS.get(args.format), args.compare)
     left = [job for job in jobs if not (args.skip_existing and job.target.is_file())]
+    check_results(left, scale)
     progress = Progress(left, upscaler.network)
     try:
         failed = run(left, lambda pixels: upscaler(pixels, scale), done=progress.done, warn=progress.warn)
