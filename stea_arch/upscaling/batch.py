@@ -30,7 +30,7 @@ class Job:
 def find_images(inputs, note=None):
     """The images that are meant.
 
-    Earlier results are known by their names (``photo_x4.jpg`` beside ``photo.jpg``) and left out, unless they are named.
+    Earlier results are known by their names (``photo_x4.jpg`` beside ``photo.jpg``) and left out, unless named.
 
     Args:
         inputs (list[str]): files, folders (without their sub-folders), or patterns such as ``'scans/**/*.png'``.
