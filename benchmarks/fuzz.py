@@ -5,8 +5,8 @@
     python benchmarks/fuzz.py --replay checkpoints:1234567      # one case again, with its traceback
 
 Every case runs in a child process, so that one that hangs or dies by a signal is seen. It ends well (``accepted``), in
-a documented error (``refused``), or in a fault: ``wrong error``, ``hang`` or ``died``. The seed of each fault is printed;
---replay makes the same case again. The exit status is 1 where there was a fault.
+a documented error (``refused``), or in a fault: ``wrong error``, ``hang`` or ``died``. The seed of each fault is
+printed, for --replay. The exit status is 1 where there was a fault.
 
 A kind is a class with ``errors`` (what may be raised), ``__init__(folder)`` (make the sound files, once a process) and
 ``run(rng)`` (mutate one of them with a ``random.Random``, and use it); ``KINDS`` lists them.

@@ -6,7 +6,7 @@ import re
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.weights.authors_naming import from_published, is_published
-from stea_arch.weights.files import unwrap_state_dict
+from stea_arch.weights.files import check_weights, unwrap_state_dict
 from stea_arch.weights.shapes import count_blocks, expected_shapes
 
 NETWORKS = {'LabNet': LabNet, 'RealNet': RealNet}
@@ -56,6 +56,7 @@ def build_network(name, arguments, weights):
             f'is {wrong[0]}: expected {shapes[0]}, got {shapes[1]}.'
         )
     network = NETWORKS[name](**{**arguments, 'num_blocks': counted})
+    check_weights(weights, network, 'The weights')
     network.load_state_dict(weights)
     return network.float().eval()
 
