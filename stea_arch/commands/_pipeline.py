@@ -1,6 +1,7 @@
 """What ``stea-train`` and ``stea-test`` share: BasicSR's flags, the strict check, and errors without a traceback."""
 
 import argparse
+import logging
 import os
 import sys
 import traceback
@@ -46,12 +47,15 @@ def _run_pipeline(args, is_train):
         from basicsr.train import train_pipeline as pipeline
     else:
         from basicsr.test import test_pipeline as pipeline
+    logging.raiseExceptions = False  # a full disk must not answer each line of the log with a traceback
     try:
         pipeline(os.getcwd())
     except (ValueError, FileNotFoundError, TrainingDiverged, CheckpointNotWritten) as error:
         if not _raised_by_us(error):
             raise
         _end(args, 1, f'{args.opt}: {error}')
+    except OSError as error:
+        _end(args, 1, f'{args.opt}: {error}. What was saved before is intact; --auto_resume continues from it.')
     finally:
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()

@@ -7,6 +7,7 @@ from pathlib import Path
 from stea_arch.options import OptionError
 from stea_arch.options.reading import read_file
 from stea_arch.system.allocator import keep_freed_memory
+from stea_arch.system.files import whole_or_nothing
 
 
 def main(argv=None):
@@ -32,6 +33,11 @@ def main(argv=None):
     except (OptionError, FileNotFoundError) as error:
         print(f'{args.opt}: {error}', file=sys.stderr)
         return 2
+    except OSError as error:
+        print(
+            f'stea-compare: {error}. The same command goes on from what is finished.', file=sys.stderr
+        )
+        return 2
     except KeyboardInterrupt:
         print('\nInterrupted. The same command continues with what is not finished.', file=sys.stderr)
         return 130
@@ -50,8 +56,9 @@ def _compare(file, out):
     out.mkdir(parents=True, exist_ok=True)
     comparison = compare(opt, out)
     text = as_markdown(comparison)
-    (out / 'report.md').write_text(text, encoding='utf-8')
-    (out / 'index.html').write_text(as_html(comparison), encoding='utf-8')
+    for name, content in (('report.md', text), ('index.html', as_html(comparison))):
+        with whole_or_nothing(out / name) as partial:
+            partial.write_text(content, encoding='utf-8')
     print(f'\n{text}\nTable: {out / "report.md"}\nPage:  {out / "index.html"}')
     failed = failures(comparison)
     if failed:

@@ -3,16 +3,16 @@
 import hashlib
 import json
 import math
-import os
 import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from basicsr.utils import imwrite, tensor2img
+from basicsr.utils import tensor2img
 from tqdm import tqdm
 
 from stea_arch.compare.options import DEFAULT_METRICS
+from stea_arch.data.image_io import write_png
 from stea_arch.options.comparison import WITH_REFERENCE
 from stea_arch.results.summary import measure, summarize
 from stea_arch.system.files import whole_or_nothing
@@ -77,18 +77,12 @@ def evaluate(network, testset, metrics, indices=None, pictures=None):
         if gt is not None and result.shape != gt.shape:
             raise ValueError(f'A result of {gt.shape} was expected, the network gave {result.shape} for {case.name}.')
         if index in pictures:
-            _write_picture(result, pictures[index])
+            write_png(result, pictures[index])
         record = {'image': case.image, 'group': case.group, 'size': list(result.shape[:2])}
         if case.params and testset.protocol == 'setting2':
             record['kernel'] = {key: getattr(case.params, key) for key in ('sigma_x', 'sigma_y', 'theta', 'seed')}
         records.append(record | _measure(result, gt, metrics))
     return records
-
-
-def _write_picture(img, path):
-    partial = path.with_name(f'.{os.getpid()}.{path.name}')
-    imwrite(img, str(partial))
-    os.replace(partial, path)
 
 
 def _measure(result, gt, metrics):

@@ -5,10 +5,11 @@ import json
 import os
 from pathlib import Path
 
-from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils import get_root_logger, tensor2img
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
+from stea_arch.data.image_io import write_png
 from stea_arch.models.crops import crop_row, stack_rows
 from stea_arch.results.summary import is_measurable, measure, summarize
 from stea_arch.resume import Pipeline
@@ -75,7 +76,7 @@ class ValidationMixin:
         record = {'index': index, 'image': name, 'group': item.get('group')}
         if save_img:
             record['result'] = str(self._image_path(name, dataset_name, current_iter))
-            imwrite(result, record['result'])
+            write_png(result, record['result'])
         if crops is not None and len(crops) < SHOWN:
             crops.append(crop_row(visuals))
         images = {'img': result}
@@ -179,7 +180,8 @@ class ValidationMixin:
             'versions': get_versions(),
         }
         path = Path(self.opt['path']['results_root'], f'metrics_{dataset.opt["name"]}.json')
-        path.write_text(json.dumps(content, indent=1), encoding='utf-8')
+        with whole_or_nothing(path) as partial:
+            partial.write_text(json.dumps(content, indent=1), encoding='utf-8')
         get_root_logger().info(f'Results of every image and kernel: {path}')
 
 
