@@ -34,9 +34,7 @@ def main(argv=None):
         print(f'{args.opt}: {error}', file=sys.stderr)
         return 2
     except OSError as error:
-        print(
-            f'stea-compare: {error}. The same command goes on from what is finished.', file=sys.stderr
-        )
+        print(f'stea-compare: {error}. The same command goes on from what is finished.', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('\nInterrupted. The same command continues with what is not finished.', file=sys.stderr)

@@ -107,7 +107,7 @@ def test_a_database_that_was_cut_short_ends_a_training_before_it_reads(
 def test_a_full_disk_ends_a_training_with_a_paragraph(
     tiny_options, run_main, small_disk, photo_folder, monkeypatch, capsys, kilobytes
 ):
-    """A checkpoint takes 3.5 MB, its state 3.5 MB more: the disk is full at the folders, the log, one of these, both."""
+    """A checkpoint takes 3.5 MB, its state as much: the disk is full at the folders, the log, or one of these."""
     options = tiny_options(
         {'val': {'val_freq': 2, 'save_img': True}, 'logger': {'print_freq': 1, 'save_checkpoint_freq': 2}}
     )
