@@ -73,6 +73,11 @@ class Options:
     def __init__(self, folder):
         import yaml
 
+        from stea_arch.compare.options import read_compare_options
+        from stea_arch.options import check, read_options  # check: it loads PyTorch, which counts for no case
+
+        assert check
+        self.readers = read_options, read_compare_options
         files = [
             file for name in ('train', 'test', 'compare', 'sample') for file in (ROOT / 'options' / name).glob('*.yml')
         ]
@@ -83,9 +88,6 @@ class Options:
     def run(self, rng):
         import yaml
 
-        from stea_arch.compare.options import read_compare_options
-        from stea_arch.options import read_options
-
         number = rng.randrange(len(self.texts))
         if rng.random() < 0.3:
             self.file.write_bytes(mutated_bytes(rng, self.texts[number]))
@@ -95,12 +97,12 @@ class Options:
                 self._change(rng, content)
             self.file.write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
         if 'networks' in self.contents[number]:
-            read_compare_options(self.file, check_files=False)
+            self.readers[1](self.file, check_files=False)
         else:
             force = [rng.choice(['train:total_iter=x', 'a=b', '=', 'name=', 'scale=1e9', 'path={}'])] * (
                 rng.random() < 0.1
             )
-            read_options(self.file, force, is_train=None, check_files=rng.random() < 0.3)
+            self.readers[0](self.file, force, is_train=None, check_files=rng.random() < 0.3)
 
     def _change(self, rng, content):
         places = list(self._places(content))
@@ -229,8 +231,11 @@ class Lmdbs:
         import numpy as np
         from PIL import Image
 
+        from data_prep.check import check_images
         from data_prep.lmdb_writer import write_lmdb
+        from stea_arch.data.training_images import TrainingImages
 
+        self.check, self.images = check_images, TrainingImages
         self.folder, images = Path(folder), Path(folder, 'images')
         images.mkdir()
         generator = np.random.default_rng(0)
@@ -241,9 +246,6 @@ class Lmdbs:
         self.files = {name: (self.folder / 'sound.lmdb' / name).read_bytes() for name in ('data.mdb', 'meta_info.txt')}
 
     def run(self, rng):
-        from data_prep.check import check_images
-        from stea_arch.data.training_images import TrainingImages
-
         path = self.folder / f'{rng.randrange(10**9)}.lmdb'  # a process keeps a database open under its name
         path.mkdir()
         try:
@@ -251,9 +253,9 @@ class Lmdbs:
             for name, data in self.files.items():
                 (path / name).write_bytes(mutated_bytes(rng, data) if name == mutated else data)
             if rng.random() < 0.5:
-                check_images(str(path), workers=1, progress=False)
+                self.check(str(path), workers=1, progress=False)
             else:
-                images = TrainingImages(str(path), 'lmdb', max_bad_images=100)
+                images = self.images(str(path), 'lmdb', max_bad_images=100)
                 images.check(8, 'as in a training')
                 for number in range(len(images)):
                     images.read(number, 8)
