@@ -61,6 +61,7 @@ def main(argv=None):
 
     from stea_arch.system.versions import get_versions
 
+    load_before = os.getloadavg()
     rows = {(load, policy): [] for load in ('quiet', 'busy') for policy in POLICIES}
     for _ in range(args.rounds):
         for (load, policy), seconds in rows.items():
@@ -74,7 +75,6 @@ def main(argv=None):
         if steps:
             row |= {'min': steps[0], 'median': statistics.median(steps), 'max': steps[-1]}
         table.append(row)
-    load_before = os.getloadavg()
     content = {'protocol': __doc__, 'steps': args.steps, 'load_average': load_before, 'rows': table}
     content |= {'versions': get_versions()}
     if args.out:

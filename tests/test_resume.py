@@ -253,6 +253,19 @@ def test_an_incomplete_newest_state_is_left_out(tiny_options, run_main, tmp_path
     assert 'Resuming training from epoch: 1, iter: 4.' in ''.join(p.read_text() for p in experiment.glob('*.log'))
 
 
+@pytest.mark.parametrize('change', ['odd', 'no numbers', 'no lists'])
+def test_the_older_state_is_taken_where_the_newest_is_nonsense(tiny_options, run_main, tmp_path, change):
+    options = tiny_options({'val': ..., 'logger': {'save_checkpoint_freq': 2}, 'train': {'total_iter': 4}})
+    run_main(train.main, options)
+    newest = tmp_path / 'experiments/tiny/training_states/4.state'
+    state = read_checkpoint(newest)
+    changes = {'odd': {'optimizers': [{'lr': 1}]}, 'no numbers': {'iter': 'x'}, 'no lists': {'schedulers': 3}}
+    torch.save({**state, **changes[change]}, newest)
+    with pytest.warns(UserWarning, match=r'4\.state is left out: .* is not a training state'):
+        run_main(train.main, options, '--auto_resume')
+    assert 'Resuming training from epoch: 0, iter: 2.' in read_log(tmp_path / 'experiments/tiny')
+
+
 def test_a_small_dataset_trains_to_the_last_iteration(tiny_options, run_main, tmp_path):
     options = tiny_options({'val': ..., 'datasets': {'train': {'batch_size_per_gpu': 4}}, 'train': {'total_iter': 12}})
     run_main(train.main, {**options, 'logger': {**options['logger'], 'save_checkpoint_freq': 12}})

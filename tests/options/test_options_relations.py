@@ -281,3 +281,16 @@ def test_roots_lists_and_vgg_are_looked_for(train_opt, problems_of, tmp_path):
         'datasets.train.dataroot_gt', 'datasets.train.meta_info', 'path.vgg19'
     ]  # fmt: skip
     assert 'get it from https://download.pytorch.org/models/vgg19-dcbb9e9d.pth' in problems[-1]
+
+
+def test_a_metric_whose_best_would_be_the_worst(train_opt, problems_of):
+    niqe = {'type': 'calculate_niqe', 'crop_border': 0}
+    opt = train_opt(('val.metrics', {'niqe': niqe}), ('val.save_best', 'niqe'))
+    only(problems_of(opt), 'val.metrics.niqe.better: higher, as written or left out, would keep .* better: lower')
+    opt = train_opt(('val.metrics', {'niqe': {**niqe, 'better': 'lower'}}), ('val.save_best', 'niqe'))
+    assert problems_of(opt) == []
+
+
+def test_a_list_of_roots_is_for_training(train_opt, problems_of):
+    opt = train_opt(('datasets.val.dataroot_gt', ['datasets/a', 'datasets/b']))
+    only(problems_of(opt), 'datasets.val.dataroot_gt: one folder or LMDB, expected in evaluation; write a dataset .*')
