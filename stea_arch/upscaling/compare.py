@@ -26,6 +26,7 @@ def make_comparison(before, after, kind, title):
     Returns:
         bytes: The file.
     """
+    title = ' '.join(title.encode(errors='replace').decode().split())  # a file's name may be no text, or have lines
     if kind == 'html':
         return make_page(before, after, title).encode()
     return make_picture(before, after, title)
