@@ -34,6 +34,7 @@ setup(
         'opencv-python>=4.10',
         'lmdb>=1.4',
         'pyyaml>=6.0',
+        'jinja2>=3.1',
         'scikit-image>=0.24',
         'scipy>=1.11',
         'pillow>=10.1',

@@ -84,11 +84,11 @@ def decode_photo(data):
         return replace(photo, warnings=(*photo.warnings, 'damaged metadata were left out'))
 
 
-def read_header(path):
-    """What :func:`read_photo` would give, without decoding pixels.
+def read_header(source):
+    """What :func:`decode_photo` would give, without decoding pixels.
 
     Args:
-        path (str | Path): A file.
+        source (str | Path | bytes): A file's path, or what is in it.
 
     Returns:
         Header: Of the decoded image.
@@ -97,7 +97,7 @@ def read_header(path):
         ValueError: Broken, of another kind, ... as far as the header tells.
         OSError: The file cannot be opened.
     """
-    with open(path, 'rb') as file:
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, 'rb') as file:
         return _guarded(_header, file)
 
 

@@ -1,17 +1,15 @@
 """Before and after: side by side in one picture, or on a page with a slider that needs nothing but a browser."""
 
 import base64
-import html
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from stea_arch.images.decode import Photo
 from stea_arch.images.encode import encode_photo
+from stea_arch.upscaling.templates import render
 
 GAP, BAR = 8, 34  # pixels: between the two, and of the line of text above
-TEMPLATE = Path(__file__).with_name('slider.html')
 
 
 def make_comparison(before, after, kind, title):
@@ -26,7 +24,6 @@ def make_comparison(before, after, kind, title):
     Returns:
         bytes: The file.
     """
-    title = ' '.join(title.encode(errors='replace').decode().split())  # a file's name may be no text, or have lines
     if kind == 'html':
         return make_page(before, after, title).encode()
     return make_picture(before, after, title)
@@ -41,7 +38,7 @@ def make_picture(before, after, title):
     canvas.paste(left, (0, BAR))
     canvas.paste(right, (width + GAP, BAR))
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(18)
-    labels = [f'{title}: before (bicubic)', 'after']
+    labels = [f'{_as_text(title)}: before (bicubic)', 'after']
     if draw.textlength(labels[0], font) > width - 8:
         labels[0] = 'before'
     for x, label in zip((0, width + GAP), labels):
@@ -52,17 +49,19 @@ def make_picture(before, after, title):
 def make_page(before, after, title):
     """A page with both images inside it and a slider over them, as text."""
     height, width = after.pixels.shape[:2]
-    values = {
-        'title': html.escape(title),
-        'width': str(width),
-        'height': str(height),
-        'before': _data_url(before),
-        'after': _data_url(after),
-    }
-    page = TEMPLATE.read_text(encoding='utf-8')
-    for key, value in values.items():
-        page = page.replace(f'{{{{{key}}}}}', value)
-    return page
+    return render(
+        'slider.html',
+        title=_as_text(title),
+        width=width,
+        height=height,
+        before=_data_url(before),
+        after=_data_url(after),
+    )
+
+
+def _as_text(name):
+    """A file's name on one line; what of it is no text is marked."""
+    return ' '.join(name.encode(errors='replace').decode().split())
 
 
 def _data_url(photo):
