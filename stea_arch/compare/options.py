@@ -6,24 +6,30 @@ At the top level:
     num_gpu (int): 0 computes on the CPU, 1 on a GPU. Default: auto, a GPU where there is one.
     metrics (list[str]): Which are measured; niqe where there is no truth, the others where there is one. Default:
         psnr, ssim and niqe.
-    networks (dict): What is compared, each by the name that tables show: a section, or ``bicubic``.
+    networks (dict): What is compared, each by the name that tables show: ``bicubic``, a shipped name, a checkpoint of
+        ours or the authors', or a section.
     datasets (dict): The test sets, each by its name.
     cost (dict): On what time, memory and multiply-adds of each network are measured. Default: not at all.
     crops (dict): What the page shows side by side.
     published (bool): Add published results, marked as such, where protocol and set agree. Default: true.
 
 A network:
-    network_g (dict): As in BasicSR's option files, with ``type``.
-    weights (str): Checkpoint, in our naming or the authors'.
-    param_key (str): Which weights of the checkpoint. Default: params.
-    scale (int): The network's, where the file has several scales.
+    from (str): Training option file: its network, and the weights that it trains.
+    network_g (dict): As in BasicSR's option files, with ``type``; beside ``from`` what differs. Default: found from
+        the weights, if they are ours or the authors'.
+    weights (str): Checkpoint, in our naming or the authors', or a shipped name.
+    param_key (str): Which weights of the checkpoint. Default: params; params_ema where ``from`` trains them or the
+        network is found from weights that have them.
+    scale (int): The network's, where the file has several scales. Default: found with the network.
     self_ensemble (bool): Mean over eight flips and rotations. Default: false.
 
 A test set:
     protocol (str): Where low-quality images come from: blurred by eight kernels and reduced (gaussian8), by random
         anisotropic kernels (setting2), reduced alone (bicubic), or taken as they are, without truth (no_reference).
-    gt (str): Folder or LMDB of sharp images; ``{scale}`` stands for the scale.
+    gt (str): Folder or LMDB of sharp images; ``{scale}`` stands for the scale. scikit-image: two photographs that this
+        package comes with.
     lq (str): Folder or LMDB of low-quality images that are there already; ``{scale}`` stands for the scale.
+        scikit-image: three of that package, for no_reference.
     meta_info (str): Text file that lists the images to use. Default: all.
     leave_out (list[str]): Names of images to leave out; the report says so.
     scales (list[int]): Those of the file at which this set is used. Default: all.
@@ -48,7 +54,7 @@ Under crops:
 
 from pathlib import Path
 
-from stea_arch.compare.networks import BICUBIC, as_test_options, scale_of
+from stea_arch.compare.networks import BICUBIC, as_section, as_test_options, scale_of
 from stea_arch.compare.testsets import NO_REFERENCE, TestSet
 from stea_arch.options import OptionError, check_options
 from stea_arch.options.kinds import (
@@ -86,7 +92,8 @@ TOP = {
     'published': Key(boolean()),
 }
 NETWORK = {
-    'network_g': Key(mapping(), PIPELINE),
+    'from': Key(text()),
+    'network_g': Key(mapping()),
     'weights': Key(optional(text())),
     'param_key': Key(choice('params', 'params_ema')),
     'scale': Key(choice(2, 3, 4)),
@@ -128,7 +135,7 @@ def read_compare_options(path, check_files=True):
         check_files (bool): Also open the test sets and look for the weights.
 
     Returns:
-        dict: Its content.
+        dict: Its content; networks are written out, see :func:`stea_arch.compare.networks.as_section`.
 
     Raises:
         FileNotFoundError: No such file.
@@ -188,12 +195,20 @@ def _network(problems, opt, label, scales, check_files):
     if not isinstance(label, str) or '/' in label or not label.strip():
         problems.add(path, f'a network is called by a text without slashes (it names a file), got {label!r}')
         return
-    if section == BICUBIC:
+    if not isinstance(section, (str, dict)):
+        problems.add(path, f'expected bicubic, a shipped name, a checkpoint or a section, got {section!r}')
         return
-    if not isinstance(section, dict):
-        problems.add(path, f'{mismatch(mapping(), section)}; only {BICUBIC} needs none: write {label}: {BICUBIC}')
+    if isinstance(section, dict) and not _table(problems, path, section, NETWORK):
         return
-    if not _table(problems, path, section, NETWORK) or not scales:
+    try:
+        section = opt['networks'][label] = as_section(section)
+    except OptionError as error:
+        problems.add(join(path, 'from'), f'{section["from"]}: {error}')
+        return
+    except (FileNotFoundError, ValueError) as error:
+        _unknown(problems, path, section, error, check_files)
+        return
+    if section == BICUBIC or not scales:
         return
     if 'scale' not in section and len(scales) > 1:
         problems.add(join(path, 'scale'), f'missing, expected one of the scales {scales} of this file')
@@ -210,6 +225,17 @@ def _network(problems, opt, label, scales, check_files):
             home = next((key for key in AT_HOME if where == key or where.startswith(f'{key}.')), None)
             if home:
                 problems.add(join(path, AT_HOME[home] + where.removeprefix(home)), what)
+
+
+def _unknown(problems, path, section, error, check_files):
+    """What is wrong with an entry whose network could not be found."""
+    if isinstance(section, dict) and 'from' in section:
+        problems.add(join(path, 'from'), str(error))
+    elif isinstance(section, dict) and 'weights' not in section:
+        problems.add(join(path, 'network_g'), "missing, or give from, or weights that are ours or the authors'")
+    elif check_files or not isinstance(error, FileNotFoundError):
+        where = join(path, 'weights') if isinstance(section, dict) else path
+        problems.add(where, f'expected {BICUBIC}, a shipped name or a checkpoint: {error}')
 
 
 def _dataset(problems, opt, name, scales, check_files):
