@@ -3,7 +3,7 @@
 Three forms with the same weights are timed in turn, round by round, so that a busy machine slows all of them alike:
 
     plain    dilated 9x9 kernels left to the library, channels first
-    dealt    each dilated 9x9 as an undilated one on interleaved sub-images (stea_arch/archs/mlfr.py), channels first
+    dealt    each dilated 9x9 as an undilated one on interleaved sub-images (archs/depthwise.py), channels first
     ours     the same with channels last: LabNet as it is
 
 A ratio is the median over the rounds of plain / form, after one round to warm up. beta and the norms are randomised:
@@ -22,8 +22,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from stea_arch.archs.depthwise import Depthwise
 from stea_arch.archs.labnet_arch import LabNet
-from stea_arch.archs.mlfr import DilatedDepthwise
 from stea_arch.system.versions import get_versions
 
 # (num_feat, num_blocks, batch, height and width of the input, train?)
@@ -59,7 +59,7 @@ def make_forms(num_feat, num_blocks):
     plain = copy.deepcopy(dealt)
     for module in list(plain.modules()):
         for name, child in module.named_children():
-            if isinstance(child, DilatedDepthwise):
+            if isinstance(child, Depthwise) and child.dilation[0] > 1:
                 setattr(module, name, PlainDilated(child))
     return {'plain': plain, 'dealt': dealt, 'ours': ours}
 

@@ -19,6 +19,7 @@ import functools
 import json
 import multiprocessing
 import os
+import sys
 import time
 import traceback
 from pathlib import Path
@@ -42,38 +43,43 @@ PREPARING = 0.3  # largest share of the time that compiling beforehand may take
 class Run:
     """What the stages share: device, time that is left, and the report, which is on the disk after every result."""
 
-    def __init__(self, out, minutes, toy, only, start):
+    def __init__(self, out, minutes, toy, only, start, resumed):
         self.out, self.toy, self.only = out, toy, only
         self.start, self.end = start, start + 60 * minutes
         self.device = torch.device('cpu' if toy else 'cuda')
         self.report = {'versions': get_versions(), 'commit': get_commit(), 'minutes': minutes, 'results': []}
+        if resumed:
+            self.report = json.loads(out.read_text())
+        self.done = {row['name'] for row in self.report['results']}
 
     def left(self):
         """Seconds until the time is over."""
-        return self.end - time.monotonic()
+        return self.end - time.time()
 
     def measure(self, name, function, *args):
         """Put what ``function(*args)`` returns, a dict, or how it failed, under ``name`` into the report.
 
         Returns:
-            dict | None: what was put; None if no time was left for it.
+            dict | None: what was put; None if no time was left for it, or it was put before.
         """
-        if self.left() < 5:
+        if self.left() < 5 or name in self.done:
             return None
-        start = time.monotonic()
+        start = time.time()
         try:
             result = function(*args)
         except Exception as error:
             result = {'error': f'{type(error).__name__}: {error}'[:2000], 'where': traceback.format_exc()[-3000:]}
-        result = {'name': name, **result, 'seconds': round(time.monotonic() - start, 2)}
+        result = {'name': name, **result, 'seconds': round(time.time() - start, 2)}
         self.report['results'].append(result)
+        self.done.add(name)
         self.write()
         shown = {key: value for key, value in result.items() if key != 'where'}
-        print(f'{time.monotonic() - self.start:6.1f} s  {json.dumps(shown)[:600]}', flush=True)
+        print(f'{time.time() - self.start:6.1f} s  {json.dumps(shown)[:600]}', flush=True)
         try:
             free(self.device)
-        except RuntimeError as error:  # the card is lost to this process: every further call would fail alike
-            raise SystemExit(f'The GPU reports: {error}. What was measured before is in {self.out}.') from None
+        except RuntimeError as error:
+            print(f'The GPU is lost to this process, another one goes on: {error}', flush=True)
+            os.execv(sys.executable, [sys.executable, *sys.argv, '--resumed', str(self.start)])
         return result
 
     def write(self):
@@ -161,7 +167,10 @@ def stage_kernels(run):
 
 def stage_networks(run):
     """Forms of steps, the most wanted first."""
-    for case, form in list_forms(run.toy):
+    prepared = run.report.get('preparation', {})
+    late = {*prepared.get('failed', ()), *prepared.get('not_done', ())}  # to be compiled here, which takes long
+    forms = list_forms(run.toy)
+    for case, form in sorted(forms, key=lambda each: name_preparation(*each) in late):
         if run.only in f'{case} {form}':
             run.measure(f'{case} {form}', measure_form, run, case, form)
 
@@ -213,7 +222,6 @@ def list_forms(toy):
     for batch, size in ((32, 48), (32, 64), (16, 64)):
         add('LabNet-S', batch, size, 'bf16', True, 'ours+kernels+graph', 'ours+planes+graph')
     add('RCAN', 16, 64, 'bf16', True, 'last+compile+graph')
-    add('SwinIR', 16, 64, 'bf16', True, 'first+compile+graph')
     add('LabNet', 16, 64, 'bf16', True, 'plain')
     add('LabNet', 16, 64, 'bf16', False, 'plain')
     return forms
@@ -227,13 +235,17 @@ def list_preparations(toy):
     jobs = {f'kernels {name}': job for name, job in prepare_kernels(torch.device('cuda'), toy).items()}
     for case, form in list_forms(toy):
         if 'compile' in form and not toy:
-            jobs.setdefault(f'{case} {form}'.removesuffix('+graph'), functools.partial(_run_short, case, form))
+            jobs.setdefault(name_preparation(case, form), functools.partial(_run_short, case, form))
     return jobs
 
 
+def name_preparation(case, form):
+    """Under which name a form is prepared, where it is."""
+    return f'{case} {form}'.removesuffix('+graph').replace(' 224211', '')
+
+
 def _run_short(case, form):
-    step = make_step(case, form.removesuffix('+graph'), torch.device('cuda'), short=True)
-    step(), step()
+    make_step(case, form.removesuffix('+graph'), torch.device('cuda'), short=True)()
 
 
 def _prepare(name):
@@ -263,12 +275,11 @@ class Preparation:
         if self.pool:
             self.pending = {name: self.pool.apply_async(_prepare, (name,)) for name in self.names}
 
-    def wait(self, seconds, only=''):
-        """Until all whose name starts with ``only`` are done, or the time is over."""
-        end = time.monotonic() + seconds
+    def wait(self, end, only=''):
+        """Until all whose name starts with ``only`` are done, or it is ``end`` by the clock."""
         for name in self.names:
             if name.startswith(only):
-                self.pending[name].wait(max(0, end - time.monotonic()))
+                self.pending[name].wait(max(0, end - time.time()))
 
     def close(self):
         """End the helpers, done or not: for each preparation its error or None and its seconds, if it was done."""
@@ -314,6 +325,7 @@ def main():
     parser.add_argument('--stages', nargs='+', choices=STAGES, default=list(STAGES))
     parser.add_argument('--only', default='', help='leave out the steps whose name does not contain this')
     parser.add_argument('--toy', action='store_true', help='toy sizes on the CPU, kernels in the interpreter')
+    parser.add_argument('--resumed', type=float, help=argparse.SUPPRESS)  # start of a run that lost its GPU
     parser.add_argument('--count', action='store_true', help='count the traffic of one block instead')
     args = parser.parse_args()
     if args.toy or args.count:
@@ -322,26 +334,27 @@ def main():
         triton_ops.enable()
         print(json.dumps(count_block(16, 128, 64, 64), indent=2))
         return
-    start = time.monotonic()
-    preparation = Preparation(args.toy)
+    preparation = None if args.resumed else Preparation(args.toy)
+    start = args.resumed or time.time()
     try:
         if not args.toy:
             triton_ops.enable()
     except RuntimeError as error:
-        preparation.close()
         raise SystemExit(f'This measures a GPU; --toy runs without one. {error}') from None
     torch.backends.cudnn.benchmark = True
-    run = Run(args.out, args.minutes, args.toy, args.only, start)
-    preparation.wait(PREPARING * 60 * args.minutes, only='kernels')
+    run = Run(args.out, args.minutes, args.toy, args.only, start, args.resumed)
+    budget = start + PREPARING * 60 * args.minutes
+    if preparation:
+        preparation.wait(budget, only='kernels')
+        run.report['kernels_ready_seconds'] = round(time.time() - start, 1)
     for stage in args.stages:
-        if stage != 'correctness' and preparation:
-            preparation.wait(PREPARING * 60 * args.minutes - (time.monotonic() - start))
-            run.report['preparation'] = preparation.close()
-            preparation = None
+        if stage != 'correctness':
+            if preparation:
+                preparation.wait(budget)
+                run.report['preparation'] = preparation.close()
+                preparation = None
             run.measure('limits', measure_limits, run)
         STAGES[stage](run)
-    if preparation:
-        preparation.close()
     print_tables(run.report)
 
 

@@ -12,7 +12,7 @@ from gpu_timing import time_kernel
 from torch.ops import aten
 
 from stea_arch import triton_ops
-from stea_arch.archs.mlfr import DilatedDepthwise
+from stea_arch.archs.depthwise import Depthwise
 
 SIZES, DILATIONS = [9, 3, 9, 5, 9, 7, 1], [2, 1, 4, 1, 6, 1, 1]  # as triton_ops.large_field takes them
 # (batch, channels, height, width): LabNet-S on 48x48 and 64x64, LabNet on 64x64
@@ -107,7 +107,7 @@ def measure_group(shape, sizes, dilations, device, seconds):
 
 def measure_dealing(shape, device, seconds):
     """The three dilated convolutions and their gradients together, as LabNet computes them without kernels."""
-    layers = [DilatedDepthwise(shape[1], 9, d).to(device, torch.bfloat16) for d in (2, 4, 6)]
+    layers = [Depthwise(shape[1], 9, d).to(device, torch.bfloat16) for d in (2, 4, 6)]
     x = torch.randn(shape, device=device, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
     x.requires_grad_()
     inputs = [x, *(parameter for layer in layers for parameter in layer.parameters())]

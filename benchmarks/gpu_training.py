@@ -19,6 +19,7 @@ from unittest import mock
 
 import torch
 
+from stea_arch import triton_ops
 from stea_arch.options import read_options
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.versions import get_versions
@@ -116,18 +117,36 @@ def time_steps(args, device, overrides):
     }
 
 
+def with_kernels(function):
+    """``function`` with the Triton kernels on, where there is a GPU."""
+
+    def run(args, device, overrides):
+        triton_ops.enable(planes=True)
+        try:
+            return function(args, device, overrides)
+        finally:
+            triton_ops.disable()
+
+    return run
+
+
 def list_cases(device):
     """Name -> (function, what is changed in the option file)."""
     graph, plain = 'train:cuda_graph=true', 'train:cuda_graph=false'
+    alone, compiled = 'train:compile=~', 'train:compile=blocks'
+    here, loaded = 'datasets:train:device_images=true', 'datasets:train:device_images=false'
     cases = {
-        'step, graph': (time_steps, [graph, 'train:compile=~']),
-        'step, graph, compiled blocks': (time_steps, [graph, 'train:compile=blocks']),
-        'data, on the device': (time_data, ['datasets:train:device_images=true']),
-        'step, eager': (time_steps, [plain, 'train:compile=~']),
-        'data, 16 workers': (time_data, ['datasets:train:device_images=false', 'datasets:train:num_worker_per_gpu=16']),
-        'data, 8 workers': (time_data, ['datasets:train:device_images=false', 'datasets:train:num_worker_per_gpu=8']),
+        'step, graph': (time_steps, [graph, alone]),
+        'step, graph, kernels': (with_kernels(time_steps), [graph, alone]),
+        'step, graph, kernels, compiled blocks': (with_kernels(time_steps), [graph, compiled]),
+        'step, graph, compiled blocks': (time_steps, [graph, compiled]),
+        'data, on the device': (time_data, [here]),
+        'step, eager': (time_steps, [plain, alone]),
+        'data, 16 workers': (time_data, [loaded, 'datasets:train:num_worker_per_gpu=16']),
+        'data, 8 workers': (time_data, [loaded, 'datasets:train:num_worker_per_gpu=8']),
     }
-    return cases if device == 'cuda' else {name: case for name, case in cases.items() if 'compiled' not in name}
+    on_cpu = {name: case for name, case in cases.items() if 'compiled' not in name and 'kernels' not in name}
+    return cases if device == 'cuda' else on_cpu
 
 
 def main():

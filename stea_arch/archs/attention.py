@@ -1,11 +1,10 @@
 """What the attentions of a LabNet block have in common: how they are called, and where queries and keys come from."""
 
-from contextlib import nullcontext
-
 import torch
 from torch import nn
 
-from stea_arch.archs.layers import SelfGate, depthwise, pointwise
+from stea_arch.archs.depthwise import Depthwise
+from stea_arch.archs.layers import SelfGate, pointwise
 
 MAX_LOGIT = 0.9
 
@@ -66,7 +65,7 @@ class QueryKeyAttention(Attention):
         self.value = pointwise(num_feat, num_feat)
         self.query = pointwise(num_feat, num_heads * key_dim)
         self.key = pointwise(num_feat, num_heads * key_dim)
-        self.local = depthwise(num_feat, 7)
+        self.local = Depthwise(num_feat, 7)
         self.self_gate = SelfGate(num_feat)
 
     def queries(self, x):
@@ -94,9 +93,3 @@ def bounded(x):
         x (Tensor): ``(..., d, N)``.
     """
     return x * (MAX_LOGIT / (1 + x.square().sum(-2, keepdim=True))).sqrt()
-
-
-def full_precision(x):
-    """A context in which autocast leaves the matrix products of ``x``'s device alone."""
-    device = x.device.type
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

@@ -7,24 +7,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from stea_arch import triton_ops
-from stea_arch.archs.layers import average
-from stea_arch.archs.mlfr import MLFR
+from stea_arch.archs.layers import average, depthwise_results
 from stea_arch.archs.stea import STEA, TTEA
 
 
 class FusedBlock(nn.Module):
     """What a ``LabBlock`` computes, in fewer multiply-adds and with fewer feature maps. ``(B, C, H, W)`` both ways.
 
-    Between the depthwise results and ``y`` a block of LabNet is linear: the merges of the branches, the last merge of
-    the large field, its bypass and its residual, ``beta`` and the merge of the two paths are one 1x1 convolution ::
-
-        t = Attention(x)
-        y = P[9C->C] [ DW[9,2](t), DW[3,1](t), DW[9,4](t), DW[5,1](t), DW[9,6](t), DW[7,1](t), t, s, l ]
-
-    with ``s = x + x * GELU(P[C->C] x)`` and the local path ``l``. STEA and TTEA are merged too, see ``FusedSTEA``; the
-    other attentions stay as they are. With STEA a pixel costs ``21.4 C^2`` multiply-adds in 1x1 convolutions, in a
-    ``LabBlock`` 25.5. The two halves of the feed-forward are computed apart, so that neither has to be read out of a
-    wider map. The methods are those of ``LabBlock``.
+    What is linear between the depthwise results and ``y`` is one 1x1 convolution, see ``LabBlock.merged``. STEA
+    and TTEA are merged too, see ``FusedSTEA``; the other attentions stay as they are. With STEA a pixel costs
+    ``21.4 C^2`` multiply-adds in 1x1 convolutions, in a ``LabBlock`` 25.5. The two halves of the feed-forward are
+    computed apart, so that neither has to be read out of a wider map. The methods are those of ``LabBlock``.
 
     Args:
         block (LabBlock): the block to be computed; its weights are copied and merged in fp64.
@@ -37,12 +30,10 @@ class FusedBlock(nn.Module):
         self.norm1 = block.norm1
         fuse_attention = {STEA: FusedSTEA, TTEA: FusedTTEA}.get(type(block.attention))
         self.attention = fuse_attention(block.attention) if fuse_attention else block.attention
-        self.fields = nn.ModuleList()
-        if isinstance(block.large_field, MLFR):
-            self.fields.extend(field for branch in block.large_field.branches for field in (branch.far, branch.near))
+        self.fields = nn.ModuleList(block.fields())
         self.self_gate = block.self_gate.project
         self.local = block.local
-        self.merge = ConcatConv(_merge_block(block))
+        self.merge = ConcatConv(_pointwise(*copy.deepcopy(block).double().merged(), block))
         self.channel_attention = block.channel_attention
         self.norm2 = block.norm2
         self.feed_forward = FusedFeedForward(block.feed_forward)
@@ -64,12 +55,7 @@ class FusedBlock(nn.Module):
 
     def parts(self, x, t, s):
         """What ``merge`` joins, one by one, so that it need not hold all at once."""
-        if self.fields and triton_ops.usable(t):
-            weights, biases, dilations = zip(*((field.weight, field.bias, field.dilation[0]) for field in self.fields))
-            yield from triton_ops.depthwise_group(t, weights, biases, dilations).chunk(len(self.fields), dim=1)
-        else:
-            for field in self.fields:
-                yield field(t)
+        yield from depthwise_results(t, self.fields)
         yield from (t, s, self.local(x))
 
     def finish(self, f, y, mean):
@@ -264,27 +250,6 @@ def _impulse_response(tail, s):
     return torch.stack([response - silence for response in responses], dim=1).flip(2, 3), silence[:, 2, 2]
 
 
-def _merge_block(block):
-    """``y`` as a 1x1 convolution of depthwise results, ``t``, ``s`` and ``l``, see ``FusedBlock``."""
-    weight, bias = _affine(block.merge)
-    to_a, to_l = weight.chunk(2, dim=1)
-    to_u = to_a * block.beta.detach().double().flatten()
-    if not isinstance(block.large_field, MLFR):
-        return _pointwise(torch.cat([to_u, to_a, to_l], dim=1), bias, block)
-    branches, bypass = block.large_field.branches, block.large_field.bypass
-    weight, constant = _affine(block.large_field.merge)
-    parts = [
-        (share @ inner, share @ shift)
-        for share, (inner, shift) in zip(
-            weight.chunk(len(branches) + 1, dim=1), map(_affine, [*(branch.merge for branch in branches), bypass])
-        )
-    ]
-    weights = [to_u @ inner for inner, _ in parts]
-    weights[-1] = weights[-1] + to_u  # the residual of the large field
-    bias = bias + to_u @ (constant + sum(shift for _, shift in parts))
-    return _pointwise(torch.cat([*weights, to_a, to_l], dim=1), bias, block)
-
-
 def _of_input_and_value(reduce, value):
     """``R (x + v)`` as a map of ``x``, where ``v`` is the value of ``x``."""
     (weight, bias), (inner, shift) = _affine(reduce), _affine(value)
@@ -319,7 +284,7 @@ def _convolution(weight, bias, like, groups=1):
     conv = nn.Conv2d(
         in_ch * groups, out_ch, kernel_size, padding=kernel_size // 2, groups=groups, bias=bias is not None
     )
-    conv.weight.data = weight.to(like, copy=True)
+    conv.weight.data = weight.detach().to(like, copy=True)
     if bias is not None:
-        conv.bias.data = bias.to(like, copy=True)
+        conv.bias.data = bias.detach().to(like, copy=True)
     return conv

@@ -1,44 +1,10 @@
 """Multi-scale large field reception (MLFR), arXiv 2408.00470."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from stea_arch import triton_ops
-from stea_arch.archs.layers import depthwise, pointwise
-
-
-class DilatedDepthwise(nn.Conv2d):
-    """``DW[k,d]``, a dilated depthwise convolution with zero padding that keeps H and W, computed without dilation.
-
-    A kernel dilated by d only ever joins pixels whose coordinates agree modulo d. So the image is dealt out into its
-    d * d interleaved sub-images, each is convolved with the undilated kernel, and the results are interleaved again:
-    the same sums in an order for which CPU libraries have fast kernels (benchmarks/arch_speed.py measures it). H and W
-    are filled up with zeros to multiples of d and cropped again; beyond the border the convolution sees zeros anyway.
-
-    Args:
-        num_feat (int): channels C.
-        kernel_size (int): odd side k of the kernel.
-        dilation (int): d.
-    """
-
-    def __init__(self, num_feat, kernel_size, dilation):
-        reach = dilation * (kernel_size // 2)
-        super().__init__(num_feat, num_feat, kernel_size, padding=reach, dilation=dilation, groups=num_feat)
-
-    def forward(self, x):
-        if torch.onnx.is_in_onnx_export():  # the runtimes have better kernels for dilation than for dealing out
-            return super().forward(x)
-        b, c, h, w = x.shape
-        d = self.dilation[0]
-        rows, cols = (h + d - 1) // d, (w + d - 1) // d
-        # Channels stay last throughout, so that whole pixels are moved instead of single values.
-        x = F.pad(x, (0, cols * d - w, 0, rows * d - h)).permute(0, 2, 3, 1)
-        x = x.reshape(b, rows, d, cols, d, c).permute(0, 2, 4, 1, 3, 5).reshape(b * d * d, rows, cols, c)
-        x = F.conv2d(x.permute(0, 3, 1, 2), self.weight, self.bias, padding=self.kernel_size[0] // 2, groups=c)
-        x = x.permute(0, 2, 3, 1).reshape(b, d, d, rows, cols, c).permute(0, 3, 1, 4, 2, 5)
-        # narrow, where a slice's end may lie beyond the tensor: export must know that H and W come out as they went in
-        return x.reshape(b, rows * d, cols * d, c).narrow(1, 0, h).narrow(2, 0, w).permute(0, 3, 1, 2)
+from stea_arch.archs.depthwise import Depthwise
+from stea_arch.archs.layers import affine, pointwise
 
 
 class LargeFieldBranch(nn.Module):
@@ -52,8 +18,8 @@ class LargeFieldBranch(nn.Module):
 
     def __init__(self, num_feat, dilation, kernel_size):
         super().__init__()
-        self.far = DilatedDepthwise(num_feat, 9, dilation)
-        self.near = depthwise(num_feat, kernel_size)
+        self.far = Depthwise(num_feat, 9, dilation)
+        self.near = Depthwise(num_feat, kernel_size)
         self.merge = pointwise(2 * num_feat, num_feat)
 
     def forward(self, t):
@@ -82,8 +48,26 @@ class MLFR(nn.Module):
         self.bypass = pointwise(num_feat, num_feat)
         self.merge = pointwise((len(dilations) + 1) * num_feat, num_feat)
 
+    def fields(self):
+        """The depthwise convolutions, those of the first branch first."""
+        return [field for branch in self.branches for field in (branch.far, branch.near)]
+
+    def merged(self, outer):
+        """``outer u`` as one 1x1 convolution of the depthwise results and ``t``, multiplied out.
+
+        Args:
+            outer (Tensor): ``(out, C)``, a matrix by which ``u`` would be multiplied next.
+
+        Returns:
+            tuple[Tensor, Tensor]: weight ``(out, 7C)`` and bias ``(out,)``, with gradients.
+        """
+        weight, bias = affine(self.merge)
+        shares = (outer @ weight).chunk(len(self.branches) + 1, dim=1)
+        inner = [affine(conv) for conv in (*(branch.merge for branch in self.branches), self.bypass)]
+        *weights, bypass = (share @ weight for share, (weight, _) in zip(shares, inner))
+        constant = outer @ bias + sum(share @ bias for share, (_, bias) in zip(shares, inner))
+        return torch.cat([*weights, bypass + outer], dim=1), constant
+
     def forward(self, t):
         """Features ``t`` -> ``u``, both ``(B, C, H, W)``."""
-        if triton_ops.usable(t):
-            return triton_ops.large_field(self, t)
         return self.merge(torch.cat([*(branch(t) for branch in self.branches), self.bypass(t)], dim=1)) + t

@@ -22,6 +22,7 @@ def RealNet(
     upscale=4,
     attention='stea',
     large_field=True,
+    init_scale=1.0,
     deblur=None,
     denoise=None,
 ):
@@ -33,7 +34,8 @@ def RealNet(
 
     Args:
         streams (int): 1, the published generator, or 2, a deblur and a denoise stream.
-        num_in_ch, num_out_ch, num_feat, num_blocks, upscale, attention, large_field: as ``LabNet``'s, of each stream.
+        num_in_ch, num_out_ch, num_feat, num_blocks, upscale, attention, large_field, init_scale: as ``LabNet``'s, of
+            each stream.
         deblur (float | None): strength of the deblur stream after training; only with two streams, see
             ``TwoStreams.set_strengths``.
         denoise (float | None): the same of the denoise stream.
@@ -56,6 +58,7 @@ def RealNet(
         'upscale': upscale,
         'attention': attention,
         'large_field': large_field,
+        'init_scale': init_scale,
     }
     if streams == 2:
         return TwoStreams(deblur=deblur, denoise=denoise, **arguments)
@@ -88,8 +91,8 @@ class Exchange(nn.Module):
 
     def forward(self, blur, noise, deblur=None, denoise=None):
         """``e``, ``(B, C, H, W)``, of two of that shape; a strength that is given takes the learned one's place."""
-        b = self.deblur if deblur is None else deblur
-        n = self.denoise if denoise is None else denoise
+        b = self.deblur.to(blur.dtype) if deblur is None else deblur
+        n = self.denoise.to(noise.dtype) if denoise is None else denoise
         y = self.mix(torch.cat([b * blur, n * noise], dim=1))
         return y * self.gate(average(y))
 

@@ -2,7 +2,8 @@
 
 import torch.nn.functional as F
 
-from stea_arch.archs.attention import QueryKeyAttention, full_precision
+from stea_arch.archs.attention import QueryKeyAttention
+from stea_arch.archs.layers import full_precision
 
 
 class Softmax(QueryKeyAttention):

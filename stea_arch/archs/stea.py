@@ -7,7 +7,8 @@ and the linear maps around it as bottlenecks, so that the whole costs O(N).
 """
 
 from stea_arch.archs.attention import Attention
-from stea_arch.archs.layers import ChannelGate, SelfGate, average, bottleneck, depthwise, pointwise
+from stea_arch.archs.depthwise import Depthwise
+from stea_arch.archs.layers import ChannelGate, SelfGate, average, bottleneck, pointwise
 
 
 class _GatedExpansion(Attention):
@@ -21,7 +22,7 @@ class _GatedExpansion(Attention):
         self.phi3 = bottleneck(num_feat, 4)
         self.gate1 = ChannelGate(num_feat)
         self.gate2 = ChannelGate(num_feat)
-        self.local = depthwise(num_feat, 7)
+        self.local = Depthwise(num_feat, 7)
         self.self_gate = SelfGate(num_feat)
 
     def statistics(self, x):

@@ -24,7 +24,8 @@ import math
 
 import torch
 
-from stea_arch.archs.attention import QueryKeyAttention, full_precision
+from stea_arch.archs.attention import QueryKeyAttention
+from stea_arch.archs.layers import full_precision
 
 
 class Taylor(QueryKeyAttention):

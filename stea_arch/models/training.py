@@ -5,6 +5,7 @@ from basicsr.utils import get_root_logger
 from torch.nn.parallel import DistributedDataParallel
 
 from stea_arch import compat
+from stea_arch.archs.labnet_arch import compile_blocks
 from stea_arch.inference import upscale_tensor
 from stea_arch.models.checkpoints import CheckpointMixin
 from stea_arch.models.ensemble import input_multiple, self_ensemble
@@ -29,6 +30,7 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
       this many of them in a row the run stops.
       On a GPU this is noticed every ``logger.print_freq`` steps.
     - ``train.cuda_graph`` (bool): on a GPU, run the step as one CUDA graph; a CPU has none and runs it as usual.
+    - ``train.compile`` (``blocks`` | ~): compile the blocks of a LabNet or RealNet, see ``compile_blocks``.
     - ``train.optim_g.type``: ``AdamW`` too.
     - ``path.vgg19`` (str | ~): file with the weights of VGG19 for ``train.perceptual_opt``; ~: see ``find_vgg19``.
     - ``val.self_ensemble`` (bool): test with the mean over eight flips and rotations.
@@ -58,6 +60,8 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
         if perceptual and perceptual.get('vgg_type', 'vgg19') == 'vgg19':
             compat.take_vgg19_from(find_vgg19(self.opt['path'].get('vgg19')))
         super().init_training_settings()
+        if train_opt.get('compile') == 'blocks':
+            compile_blocks(self.get_bare_model(self.net_g))
         if train_opt.get('cuda_graph') and self.device.type == 'cuda':
             if self.opt['dist']:
                 raise ValueError(

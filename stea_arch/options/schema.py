@@ -82,6 +82,7 @@ OURS = {  # read by every model of ours, see models/training.py
     'path': {'vgg19': Key(optional(text()), only=TRAIN_ONLY)},
     'train': {
         'amp': Key(optional(choice('bf16', 'fp16'))),
+        'compile': Key(optional(choice('blocks'))),
         'grad_clip_norm': Key(optional(positive())),
         'max_bad_steps': Key(integer(1)),
     },

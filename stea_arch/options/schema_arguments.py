@@ -23,6 +23,7 @@ ARGUMENTS = {
         'taylor_order': choice(1, 2, 3),
         'num_heads': integer(1),
         'key_dim': integer(1),
+        'init_scale': positive(),
     },
     'RealNet': {'streams': choice(1, 2), **{name: optional(number(0, 1.5)) for name in ('deblur', 'denoise')}},
     'Bicubic': {'upscale': integer(1)},
@@ -45,7 +46,8 @@ ARGUMENTS = {
     'GANLoss': {'gan_type': choice('vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge')},
 }
 ARGUMENTS['AdamW'] = ARGUMENTS['Adam']
-ARGUMENTS['RealNet'] |= {n: ARGUMENTS['LabNet'][n] for n in ('num_feat', 'num_blocks', 'upscale', 'attention')}
+SHARED = ('num_feat', 'num_blocks', 'upscale', 'attention', 'init_scale')
+ARGUMENTS['RealNet'] |= {name: ARGUMENTS['LabNet'][name] for name in SHARED}
 COMMON_ARGUMENTS = {
     'num_in_ch': integer(1),
     'num_out_ch': integer(1),

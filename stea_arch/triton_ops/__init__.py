@@ -17,7 +17,16 @@ import torch.nn.functional as F
 
 from stea_arch.triton_ops.switch import VARIABLE, disable, enable, in_planes, usable, why_not
 
-__all__ = ['depthwise_group', 'disable', 'enable', 'gated_depthwise', 'large_field', 'plane_group', 'usable', 'why_not']
+__all__ = [
+    'depthwise_group',
+    'disable',
+    'enable',
+    'gated_depthwise',
+    'plane_group',
+    'planes_usable',
+    'usable',
+    'why_not',
+]
 
 
 def _cast(x):
@@ -52,10 +61,15 @@ def depthwise_group(x, weights, biases, dilations):
     return torch.ops.stea_arch.depthwise_group(_cast(x), _taps(weights), bias, sizes, list(dilations))
 
 
+def planes_usable(x):
+    """Whether ``plane_group`` takes ``x``, as autocast would hand it to a convolution."""
+    return in_planes(_cast(x))
+
+
 def plane_group(x, weights, biases, dilations):
     """``depthwise_group`` on the matrix units, for tensors that ``in_planes`` allows; channels-first."""
     sizes, taps = [weight.shape[-1] for weight in weights], torch.cat([weight.flatten(1) for weight in weights], dim=1)
-    x, bias = _cast(x), torch.stack(list(biases)).float()
+    x, bias = _cast(x).contiguous(), torch.stack(list(biases)).float()  # here, so that a compiler joins it to others
     return torch.ops.stea_arch.plane_group(x, taps.float(), bias, sizes, list(dilations))
 
 
@@ -82,42 +96,5 @@ def gated_depthwise(x, weight):
     return torch.ops.stea_arch.gated_depthwise(_cast(x), _taps([weight]))
 
 
-def large_field(mlfr, t):
-    """``mlfr(t)`` for an ``archs.mlfr.MLFR``, with one depthwise group and one 1x1 convolution.
-
-    Nothing nonlinear lies between the 1x1 convolutions of MLFR, so their product is one 1x1 convolution of the six
-    depthwise results and ``t``. It is multiplied out in every call, so that the parameters remain what they are and get
-    their gradients; that costs ``7 C^3`` multiply-adds, as much as C pixels of the convolution. ``t`` comes to its
-    place among the results through a seventh depthwise kernel, of one tap that is 1.
-
-    Args:
-        mlfr (MLFR): the module.
-        t (Tensor): ``(B, C, H, W)``.
-
-    Returns:
-        Tensor: ``(B, C, H, W)``.
-    """
-    layers = [layer for branch in mlfr.branches for layer in (branch.far, branch.near)]
-    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
-    channels, bias = len(weights[0]), biases[0]
-    with torch.autocast(t.device.type, enabled=False):
-        parts = mlfr.merge.weight.flatten(1).float().split(channels, dim=1)
-        inner = [*(branch.merge for branch in mlfr.branches), mlfr.bypass]
-        merge = torch.cat([part @ layer.weight.flatten(1).float() for part, layer in zip(parts, inner)], dim=1)
-        shift = mlfr.merge.bias.float() + sum(part @ layer.bias.float() for part, layer in zip(parts, inner))
-    group = (
-        [*weights, torch.ones_like(weights[0][:, :, :1, :1])],
-        [*biases, torch.zeros_like(bias)],
-        [*(layer.dilation[0] for layer in layers), 1],
-    )
-    if in_planes(_cast(t)):
-        group = plane_group(t, *group)
-        batch = merge.to(group.dtype).expand(len(group), -1, -1)
-        merged = torch.bmm(batch, group.flatten(2)) + shift.to(group.dtype)[:, None]
-        return merged.view(t.shape).contiguous(memory_format=torch.channels_last) + t
-    group = depthwise_group(t, *group)
-    return F.conv2d(group, merge[:, :, None, None].to(group.dtype), shift.to(group.dtype)) + t
-
-
-if os.environ.get(VARIABLE) == '1':
-    enable()
+if os.environ.get(VARIABLE) in ('1', 'planes'):
+    enable(planes=os.environ[VARIABLE] == 'planes')

@@ -163,17 +163,35 @@ def _group_backward(ctx, grad):
 depthwise_group.register_autograd(_group_backward, setup_context=_save_group)
 
 
-def _plane_sizes(x, taps, sizes, dilations, channels):
+PLANE_ROWS = 128
+PLANE_LAUNCH = {'num_warps': 8, 'num_stages': 1, 'maxnreg': 128}  # so that two programs share a multiprocessor
+
+
+def _plane_sizes(x, sizes, dilations, channels):
+    """The arguments that all kernels of planes share, from B on."""
     b, _, h, w = x.shape
     width = width_class(w)
     return {
-        'B': b, 'C': channels, 'H': h, 'W_UNITS': w // unit(w), 'W_UNIT': unit(w),
-        'SIZES': tuple(sizes), 'DILATIONS': tuple(dilations), 'TAPS': taps,
-        'WIDTH': width, 'PART': 64 // width,
-    }  # fmt: skip
+        'B': b,
+        'C': channels,
+        'H': h,
+        'W_UNITS': w // unit(w),
+        'W_UNIT': unit(w),
+        'SIZES': tuple(sizes),
+        'DILATIONS': tuple(dilations),
+        'WIDTH': width,
+        'PART': 64 // width,
+    }
 
 
-PLANE_BLOCK = 256
+def _lines(x, taps, sizes, dilations):
+    """``taps``, ``(C, sum of sizes[n]^2)``, as lines in the dtype of the images ``x``, see ``planes.spread``."""
+    width = width_class(x.shape[3])
+    lines = x.new_empty((len(taps), sum(sizes) + 64 // width - 1, 2 * width))
+    planes.spread[(lines.shape[1], len(taps))](
+        taps.contiguous(), lines, taps.shape[1], lines.shape[1], tuple(sizes), tuple(dilations), width
+    )
+    return lines
 
 
 @custom_op('stea_arch::plane_group', mutates_args=())
@@ -182,10 +200,17 @@ def plane_group(x: Tensor, taps: Tensor, bias: Tensor, sizes: Sequence[int], dil
     b, channels, h, w = x.shape
     out = x.new_empty((b, len(sizes) * channels, h, w))
     with torch.cuda.device_of(x):
-        planes.results[(len(sizes) * triton.cdiv(b * h, PLANE_BLOCK), channels)](
-            x.contiguous(), taps.contiguous(), bias.contiguous(), out, BLOCK=PLANE_BLOCK, num_warps=8, num_stages=1,
-            **_plane_sizes(x, taps.shape[1], sizes, dilations, channels),
-        )  # fmt: skip
+        lines = _lines(x, taps, sizes, dilations)
+        planes.results[(len(sizes) * triton.cdiv(b * h, PLANE_ROWS), channels)](
+            x.contiguous(),
+            lines,
+            bias.contiguous(),
+            out,
+            LINES=lines.shape[1],
+            BLOCK=PLANE_ROWS,
+            **PLANE_LAUNCH,
+            **_plane_sizes(x, sizes, dilations, channels),
+        )
     return out
 
 
@@ -202,10 +227,16 @@ def plane_group_input_gradient(grad: Tensor, taps: Tensor, sizes: Sequence[int],
     channels = len(taps)
     out = grad.new_empty((b, channels, h, w))
     with torch.cuda.device_of(grad):
-        planes.input_gradient[(triton.cdiv(b * h, PLANE_BLOCK), channels)](
-            grad.contiguous(), taps.contiguous(), out, BLOCK=PLANE_BLOCK, num_warps=8, num_stages=1,
-            **_plane_sizes(grad, taps.shape[1], sizes, dilations, channels),
-        )  # fmt: skip
+        lines = _lines(grad, taps, sizes, dilations)
+        planes.input_gradient[(triton.cdiv(b * h, PLANE_ROWS), channels)](
+            grad.contiguous(),
+            lines,
+            out,
+            LINES=lines.shape[1],
+            BLOCK=PLANE_ROWS,
+            **PLANE_LAUNCH,
+            **_plane_sizes(grad, sizes, dilations, channels),
+        )
     return out
 
 
@@ -223,11 +254,19 @@ def plane_group_weight_gradient(
     channels, n_taps = x.shape[1], sum(k * k for k in sizes)
     taps = x.new_empty((channels, n_taps), dtype=torch.float32)
     bias = x.new_empty((len(sizes), channels), dtype=torch.float32)
-    arguments = _plane_sizes(x, n_taps, sizes, dilations, channels)
+    arguments = _plane_sizes(x, sizes, dilations, channels)
     parts = sum(triton.cdiv(k, arguments['PART']) for k in sizes)
     with torch.cuda.device_of(x):
         planes.weight_gradient[(parts, channels)](
-            grad.contiguous(), x.contiguous(), taps, bias, BLOCK=64, num_warps=4, num_stages=1, **arguments
+            grad.contiguous(),
+            x.contiguous(),
+            taps,
+            bias,
+            TAPS=n_taps,
+            BLOCK=64,
+            num_warps=4,
+            num_stages=1,
+            **arguments,
         )
     return taps, bias
 

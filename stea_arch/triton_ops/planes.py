@@ -8,8 +8,9 @@ of a channel with one row of a kernel is a product with a banded matrix,
 
 so that a channel takes ``H x (K W) x W`` multiply-adds for ``H x W x K^2`` that count. That is 5 to 7 times as many for
 planes of 64 x 64 and as many as needed for 16 x 16, on units that do 10 to 30 times as many a second. What a plane
-loses at its border needs no padding: the matrix is cut off there. ``T`` is never stored: its entries are looked up
-among the taps of the channel. Up to 64 columns, taps in the dtype of the images, sums fp32.
+loses at its border needs no padding: the matrix is cut off there. ``T`` is never stored: as all entries of a diagonal
+are alike, it is read from one line for each tap row, see ``spread``. Up to 64 columns, taps in the dtype of the images,
+sums fp32.
 
 A product takes ``PART`` tap rows at once, so that it is 64 wide whatever the plane: column ``k`` of it is column
 ``k % WIDTH`` of tap row ``i + k // WIDTH``.
@@ -22,44 +23,75 @@ from stea_arch.triton_ops.tiles import INTEGERS
 
 
 @triton.jit
-def _band(taps, k, n, i, W, K: tl.constexpr, D: tl.constexpr, WIDTH: tl.constexpr, FLIP: tl.constexpr):
-    """Rows ``k`` and columns ``n`` of the banded matrices from tap row ``i`` on; of their transposes if FLIP."""
-    row, distance = i + k // WIDTH, k % WIDTH - n
-    if FLIP:
-        distance = -distance
-    j = (distance + K // 2 * D) // D
-    within = (distance % D == 0) & (distance >= -(K // 2 * D)) & (distance <= K // 2 * D)
-    return tl.load(taps + row * K + j, mask=within & (row < K) & (k % WIDTH < W) & (n < W), other=0.0)
+def _tap_row(k, i, WIDTH: tl.constexpr, PART: tl.constexpr):
+    """Tap row and column of an image that ``k`` stands for, if tap row ``i`` is the first."""
+    if PART == 1:
+        row, column = i, k
+    else:
+        row, column = i + k // WIDTH, k % WIDTH
+    return row, column
+
+
+@triton.jit
+def spread(
+    taps, out, TAPS: tl.constexpr, LINES: tl.constexpr, SIZES: tl.constexpr, DILATIONS: tl.constexpr,
+    WIDTH: tl.constexpr,
+):  # fmt: skip
+    """Every tap row as the line that all diagonals of its matrix are read from. Grid: (LINES, channels).
+
+    ``out[c, line, WIDTH + k - n] = T[k, n]``, zeros between and around the taps, and in lines beyond the last tap row.
+    """
+    row, c = tl.program_id(0), tl.program_id(1)
+    at = tl.arange(0, 2 * WIDTH)
+    line = tl.zeros([2 * WIDTH], tl.float32)
+    taps += c * TAPS
+    for index in tl.static_range(len(SIZES)):
+        from_first = at - WIDTH + SIZES[index] // 2 * DILATIONS[index]
+        j = from_first // DILATIONS[index]
+        on_tap = (from_first >= 0) & (j < SIZES[index]) & (from_first % DILATIONS[index] == 0)
+        here = (row >= 0) & (row < SIZES[index])
+        line += tl.load(taps + row * SIZES[index] + j, mask=on_tap & here, other=0.0)
+        row -= SIZES[index]
+        taps += SIZES[index] * SIZES[index]
+    place = (c * LINES + tl.program_id(0)) * 2 * WIDTH + at
+    tl.store(out + place, line.to(out.dtype.element_ty))
 
 
 @triton.jit
 def _shifted(
-    x, start, y, k, i, inside, H, W, K: tl.constexpr, D: tl.constexpr, WIDTH: tl.constexpr, FLIP: tl.constexpr
-):
+    x, start, y, k, i, inside, H, W,
+    K: tl.constexpr, D: tl.constexpr, WIDTH: tl.constexpr, PART: tl.constexpr, FLIP: tl.constexpr,
+):  # fmt: skip
     """The rows that tap rows ``i`` and following meet, side by side; ``start`` is where row ``y`` begins."""
-    shift = (i + k // WIDTH - K // 2) * (-D if FLIP else D)
-    mask = inside & (k % WIDTH < W) & (i + k // WIDTH < K) & (y + shift >= 0) & (y + shift < H)
-    return tl.load(x + start + shift * W + k % WIDTH, mask=mask, other=0.0)
+    row, column = _tap_row(k, i, WIDTH, PART)
+    shift = (K // 2 - row) * D if FLIP else (row - K // 2) * D
+    mask = inside & (y + shift >= 0) & (y + shift < H) & (column < W)
+    if PART > 1:
+        mask = mask & (row < K)
+    return tl.load(x + (start + shift * W + column), mask=mask, other=0.0)
 
 
 @triton.jit
 def _convolve(
-    acc, x, taps, start, y, inside, H, W,
+    acc, x, lines, start, y, inside, H, W,
     K: tl.constexpr, D: tl.constexpr, WIDTH: tl.constexpr, PART: tl.constexpr, FLIP: tl.constexpr,
 ):  # fmt: skip
     """Add one convolution, or the transpose of one, of the rows at ``start`` to ``acc``."""
     k, n = tl.arange(0, PART * WIDTH), tl.arange(0, WIDTH)[None, :]
+    row, column = _tap_row(k, 0, WIDTH, PART)
+    distance = (n - column[:, None]) if FLIP else (column[:, None] - n)
+    offsets = distance + (row * 2 * WIDTH + WIDTH)[:, None] if PART > 1 else distance + WIDTH
     for i in range(0, K, PART):
-        part = _shifted(x, start, y, k[None, :], i, inside, H, W, K, D, WIDTH, FLIP)
-        band = _band(taps, k[:, None], n, i, W, K, D, WIDTH, FLIP)
-        acc = tl.dot(part, band.to(part.dtype), acc)
+        part = _shifted(x, start, y, k[None, :], i, inside, H, W, K, D, WIDTH, PART, FLIP)
+        band = tl.load(lines + i * (2 * WIDTH) + offsets)
+        acc = tl.dot(part, band, acc)
     return acc
 
 
 @triton.jit(do_not_specialize=INTEGERS)
 def results(
-    x, taps, bias, out, B, C, H, W_UNITS,
-    W_UNIT: tl.constexpr, SIZES: tl.constexpr, DILATIONS: tl.constexpr, TAPS: tl.constexpr,
+    x, lines, bias, out, B, C, H, W_UNITS,
+    W_UNIT: tl.constexpr, SIZES: tl.constexpr, DILATIONS: tl.constexpr, LINES: tl.constexpr,
     WIDTH: tl.constexpr, PART: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One convolution of ``BLOCK`` rows of one channel. Grid: (convolutions x row blocks, channels)."""
@@ -70,19 +102,21 @@ def results(
     image, y, n = m // H, m % H, tl.arange(0, WIDTH)[None, :]
     start = ((image.to(tl.int64) * C + c) * H + y) * W
     place = (((image.to(tl.int64) * n_convs + conv) * C + c) * H + y) * W + n
-    taps += c * TAPS
+    lines += c * (LINES * 2 * WIDTH)
     for index in tl.static_range(n_convs):
         if conv == index:
             acc = tl.zeros([BLOCK, WIDTH], tl.float32) + tl.load(bias + index * C + c)
-            acc = _convolve(acc, x, taps, start, y, m < B * H, H, W, SIZES[index], DILATIONS[index], WIDTH, PART, False)
+            acc = _convolve(
+                acc, x, lines, start, y, m < B * H, H, W, SIZES[index], DILATIONS[index], WIDTH, PART, False
+            )
             tl.store(out + place, acc.to(out.dtype.element_ty), mask=(m < B * H) & (n < W))
-        taps += SIZES[index] * SIZES[index]
+        lines += SIZES[index] * (2 * WIDTH)
 
 
 @triton.jit(do_not_specialize=INTEGERS)
 def input_gradient(
-    grad, taps, out, B, C, H, W_UNITS,
-    W_UNIT: tl.constexpr, SIZES: tl.constexpr, DILATIONS: tl.constexpr, TAPS: tl.constexpr,
+    grad, lines, out, B, C, H, W_UNITS,
+    W_UNIT: tl.constexpr, SIZES: tl.constexpr, DILATIONS: tl.constexpr, LINES: tl.constexpr,
     WIDTH: tl.constexpr, PART: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """All transposed convolutions of ``BLOCK`` rows of one channel, summed. Grid: (row blocks, channels)."""
@@ -91,12 +125,12 @@ def input_gradient(
     c = tl.program_id(1)
     m = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)[:, None]
     image, y, n = m // H, m % H, tl.arange(0, WIDTH)[None, :]
-    taps += c * TAPS
+    lines += c * (LINES * 2 * WIDTH)
     acc = tl.zeros([BLOCK, WIDTH], tl.float32)
     for index in tl.static_range(n_convs):
         start = (((image.to(tl.int64) * n_convs + index) * C + c) * H + y) * W
-        acc = _convolve(acc, grad, taps, start, y, m < B * H, H, W, SIZES[index], DILATIONS[index], WIDTH, PART, True)
-        taps += SIZES[index] * SIZES[index]
+        acc = _convolve(acc, grad, lines, start, y, m < B * H, H, W, SIZES[index], DILATIONS[index], WIDTH, PART, True)
+        lines += SIZES[index] * (2 * WIDTH)
     place = ((image.to(tl.int64) * C + c) * H + y) * W + n
     tl.store(out + place, acc.to(out.dtype.element_ty), mask=(m < B * H) & (n < W))
 
@@ -113,11 +147,12 @@ def _correlate(
         m = begin + tl.arange(0, BLOCK)
         image, y = m // H, m % H
         start = ((image.to(tl.int64) * C + c) * H + y) * W
-        seen = _shifted(x, start[None, :], y[None, :], k, i, (m < B * H)[None, :], H, W, K, D, WIDTH, False)
+        seen = _shifted(x, start[None, :], y[None, :], k, i, (m < B * H)[None, :], H, W, K, D, WIDTH, PART, False)
         start = (((image.to(tl.int64) * N_CONVS + index) * C + c) * H + y) * W
         gradient = tl.load(grad + start[:, None] + n, mask=(m < B * H)[:, None] & (n < W), other=0.0)
         acc = tl.dot(seen, gradient, acc)
-        total += tl.sum(gradient.to(tl.float32), axis=0)
+        if i == 0:
+            total += tl.sum(gradient.to(tl.float32), axis=0)
     # the sums along the bands, for every tap row of this program
     rows = tl.arange(0, PART)
     distance = k % WIDTH - n

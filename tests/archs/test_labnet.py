@@ -7,6 +7,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from stea_arch.archs.labnet_arch import ATTENTIONS, LabBlock, LabNet
+from stea_arch.archs.layers import ChannelNorm
 
 ONE_EACH = (1, 1, 1, 1, 1, 1)
 
@@ -49,6 +50,58 @@ def test_block_computes_its_equation(attention, equation, large_field):
     with torch.no_grad():
         expected = plain.block(plain.Weights(block.state_dict()), f, equation, field)
         torch.testing.assert_close(block(f), expected, rtol=0, atol=1e-10)
+
+
+def parameter_gradients(function, block, f):
+    """Result and gradients of ``f`` and every parameter, for a fixed weighting of the output."""
+    f, names = f.detach().requires_grad_(), [name for name, _ in block.named_parameters()]
+    result = function(f)
+    share = torch.randn(result.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = torch.autograd.grad((result * share).sum(), [f, *block.parameters()])
+    return dict(zip(['result', 'f', *names], (result.detach(), *found), strict=True))
+
+
+@pytest.mark.parametrize(('attention', 'equation'), [('stea', plain.stea), ('ttea', plain.ttea)])
+@pytest.mark.parametrize('large_field', [True, False])
+@pytest.mark.parametrize('size', [(9, 14), (3, 5)])  # with the linear maps multiplied out, and one after the other
+@pytest.mark.parametrize(('dtype', 'tolerance'), [(torch.float64, 1e-12), (torch.float32, 2e-4)])
+def test_gradients_are_those_of_its_equation(attention, equation, large_field, size, dtype, tolerance):
+    block, f = plain.randomise(LabBlock(32, attention, large_field)), torch.randn(2, 32, *size)
+    field = plain.mlfr if large_field else (lambda p, t: t)
+    ours = parameter_gradients(block.to(dtype), block, f.to(dtype))
+    block.double()
+    weights = plain.Weights(dict(block.named_parameters()))
+    expected = parameter_gradients(lambda f: plain.block(weights, f, equation, field), block, f.double())
+    for name, exact in expected.items():
+        error = (ours[name].double() - exact).abs().max() / exact.abs().max()
+        assert error < tolerance, f'{name}: {error:.1e}'
+
+
+def test_gradients_under_autocast():
+    """Maps are bfloat16 from end to end, parameters and their gradients fp32."""
+    block, f = plain.randomise(LabBlock(16, 'stea', True)), torch.randn(2, 16, 40, 40).bfloat16()
+    with torch.autocast('cpu', torch.bfloat16):
+        ours = parameter_gradients(block, block, f)
+    assert ours['result'].dtype == ours['f'].dtype == torch.bfloat16
+    exact = parameter_gradients(block.double(), block, f.double())
+    for name, gradient in ours.items():
+        assert gradient.dtype == (torch.bfloat16 if name in ('result', 'f') else torch.float32)
+        error = (gradient.double() - exact[name]).norm() / exact[name].norm()
+        assert error < 0.1, f'{name}: {error:.3f}'
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_norm_of_half_precision_sums_gradients_in_fp32(dtype):
+    """In bfloat16 a sum over 9216 pixels stops growing on the way: a shift's gradient would be off by 90%."""
+    norm, x, share = plain.randomise(ChannelNorm(32)), torch.randn(1, 32, 96, 96).to(dtype), 1 + torch.rand(32, 96, 96)
+    with torch.autocast('cpu', dtype):
+        result = norm(x)
+    ours = torch.autograd.grad((result * share).sum(), list(norm.parameters()))
+    norm.double()
+    exact = torch.autograd.grad((norm(x.double()) * share).sum(), list(norm.parameters()))
+    assert result.dtype == dtype
+    for mine, theirs in zip(ours, exact, strict=True):
+        torch.testing.assert_close(mine.double(), theirs, rtol=0, atol=0.01 * float(theirs.abs().max()))
 
 
 @pytest.mark.parametrize('upscale', [2, 3, 4])
@@ -173,6 +226,25 @@ def test_bfloat16_autocast_stays_close(attention):
     assert 0 < (mixed - exact).abs().max() < 0.02 * exact.abs().max()
 
 
+def test_compiles_to_one_graph_with_gradients():
+    block, f = plain.randomise(LabBlock(16, 'stea', True)), torch.randn(2, 16, 9, 14)
+    expected = parameter_gradients(block, block, f)
+    compiled = parameter_gradients(torch.compile(block, backend='aot_eager', fullgraph=True), block, f)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(compiled[name], gradient, rtol=1e-4, atol=1e-4, msg=lambda text, n=name: n + text)
+
+
+def test_initial_scale_of_the_last_convolution():
+    weights = []
+    for scale in ({}, {'init_scale': 0.1}):
+        torch.manual_seed(0)
+        weights.append(LabNet(num_feat=16, num_blocks=ONE_EACH, **scale).state_dict())
+    published, scaled = weights
+    for name, value in published.items():
+        factor = 0.1 if name == 'tail.4.weight' else 1
+        torch.testing.assert_close(scaled[name], factor * value, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize('attention', ATTENTIONS)
 def test_compiles_to_one_graph(attention):
     network = one_block(attention)
@@ -215,6 +287,7 @@ def test_exports_to_onnx_with_free_sizes(tmp_path):
         ({'num_heads': 3}, r'num_heads must be a divisor of num_feat, which is 64, .* 3 came'),
         ({'num_heads': 0}, r'num_heads must be a divisor .* 0 came'),
         ({'key_dim': 0}, r'key_dim must be a whole number of at least 1, but 0 came'),
+        ({'init_scale': 0}, r'init_scale must be a number above 0, but 0 came'),
         ({'num_in_ch': 1}, r'num_in_ch and num_out_ch must be the same .* num_in_ch=1 and num_out_ch=3 came'),
     ],
 )

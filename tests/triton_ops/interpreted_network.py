@@ -8,7 +8,6 @@ from stea_arch import triton_ops
 from stea_arch.archs.fused import FusedBlock
 from stea_arch.archs.labnet_arch import LabBlock, LabNet
 from stea_arch.archs.layers import GatedFeedForward
-from stea_arch.archs.mlfr import MLFR
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +72,7 @@ def test_gated_depthwise_obeys_the_rules_of_custom_operations():
     torch.library.opcheck(torch.ops.stea_arch.gated_depthwise.default, inputs)
 
 
-@pytest.mark.parametrize('make', [lambda: LabBlock(16, 'stea', True, (2, 4)), lambda: MLFR(16, (3,))])
+@pytest.mark.parametrize('make', [lambda: LabBlock(16, 'stea', True, (2, 4)), lambda: LabBlock(16, 'none', True, (3,))])
 def test_same_function_and_gradients(make):
     """fp32 by the kernels, fp64 by stock operations: fp64 is no dtype of theirs."""
     module, x = plain.randomise(make()), torch.randn(1, 16, 1, 2)
@@ -98,7 +97,7 @@ def test_fused_block(large_field, monkeypatch):
 
 
 def test_autocast():
-    module, x = plain.randomise(MLFR(16, (2,))), torch.randn(1, 16, 3, 2)
+    module, x = plain.randomise(LabBlock(16, 'none', True, (2,))), torch.randn(1, 16, 3, 2)
     with torch.no_grad():
         exact = module.double()(x.double())
         module = module.float()
@@ -111,7 +110,9 @@ def test_autocast():
     assert 1e-6 < error < 2 * allowed, 'no bfloat16 took part, or the kernels are worse at it than stock operations'
 
 
-@pytest.mark.parametrize(('make', 'name'), [(lambda: MLFR(16, (1,)), 'depthwise_group'), (GatedFeedForward, 'gated')])
+@pytest.mark.parametrize(
+    ('make', 'name'), [(lambda: LabBlock(16, 'none', True, (1,)), 'depthwise_group'), (GatedFeedForward, 'gated')]
+)
 def test_compiles_to_one_graph_with_gradients(make, name):
     graphs = []
 

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from stea_arch import triton_ops
-from stea_arch.archs.mlfr import MLFR
 
 
 @pytest.fixture(autouse=True)
@@ -87,18 +86,3 @@ def test_stock_form_of_the_gate():
     q = F.conv2d(x, weight, padding=1, groups=6)
     expected = plain.gelu(q[:, :3]) * q[:, 3:]
     torch.testing.assert_close(triton_ops.gated_depthwise(x, weight), expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize('dilations', [(2, 4, 6), (3,)])
-def test_large_field_is_the_same_function(dilations):
-    """One 1x1 convolution in place of all, with the same gradients in every parameter."""
-    module = plain.randomise(MLFR(16, dilations)).double()
-    t = torch.randn(2, 16, 5, 7, dtype=torch.float64, requires_grad=True)
-    share, inputs = torch.randn(2, 16, 5, 7, dtype=torch.float64), [t, *module.parameters()]
-    ours, expected = triton_ops.large_field(module, t), module(t)
-    tolerance = {'rtol': 1e-5, 'atol': 1e-5}  # the product of the 1x1 convolutions is fp32
-    torch.testing.assert_close(ours, expected, **tolerance)
-    for mine, plainly in zip(
-        torch.autograd.grad((ours * share).sum(), inputs), torch.autograd.grad((expected * share).sum(), inputs)
-    ):
-        torch.testing.assert_close(mine, plainly, **tolerance)
