@@ -14,7 +14,7 @@ At the top level:
     published (bool): Add published results, marked as such, where protocol and set agree. Default: true.
 
 A network:
-    from (str): Training option file: its network, and the weights that it trains.
+    from (str): Training option file: its network, and the weights that it trains; left out where there are none yet.
     network_g (dict): As in BasicSR's option files, with ``type``; beside ``from`` what differs. Default: found from
         the weights, if they are ours or the authors'.
     weights (str): Checkpoint, in our naming or the authors', or a shipped name.
@@ -135,7 +135,8 @@ def read_compare_options(path, check_files=True):
         check_files (bool): Also open the test sets and look for the weights.
 
     Returns:
-        dict: Its content; networks are written out, see :func:`stea_arch.compare.networks.as_section`.
+        dict: Its content. Networks are written out, see :func:`stea_arch.compare.networks.as_section`; those ``from``
+        a training file that has not been trained yet are under ``untrained``: {label: the training file}.
 
     Raises:
         FileNotFoundError: No such file.
@@ -163,8 +164,11 @@ def _check(problems, opt, check_files):
         check_devices(problems, opt)
     scales = opt.get('scales')
     scales = [scale for scale in scales if scale in (2, 3, 4)] if isinstance(scales, list) else []
-    for label in part(opt, 'networks'):
+    for label in list(part(opt, 'networks')):
         _network(problems, opt, label, scales, check_files)
+    if 'untrained' in opt and all(entry == BICUBIC for entry in opt['networks'].values()):
+        first = next(iter(opt['untrained'].values()))
+        problems.add('networks', f'none of them has been trained yet: begin with stea-train -opt {first}')
     for name in part(opt, 'datasets'):
         _dataset(problems, opt, name, scales, check_files)
     for key in ('networks', 'datasets'):
@@ -200,6 +204,7 @@ def _network(problems, opt, label, scales, check_files):
         return
     if isinstance(section, dict) and not _table(problems, path, section, NETWORK):
         return
+    trains = section.get('from') if isinstance(section, dict) and 'weights' not in section else None
     try:
         section = opt['networks'][label] = as_section(section)
     except OptionError as error:
@@ -207,6 +212,10 @@ def _network(problems, opt, label, scales, check_files):
         return
     except (FileNotFoundError, ValueError) as error:
         _unknown(problems, path, section, error, check_files)
+        return
+    if trains and check_files and not Path(section['weights']).is_file():
+        opt.setdefault('untrained', {})[label] = trains
+        del opt['networks'][label]
         return
     if section == BICUBIC or not scales:
         return

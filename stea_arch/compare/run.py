@@ -42,6 +42,8 @@ def compare(opt, out):
     wanted = opt.get('metrics')
     reasons = {metric: why_unavailable(metric) for metric in wanted or ()}
     remarks = [f'{reason}. {metric} is left out.' for metric, reason in reasons.items() if reason]
+    for label, source in opt.get('untrained', {}).items():
+        remarks.append(f'{label} is left out: {source} has not been trained yet (stea-train -opt {source}).')
     usable = [metric for metric in wanted if not reasons[metric]] if wanted else None
     opened = functools.cache(lambda label, scale: _attempt(lambda: Network(opt, label, scale)))
     scales = {}

@@ -163,7 +163,7 @@ def test_an_entry_of_which_nothing_is_known_is_named(read, mini, tmp_path):
     assert found['networks.absent'].startswith(
         'expected bicubic, a shipped name or a checkpoint: absent.pth is neither'
     )
-    assert 'damaged' in found['networks.damaged']
+    assert 'text.pth' in found['networks.damaged']
     assert 'belong to another network' in found['networks.foreign.weights']
     assert found['networks.none.network_g'].startswith('missing, or give from')
     assert found['networks.no file.from'].startswith('there is no option file no.yml')
@@ -216,3 +216,15 @@ def test_shipped_file_fits_the_training_files(path, monkeypatch):
             assert trained[run[1]]['network_g'] == network
             assert trained[run[1]]['scale'] == opt['scales'][0]
             assert section['param_key'] == 'params_ema' if trained[run[1]]['train'].get('ema_decay') else 'params'
+
+
+def test_what_has_not_been_trained_is_left_out_and_said(read, mini, tmp_path):
+    mini['scales'], mini['networks'] = [4], {'Bicubic': 'bicubic', 'EDSR': {'from': str(ROOT / 'train/EDSR_x4.yml')}}
+    found, _ = problems(read, mini)
+    assert found['networks'].startswith('none of them has been trained yet: begin with stea-train -opt')
+    mini['networks']['LabNet-S'] = 'labnet-s-x4'
+    opt = read(mini)
+    assert list(opt['networks']) == ['Bicubic', 'LabNet-S'] and list(opt['untrained']) == ['EDSR']
+    mini['networks']['EDSR']['weights'] = 'net_g_best.pth'  # one that somebody has named has to be there
+    found, _ = problems(read, mini)
+    assert found['networks.EDSR.weights'].startswith('net_g_best.pth is not a file')
