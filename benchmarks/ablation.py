@@ -17,8 +17,8 @@ from pathlib import Path
 
 import yaml
 
-from stea_arch.options import parse_value
 from stea_arch.results.files import read_json
+from stea_arch.system.plain_values import parse_value
 from stea_arch.system.versions import get_versions
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -36,10 +36,9 @@ OVERLAPS = (0, 16, 32)
 TILE = 64
 
 
-def make_net(method='strips'):
-    """What ``stea-upscale --model labnet-s-x4`` runs on a CPU; ``local`` needs the network before ``fuse()``."""
-    network = load_network('labnet-s-x4')
-    return network if method == 'local' else optimize_for(network, 'cpu')
+def make_net():
+    """What ``stea-upscale --model labnet-s-x4`` runs on a CPU."""
+    return optimize_for(load_network('labnet-s-x4'), 'cpu')
 
 
 def read_photo(path, height, width):
@@ -54,7 +53,7 @@ def read_photo(path, height, width):
 
 def probe(method, size):
     """One point: its peak beyond the start, and its processor seconds."""
-    net = make_net(method)
+    net = make_net()
     lq = torch.rand(1, 3, size, size)
     reset_peak()
     before, start = peak_memory(), time.process_time()
@@ -72,7 +71,7 @@ def measure_sizes(args):
     points = []
     for (method, size), values in found.items():
         measured = statistics.median(value['bytes'] for value in values)
-        estimate = estimate_memory(make_net(method), size, size, method)
+        estimate = estimate_memory(make_net(), size, size, method)
         point = {
             'method': method,
             'size': size,
@@ -90,7 +89,7 @@ def measure_limit(args):
     """Per method the largest 16:9 image whose estimate is at most 24 GiB, with a result in fp32, to 9 rows."""
     limits = []
     for method in METHODS:
-        net, rows = make_net(method), 100
+        net, rows = make_net(), 100
         for _ in range(4):  # nearly proportional to the pixels
             rows = int(rows * (24 * GIB / estimate_memory(net, 9 * rows, 16 * rows, method)) ** 0.5)
         while estimate_memory(net, 9 * rows, 16 * rows, method) > 24 * GIB:
@@ -150,7 +149,7 @@ def measure_tiles(args):
 def draw(report, path, pyplot):
     """Memory and time against size, and tiles' difference against their overlap."""
     figure, panels = pyplot.subplots(1, 3, figsize=(14, 4.2), layout='constrained')
-    for method, colour in zip(METHODS, ('tab:red', 'tab:blue', 'tab:green', 'tab:orange')):
+    for method, colour in zip(METHODS, ('tab:red', 'tab:blue', 'tab:green')):
         points = [point for point in report['sizes'] if point['method'] == method]
         sizes = [point['size'] for point in points]
         panels[0].plot(sizes, [point['mib'] for point in points], 'o-', color=colour, label=method)
@@ -195,8 +194,8 @@ def main():
     report = json.loads(args.out.read_text(encoding='utf-8')) if args.out.is_file() else {}
     report['protocol'] = (
         f'labnet-s-x4 in its form for inference, fp32, CPU, {args.threads} thread; sizes: a forked process per point, '
-        f'{args.rounds} interleaved rounds, medians; strip 128, tile 256 with overlap 32, window 64 (not fused) unless '
-        'said; MiB beyond the start of the run'
+        f'{args.rounds} interleaved rounds, medians; strip 128, tile 256 with overlap 32 unless said; MiB beyond the '
+        'start of the run'
     )
     report['versions'] = get_versions()
     parts = {'sizes': measure_sizes, 'limit': measure_limit, 'large': measure_large, 'tiles': measure_tiles}

@@ -19,11 +19,10 @@ import numpy as np
 import torch
 
 from stea_arch.archs.labnet_arch import LabNet
-from stea_arch.degradations.crop import paired_crop
+from stea_arch.degradations.batch_steps import paired_crop, usm_sharpen
 from stea_arch.degradations.pair_pool import PairPool
 from stea_arch.degradations.second_order import SecondOrderSampler, degrade
 from stea_arch.degradations.second_order_kernels import KernelSampler
-from stea_arch.degradations.usm import usm_sharpen
 from stea_arch.system.versions import get_versions
 
 PROTOCOL = (

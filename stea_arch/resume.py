@@ -7,8 +7,19 @@ from pathlib import Path
 
 import torch
 
-from stea_arch.data.device_images import DeviceLoader
 from stea_arch.weights.files import read_checkpoint
+
+
+class Pipeline:
+    """What BasicSR's training pipeline keeps to itself, and a model needs to stop or to catch up in the midst of it.
+
+    Attributes:
+        sampler (ResumableSampler | None): Of the training data; knows the epoch.
+        val_loaders (list[DataLoader]): Of the validation sets.
+    """
+
+    sampler = None
+    val_loaders = ()
 
 
 def load_resume_state(opt):
@@ -83,6 +94,8 @@ def with_resumable_data(create_train_val_dataloader):
         ValueError: The training set does not fill one batch.
     """
 
+    from stea_arch.data.device_images import DeviceLoader  # here: see stea_arch.plugin
+
     def create(opt, logger):
         train_loader, sampler, val_loaders, _, total_iters = create_train_val_dataloader(opt, logger)
         iters_per_epoch = len(train_loader)
@@ -91,6 +104,7 @@ def with_resumable_data(create_train_val_dataloader):
                 f'datasets.train: {len(sampler)} samples an epoch on each process do not fill one batch of '
                 f'{train_loader.batch_size}. Lower batch_size_per_gpu or raise dataset_enlarge_ratio.'
             )
+        Pipeline.sampler, Pipeline.val_loaders = sampler, val_loaders
         sampler.seed = opt['manual_seed']
         for loader in [train_loader, *val_loaders]:
             loader.generator = torch.Generator().manual_seed(opt['manual_seed'])

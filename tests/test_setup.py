@@ -32,7 +32,9 @@ def imports(folder):
             elif isinstance(node, ast.ImportFrom):
                 names.add(node.module)
     names = {name.partition('.')[0] for name in names}
-    ours = {file.stem for place in (folder, 'benchmarks') for file in (ROOT / place).rglob('*.py')}  # run as scripts
+    ours = {
+        file.stem for place in (folder, 'benchmarks', 'tools') for file in (ROOT / place).rglob('*.py')
+    }  # run as scripts
     return names - sys.stdlib_module_names - {'stea_arch', 'data_prep', 'triton'} - ours
 
 

@@ -5,13 +5,8 @@ import io
 import sys
 from pathlib import Path
 
-import stea_arch  # noqa: F401  (fills the registries)
-from stea_arch.compare.crops import draw_picture
-from stea_arch.compare.markdown import as_markdown
-from stea_arch.compare.options import read_compare_options
-from stea_arch.compare.page import as_html
-from stea_arch.compare.run import compare, failures
 from stea_arch.options import OptionError
+from stea_arch.options.reading import read_file
 from stea_arch.system.allocator import keep_freed_memory
 from stea_arch.system.files import whole_or_nothing
 
@@ -36,31 +31,42 @@ def main(argv=None):
     args = parser.parse_args(argv)
     keep_freed_memory()
     try:
-        opt = read_compare_options(args.opt)
+        return _compare(args.opt, args.out)
     except (OptionError, FileNotFoundError) as error:
         print(f'{args.opt}: {error}', file=sys.stderr)
         return 2
-    out = args.out or Path('results', 'compare', opt['name'])
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        comparison = compare(opt, out)
-        text, picture = as_markdown(comparison), draw_picture(comparison)
-        _write(out / 'report.md', text.encode())
-        if picture:
-            file = io.BytesIO()
-            picture.save(file, 'PNG', optimize=True)
-            _write(out / 'picture.png', file.getvalue())
-        _write(out / 'index.html', as_html(comparison).encode())
     except KeyboardInterrupt:
         print('\nInterrupted. The same command continues with what is not finished.', file=sys.stderr)
         return 130
     except OSError as error:
         print(
-            f'stea-compare: {out} could not be written: {error.strerror or error}. What is there is complete. Make '
-            'room, or choose another folder (--out): the same command continues.',
+            f'stea-compare: the results could not be written: {error.strerror or error}. What is there is complete. '
+            'Make room, or choose another folder (--out): the same command continues.',
             file=sys.stderr,
         )
         return 1
+
+
+def _compare(file, out):
+    read_file(file)  # PyTorch takes seconds to load: what is no option file at all is said before
+
+    from stea_arch.compare.crops import draw_picture
+    from stea_arch.compare.markdown import as_markdown
+    from stea_arch.compare.options import read_compare_options
+    from stea_arch.compare.page import as_html
+    from stea_arch.compare.run import compare, failures
+
+    opt = read_compare_options(file)
+    out = out or Path('results', 'compare', opt['name'])
+    out.mkdir(parents=True, exist_ok=True)
+    comparison = compare(opt, out)
+    text, picture = as_markdown(comparison), draw_picture(comparison)
+    _write(out / 'report.md', text.encode())
+    if picture:
+        data = io.BytesIO()
+        picture.save(data, 'PNG', optimize=True)
+        _write(out / 'picture.png', data.getvalue())
+    _write(out / 'index.html', as_html(comparison).encode())
     print(f'\n{text}\nTable:   {out / "report.md"}')
     if picture:
         print(f'Picture: {out / "picture.png"}')

@@ -19,10 +19,10 @@ import numpy as np
 
 from stea_arch.data.image_io import decode
 from stea_arch.data.patches import to_tensor
+from stea_arch.degradations.batch_steps import usm_sharpen
 from stea_arch.degradations.second_order import SecondOrderParams, SecondOrderSampler, degrade
 from stea_arch.degradations.second_order_kernels import KernelSampler, KernelTriple
 from stea_arch.degradations.second_order_sampling import RECIPES
-from stea_arch.degradations.usm import usm_sharpen
 from stea_arch.options import OptionError
 from stea_arch.options.problems import part
 from stea_arch.options.reading import load

@@ -16,7 +16,8 @@ from basicsr.metrics import calculate_metric
 from basicsr.utils import tensor2img
 from tqdm import tqdm
 
-from stea_arch.compare.options import DEFAULT_METRICS, WITH_REFERENCE
+from stea_arch.compare.options import DEFAULT_METRICS
+from stea_arch.options.comparison import WITH_REFERENCE
 from stea_arch.results.files import read_json, write_json
 from stea_arch.results.summary import is_measurable, summarize
 from stea_arch.system.files import whole_or_nothing

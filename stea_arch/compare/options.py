@@ -1,123 +1,29 @@
-"""The strict check of a comparison's option file: everything that is wrong with it, at once, before anything runs.
-
-At the top level:
-    name (str): Of the comparison; its folder is results/compare/<name>.
-    scales (list[int]): At which the networks are compared.
-    num_gpu (int): 0 computes on the CPU, 1 on a GPU. Default: auto, a GPU where there is one.
-    metrics (list[str]): Which are measured; niqe where there is no truth, the others where there is one. Default:
-        psnr, ssim and niqe.
-    networks (dict): What is compared, each by the name that tables show: ``bicubic``, a shipped name, a checkpoint of
-        ours or the authors', or a section.
-    datasets (dict): The test sets, each by its name.
-    cost (dict): On what time, memory and multiply-adds of each network are measured. Default: not at all.
-    crops (dict): What the page shows side by side.
-    published (bool): Add published results, marked as such, where protocol and set agree. Default: true.
-
-A network:
-    from (str): Training option file: its network, and the weights that it trains; left out where there are none yet.
-    network_g (dict): As in BasicSR's option files, with ``type``; beside ``from`` what differs. Default: found from
-        the weights, if they are ours or the authors'.
-    weights (str): Checkpoint, in our naming or the authors', or a shipped name.
-    param_key (str): Which weights of the checkpoint. Default: params; params_ema where ``from`` trains them or the
-        network is found from weights that have them.
-    scale (int): The network's, where the file has several scales. Default: found with the network.
-    self_ensemble (bool): Mean over eight flips and rotations. Default: false.
-
-A test set:
-    protocol (str): Where low-quality images come from: blurred by eight kernels and reduced (gaussian8), by random
-        anisotropic kernels (setting2), reduced alone (bicubic), or taken as they are, without truth (no_reference).
-    gt (str): Folder or LMDB of sharp images; ``{scale}`` stands for the scale. scikit-image: two photographs that this
-        package comes with.
-    lq (str): Folder or LMDB of low-quality images that are there already; ``{scale}`` stands for the scale.
-        scikit-image: three of that package, for no_reference.
-    meta_info (str): Text file that lists the images to use. Default: all.
-    leave_out (list[str]): Names of images to leave out; the report says so.
-    scales (list[int]): Those of the file at which this set is used. Default: all.
-    crop_to (int): Crop the truth to a multiple of this first, as some publish. Default: ~, of the scale alone.
-    num_kernels (int): Kernels of gaussian8. Default: 8.
-    seed (int): Of the kernels of setting2. Default: 0.
-    crop (dict): A place that is always shown.
-
-A place:
-    image (str): Name of the image, without extension.
-    kernel (str): Name of the kernel, such as ``sigma2.60``. Default: the first.
-    region (list[int]): Top, left and side of the square, in pixels of gt.
-
-Under cost:
-    size (list[int]): Height and width of the input.
-    rounds (int): How often the networks are timed, in turn. Default: 5.
-
-Under crops:
-    rows (int): Cases shown of each set, those where the networks differ most. Default: 3.
-    size (int): Side of a square of the result, in pixels. Default: 64.
-"""
+"""The strict check of a comparison's option file: everything that is wrong with it, at once, before anything runs."""
 
 from pathlib import Path
 
 from stea_arch.compare.networks import BICUBIC, as_section, as_test_options, scale_of
-from stea_arch.compare.testsets import NO_REFERENCE, TestSet
-from stea_arch.options import OptionError, check_options
-from stea_arch.options.kinds import (
-    boolean,
-    choice,
-    either,
-    integer,
-    mapping,
-    mismatch,
-    optional,
-    sequence,
-    text,
-    word,
+from stea_arch.compare.testsets import TestSet
+from stea_arch.options.check import check_options
+from stea_arch.options.comparison import (
+    COST,
+    CROP,
+    CROPS,
+    DATASET,
+    NETWORK,
+    NO_REFERENCE,
+    TOP,
+    WITH_REFERENCE,
+    WITHOUT_REFERENCE,
 )
+from stea_arch.options.kinds import mapping, mismatch
 from stea_arch.options.machine import check_devices
-from stea_arch.options.problems import Problems, did_you_mean, join, listed, part
-from stea_arch.options.reading import load
-from stea_arch.options.schema import PIPELINE, Key
+from stea_arch.options.problems import OptionError, Problems, did_you_mean, join, listed, part
+from stea_arch.options.reading import read_file
+from stea_arch.options.sections import check_table
 
-PROTOCOLS = ('gaussian8', 'setting2', 'bicubic', NO_REFERENCE)
-WITH_REFERENCE = ('psnr', 'ssim', 'lpips', 'dists')
-WITHOUT_REFERENCE = ('niqe',)
 DEFAULT_METRICS = ('psnr', 'ssim', 'niqe')
 DEFAULT_CROPS = {'rows': 3, 'size': 64}
-
-TOP = {
-    'name': Key(word(), PIPELINE),
-    'scales': Key(sequence(choice(2, 3, 4)), PIPELINE, why='write scales: [4]'),
-    'num_gpu': Key(either(choice('auto'), integer(0, 1))),
-    'metrics': Key(sequence(choice(*WITH_REFERENCE, *WITHOUT_REFERENCE))),
-    'networks': Key(mapping(), PIPELINE),
-    'datasets': Key(mapping(), PIPELINE),
-    'cost': Key(optional(mapping())),
-    'crops': Key(mapping()),
-    'published': Key(boolean()),
-}
-NETWORK = {
-    'from': Key(text()),
-    'network_g': Key(mapping()),
-    'weights': Key(optional(text())),
-    'param_key': Key(choice('params', 'params_ema')),
-    'scale': Key(choice(2, 3, 4)),
-    'self_ensemble': Key(boolean()),
-}
-DATASET = {
-    'protocol': Key(choice(*PROTOCOLS), PIPELINE),
-    'gt': Key(text()),
-    'lq': Key(text()),
-    'meta_info': Key(text()),
-    'leave_out': Key(sequence(text())),
-    'scales': Key(sequence(choice(2, 3, 4))),
-    'crop_to': Key(optional(choice(4, 12))),
-    'num_kernels': Key(integer(2)),
-    'seed': Key(integer(0)),
-    'crop': Key(mapping()),
-}
-CROP = {
-    'image': Key(text(), PIPELINE),
-    'kernel': Key(text()),
-    'region': Key(sequence(integer(0), length=3), PIPELINE, why='write region: [top, left, side] in pixels of gt'),
-}
-COST = {'size': Key(sequence(integer(1), length=2), PIPELINE), 'rounds': Key(integer(1))}
-CROPS = {'rows': Key(integer(0)), 'size': Key(integer(16, 512))}
 # where the check of stea-test's options finds what is a network's here
 AT_HOME = {
     'path.pretrain_network_g': 'weights',
@@ -142,10 +48,7 @@ def read_compare_options(path, check_files=True):
         FileNotFoundError: No such file.
         OptionError: All problems, each with its line in the file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no option file {path} (seen from {Path.cwd()})')
-    opt, origins = load(path.read_bytes())
+    opt, origins = read_file(path)
     problems = Problems()
     _check(problems, opt, check_files)
     if problems.found:
@@ -154,12 +57,9 @@ def read_compare_options(path, check_files=True):
 
 
 def _check(problems, opt, check_files):
-    if not isinstance(opt, dict):
-        problems.add('', f'expected keys and values (name: ..., networks: ...), got {type(opt).__name__}')
-        return
-    _table(problems, '', opt, TOP)
-    _table(problems, 'cost', opt.get('cost'), COST)
-    _table(problems, 'crops', opt.get('crops'), CROPS)
+    check_table(problems, '', opt, TOP)
+    check_table(problems, 'cost', opt.get('cost'), COST)
+    check_table(problems, 'crops', opt.get('crops'), CROPS)
     if check_files:
         check_devices(problems, opt)
     scales = opt.get('scales')
@@ -176,24 +76,6 @@ def _check(problems, opt, check_files):
             problems.add(key, 'empty, there is nothing to compare')
 
 
-def _table(problems, path, section, table):
-    """Compare a section with its table; False where its values had better not be used."""
-    before = len(problems.found)
-    if not isinstance(section, dict):
-        return False  # whoever holds the section has complained about its kind
-    for key, value in section.items():
-        if key not in table:
-            hint = did_you_mean(key, table) or f'. Known here are: {listed(table)}'
-            problems.add(join(path, key), f'unknown key{hint}')
-        elif problem := mismatch(table[key].kind, value):
-            problems.add(join(path, key), problem)
-    for key, known in table.items():
-        if known.required and key not in section:
-            advice = f'; {known.why}' if known.why else ''
-            problems.add(join(path, key), f'missing, expected {known.kind.expected}{advice}')
-    return len(problems.found) == before
-
-
 def _network(problems, opt, label, scales, check_files):
     path, section = join('networks', label), opt['networks'][label]
     if not isinstance(label, str) or '/' in label or not label.strip():
@@ -203,6 +85,8 @@ def _network(problems, opt, label, scales, check_files):
         problems.add(path, f'expected bicubic, a shipped name, a checkpoint or a section, got {section!r}')
         return
     if isinstance(section, dict) and not _table(problems, path, section, NETWORK):
+        return
+    if isinstance(section, dict) and not check_table(problems, path, section, NETWORK):
         return
     trains = section.get('from') if isinstance(section, dict) and 'weights' not in section else None
     try:
@@ -255,9 +139,9 @@ def _dataset(problems, opt, name, scales, check_files):
     if not isinstance(section, dict):
         problems.add(path, mismatch(mapping(), section))
         return
-    sound = _table(problems, path, section, DATASET)
+    sound = check_table(problems, path, section, DATASET)
     if 'crop' in section:
-        sound &= _table(problems, join(path, 'crop'), section['crop'], CROP)
+        sound &= check_table(problems, join(path, 'crop'), section['crop'], CROP)
     if not sound:
         return
     before = len(problems.found)

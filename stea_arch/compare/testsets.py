@@ -21,7 +21,6 @@ from stea_arch.degradations.classical import (
     degrade,
 )
 
-NO_REFERENCE = 'no_reference'
 SAMPLE = 'scikit-image'
 SAMPLE_IMAGES = {'gt': ['chelsea.png', 'coffee.png'], 'lq': ['coins.png', 'page.png', 'text.png']}
 

@@ -5,18 +5,32 @@ import math
 SCALES = (2, 3, 4)
 
 
+class BadArgument(ValueError):
+    """An argument, or the option of the same name, whose value cannot be used.
+
+    Args:
+        name (str): Of the argument.
+        reason (str): What was expected, what came and what to do; its sentence begins with the name.
+    """
+
+    def __init__(self, name, reason):
+        super().__init__(f'{name} {reason}')
+        self.name, self.reason = name, reason
+
+
 def check_scale(scale):
     """Raise a ValueError unless ``scale`` is 2, 3 or 4."""
     if scale not in SCALES:
-        raise ValueError(f'scale must be 2, 3 or 4, but {scale!r} came. Set scale at the top of the option file.')
+        raise BadArgument('scale', f'must be 2, 3 or 4, but {scale!r} came. Set scale at the top of the option file.')
 
 
 def check_kernel_size(kernel_size):
     """Raise a ValueError unless ``kernel_size`` is an odd whole number above 0."""
     if type(kernel_size) is not int or kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(
-            f'kernel_size must be an odd whole number of pixels, but {kernel_size!r} came. '
-            'Give 21 (setting 1) or 31 (setting 2 at x4).'
+        raise BadArgument(
+            'kernel_size',
+            f'must be an odd whole number of pixels, but {kernel_size!r} came. '
+            'Give 21 (setting 1) or 31 (setting 2 at x4).',
         )
 
 
@@ -26,9 +40,10 @@ def check_range(name, values, above_zero):
     good = len(values) == 2 and all(map(is_number, values)) and values[0] <= values[1]
     if not good or values[0] < 0 or (above_zero and values[0] == 0):
         lowest = 'above 0' if above_zero else 'at least 0'
-        raise ValueError(
-            f'{name} must be two numbers [lowest, highest], both {lowest}, but {list(values)} came. '
-            'Give the same number twice for a fixed value.'
+        raise BadArgument(
+            name,
+            f'must be two numbers [lowest, highest], both {lowest}, but {list(values)} came. '
+            'Give the same number twice for a fixed value.',
         )
     return tuple(map(float, values))
 
@@ -36,7 +51,7 @@ def check_range(name, values, above_zero):
 def check_probability(name, value):
     """Raise a ValueError unless ``value`` is a number from 0 to 1; return it."""
     if not is_number(value) or not 0 <= value <= 1:
-        raise ValueError(f'{name} must be a probability from 0 to 1, but {value!r} came. Give 0 to switch it off.')
+        raise BadArgument(name, f'must be a probability from 0 to 1, but {value!r} came. Give 0 to switch it off.')
     return value
 
 
@@ -45,9 +60,9 @@ def check_weights(name, values, length):
     values = list(values) if isinstance(values, list | tuple) else [values]
     good = len(values) == length and all(is_number(value) and value >= 0 for value in values)
     if not good or not sum(values):
-        raise ValueError(
-            f'{name} must be {length} weights of at least 0, not all of them 0, but {values} came. '
-            'They need not sum to 1.'
+        raise BadArgument(
+            name,
+            f'must be {length} weights of at least 0, not all of them 0, but {values} came. They need not sum to 1.',
         )
     return tuple(value / sum(values) for value in values)
 

@@ -6,7 +6,7 @@ Sums are taken in another order than for a single image, so that a value between
 import numpy as np
 import torch
 
-from stea_arch.degradations.batch_blur import blur_batch
+from stea_arch.degradations.blur import blur_batch
 from stea_arch.degradations.resize import resize_matrix
 
 

@@ -16,9 +16,8 @@ Source: Wang et al., "Real-ESRGAN: Training Real-World Blind Super-Resolution wi
 import torch
 import torch.nn.functional as F
 
-from stea_arch.degradations.batch_blur import blur_batch
-from stea_arch.degradations.batch_jpeg import jpeg
-from stea_arch.degradations.batch_noise import gaussian_noise, poisson_noise
+from stea_arch.degradations.batch_steps import gaussian_noise, jpeg, poisson_noise
+from stea_arch.degradations.blur import blur_batch
 from stea_arch.degradations.second_order_sampling import SecondOrderParams, SecondOrderSampler
 
 __all__ = ['PARTS', 'SecondOrderParams', 'SecondOrderSampler', 'degrade']

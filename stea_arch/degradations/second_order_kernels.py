@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from basicsr.data import degradations as basicsr
 
-from stea_arch.degradations.checks import check_probability, check_range, check_weights
+from stea_arch.degradations.checks import BadArgument, check_probability, check_range, check_weights
 
 FAMILIES = ('iso', 'aniso', 'generalized_iso', 'generalized_aniso', 'plateau_iso', 'plateau_aniso')
 SMALLEST = 7  # pixels: kernels come in the odd sizes from here to blur_kernel_size
@@ -152,9 +152,10 @@ class KernelSampler:
             self._check_size(f'blur_kernel_size{suffix}')
             names = tuple(getattr(self, f'kernel_list{suffix}'))
             if not names or not set(names) <= set(FAMILIES):
-                raise ValueError(
-                    f'kernel_list{suffix} must hold names of {", ".join(FAMILIES)}, but {list(names)} came. '
-                    'Correct the name; sinc has its own probability, sinc_prob.'
+                raise BadArgument(
+                    f'kernel_list{suffix}',
+                    f'must hold names of {", ".join(FAMILIES)}, but {list(names)} came. '
+                    'Correct the name; sinc has its own probability, sinc_prob.',
                 )
             object.__setattr__(self, f'kernel_list{suffix}', names)
             self._replace(f'kernel_prob{suffix}', check_weights, len(names))
@@ -163,15 +164,15 @@ class KernelSampler:
                 self._replace(name, check_range, True)
                 low, high = getattr(self, name)
                 if not low <= 1 <= high:
-                    raise ValueError(f'{name} must have 1 between its ends, but [{low}, {high}] came. Widen it.')
+                    raise BadArgument(name, f'must have 1 between its ends, but [{low}, {high}] came. Widen it.')
             check_probability(f'sinc_prob{suffix}', getattr(self, f'sinc_prob{suffix}'))
         check_probability('final_sinc_prob', self.final_sinc_prob)
 
     def _check_size(self, name):
         size = getattr(self, name)
         if type(size) is not int or size < SMALLEST or size % 2 == 0:
-            raise ValueError(
-                f'{name} must be an odd whole number of pixels, at least {SMALLEST}, but {size!r} came. Give 21.'
+            raise BadArgument(
+                name, f'must be an odd whole number of pixels, at least {SMALLEST}, but {size!r} came. Give 21.'
             )
 
     def _replace(self, name, check, *more):

@@ -7,7 +7,7 @@ are drawn once a batch; noise level, gray or colour, and JPEG quality once a sam
 
 from dataclasses import dataclass, fields
 
-from stea_arch.degradations.checks import check_probability, check_range, check_scale, check_weights
+from stea_arch.degradations.checks import BadArgument, check_probability, check_range, check_scale, check_weights
 
 MODES = ('area', 'bilinear', 'bicubic')
 RECIPES = {  # by name: what is fixed, whatever the options say
@@ -153,9 +153,10 @@ class SecondOrderSampler:
     def __post_init__(self):
         check_scale(self.scale)
         if self.recipe not in RECIPES:
-            raise ValueError(
-                f'recipe must be one of {", ".join(RECIPES)}, but {self.recipe!r} came. Use full for all steps and '
-                'blur_jpeg for blur and JPEG alone.'
+            raise BadArgument(
+                'recipe',
+                f'must be one of {", ".join(RECIPES)}, but {self.recipe!r} came. Use full for all steps and '
+                'blur_jpeg for blur and JPEG alone.',
             )
         for name, value in RECIPES[self.recipe].items():
             object.__setattr__(self, name, value)
@@ -165,14 +166,16 @@ class SecondOrderSampler:
                 self._replace(f'{name}_range{suffix}', check_range, above_zero)
             low, high = getattr(self, f'resize_range{suffix}')
             if not low <= 1 <= high:
-                raise ValueError(
-                    f'resize_range{suffix} must have 1 between its ends, but [{low}, {high}] came: factors below 1 '
-                    'shrink and factors above enlarge. Widen it.'
+                raise BadArgument(
+                    f'resize_range{suffix}',
+                    f'must have 1 between its ends, but [{low}, {high}] came: factors below 1 '
+                    'shrink and factors above enlarge. Widen it.',
                 )
             if getattr(self, f'jpeg_range{suffix}')[1] > 100:
-                raise ValueError(
-                    f'jpeg_range{suffix} must end at 100 at most, but {list(getattr(self, f"jpeg_range{suffix}"))} '
-                    'came. 95 is hardly visible, 30 plain to see.'
+                raise BadArgument(
+                    f'jpeg_range{suffix}',
+                    f'must end at 100 at most, but {list(getattr(self, f"jpeg_range{suffix}"))} '
+                    'came. 95 is hardly visible, 30 plain to see.',
                 )
             for name in ('noise_prob', 'gaussian_noise_prob', 'gray_noise_prob', 'jpeg_prob'):
                 check_probability(name + suffix, getattr(self, name + suffix))

@@ -1,4 +1,4 @@
-"""Running a network on an image of any size: whole, in bounded memory, or with averages over a window."""
+"""Running a network on an image of any size: whole or in bounded memory."""
 
 from stea_arch.inference.estimate import estimate_memory
 from stea_arch.inference.upscale import METHODS, upscale_tensor

@@ -8,10 +8,9 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stea_arch.inference.live_bytes import LiveBytes
-from stea_arch.inference.local import LocalStrips
 from stea_arch.inference.parts import upscale_in_parts
 from stea_arch.inference.strips import Strips
-from stea_arch.inference.upscale import make_strips, resolve_sizes
+from stea_arch.inference.upscale import longer_axis, resolve_sizes
 from stea_arch.inference.whole import forward_any_size
 
 # what libraries take for themselves and the allocator does not give back, beyond the tensors of the rehearsal
@@ -54,8 +53,8 @@ def estimate_memory(net, height, width, method='whole', dtype=None, multiple=1, 
                 size = result.untyped_storage().nbytes()
             return live.peak, size // (height * width)
 
-        if method in ('strips', 'local'):
-            strips = make_strips(height, width, sizes, _FewStrips, _FewLocalStrips)
+        if method == 'strips':
+            strips = _FewStrips(sizes['strip'], longer_axis(height, width))
             tensors, _ = peak(lambda lq: upscale_in_parts(rehearsing, lq, strips), height, width)
         elif method == 'whole':
             tensors, _ = peak(lambda lq: forward_any_size(rehearsing, lq, multiple), height, width)
@@ -73,17 +72,9 @@ def _without_content(fake, tensor):
     return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
 
 
-class _Few:
+class _FewStrips(Strips):
     """The first two strips and the last stand for all of them: every other one takes as much."""
 
     def spans(self, length, rows_per_unit=1):
         spans = super().spans(length, rows_per_unit)
         return spans if len(spans) < 4 else [*spans[:2], spans[-1]]
-
-
-class _FewStrips(_Few, Strips):
-    pass
-
-
-class _FewLocalStrips(_Few, LocalStrips):
-    pass

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from stea_arch.inference.result import make_result, put
+from stea_arch.inference.whole import make_result, put
 
 PARTS = ('head', 'enc1', 'down1', 'enc2', 'down2', 'latent', 'up1', 'merge', 'dec1', 'up2', 'dec2', 'refine')
 HALO_OF_TAIL = 3  # fusion, then at x4: 3x3 at full, half and a quarter of the pixel size, 2.75 in all; else below that
@@ -31,7 +31,7 @@ def upscale_in_parts(net, lq, run, out=None):
     streams = (net.blur, net.noise) if hasattr(net, 'exchanges') else (net,)
     if not all(hasattr(stream, part) for stream in streams for part in PARTS):
         raise ValueError(
-            "The methods 'strips' and 'local' follow the parts of a LabNet or RealNet, but a network of type "
+            "The method 'strips' follows the parts of a LabNet or RealNet, but a network of type "
             f"{type(net).__name__} came. Use 'tiles', which any network can do, or 'whole'."
         )
     if lq.shape[1] != streams[0].num_in_ch:
@@ -47,10 +47,10 @@ def _features(net, streams, x, run):
     """The output of the last stage for the padded image ``x``."""
     quarter = x.shape[run.axis] // 4
 
-    def stage(name, maps, reduction):
-        maps = [run.stage(getattr(stream, name), f, reduction) for stream, f in zip(streams, maps)]
+    def stage(name, maps):
+        maps = [run.stage(getattr(stream, name), f) for stream, f in zip(streams, maps)]
         if len(streams) > 1:
-            e = _exchange(net, name, maps, run, reduction)
+            e = _exchange(net, name, maps, run)
             maps = [e] if name == 'refine' else [f.add_(e) for f in maps]
         return maps
 
@@ -60,25 +60,25 @@ def _features(net, streams, x, run):
     def join(function, fine, coarse, units):
         return [run.map(lambda a, b, s=s: function(s, a, b), both, 1, units) for s, *both in zip(streams, fine, coarse)]
 
-    enc1 = stage('enc1', [run.map(stream.head, (x,), halo=1) for stream in streams], 1)
-    enc2 = stage('enc2', down('down1', enc1, 2 * quarter), 2)
-    latent = stage('latent', down('down2', enc2, quarter), 4)
+    enc1 = stage('enc1', [run.map(stream.head, (x,), halo=1) for stream in streams])
+    enc2 = stage('enc2', down('down1', enc1, 2 * quarter))
+    latent = stage('latent', down('down2', enc2, quarter))
     joined = join(lambda s, a, b: s.merge(torch.cat([a, s.up1(b)], dim=1)), enc2, latent, quarter)
     del enc2, latent
-    dec1 = stage('dec1', joined, 2)
+    dec1 = stage('dec1', joined)
     joined = join(lambda s, a, b: torch.cat([a, s.up2(b)], dim=1), enc1, dec1, 2 * quarter)
     del enc1, dec1
-    return stage('refine', stage('dec2', joined, 1), 1)[0]
+    return stage('refine', stage('dec2', joined))[0]
 
 
-def _exchange(net, name, maps, run, reduction):
+def _exchange(net, name, maps, run):
     """What the two streams of a RealNet tell each other after a stage: ``Exchange`` in parts."""
     exchange = net.exchanges[name]
     b, n = (
         getattr(exchange, strength) if getattr(net, strength) is None else getattr(net, strength)
         for strength in ('deblur', 'denoise')
     )
-    return run.gated(lambda x, y: exchange.mix(torch.cat([b * x, n * y], dim=1)), maps, exchange.gate, reduction)
+    return run.gated(lambda x, y: exchange.mix(torch.cat([b * x, n * y], dim=1)), maps, exchange.gate)
 
 
 def _tail(net, features, lq, run, out):

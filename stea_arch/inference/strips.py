@@ -82,7 +82,7 @@ class Strips:
         shares = [(end - start) / length for start, end in spans]
         return tuple(_weighted(values, shares) for values in parts)
 
-    def block(self, block, f, reduction):
+    def block(self, block, f):
         """The output of a ``LabBlock`` or its fused form for the whole map ``f``, which is overwritten by it."""
         attention = block.attention
         statistics = self.mean(lambda f: attention.statistics(block.norm1(f)), f, attention.mergeable)
@@ -91,13 +91,13 @@ class Strips:
         mean = mean.to(y.dtype)
         return self.map(lambda f, y: block.finish(f, y, mean), (f, y), HALO_OF_FINISH, out=f)
 
-    def stage(self, blocks, f, reduction):
-        """Blocks one after another on ``f``, ``reduction`` times smaller than the image, which is overwritten."""
+    def stage(self, blocks, f):
+        """Blocks one after another on ``f``, which is overwritten."""
         for block in blocks:
-            f = self.block(block, f, reduction)
+            f = self.block(block, f)
         return f
 
-    def gated(self, function, sources, gate, reduction):
+    def gated(self, function, sources, gate):
         """``y * gate(avg y)`` with ``y = function(*sources)``, which looks at single pixels, and a ``ChannelGate``."""
         y = self.map(function, sources)
         (mean,) = self.mean(average, y)

@@ -9,8 +9,7 @@ import math
 
 import torch
 
-from stea_arch.inference.result import make_result, put
-from stea_arch.inference.whole import forward_any_size
+from stea_arch.inference.whole import forward_any_size, make_result, put
 
 GRID = 4  # LabNet's features are up to four times smaller: tiles that start on this grid are dealt out like the image
 

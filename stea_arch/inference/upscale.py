@@ -2,19 +2,16 @@
 
 import torch
 
-from stea_arch.inference.local import LocalStrips
 from stea_arch.inference.parts import upscale_in_parts
-from stea_arch.inference.result import make_result, put
 from stea_arch.inference.strips import Strips
 from stea_arch.inference.tiles import upscale_in_tiles
-from stea_arch.inference.whole import forward_any_size
+from stea_arch.inference.whole import forward_any_size, make_result, put
 
 # method: {size that it reads: (default, least value)}, all in pixels
 METHODS = {
     'whole': {},
     'strips': {'strip': (128, 1)},
     'tiles': {'tile': (256, 8), 'overlap': (32, 0)},
-    'local': {'window': (64, 4), 'strip': (128, 1)},
 }
 
 
@@ -28,8 +25,6 @@ def upscale_tensor(net, lq, method='whole', out=None, multiple=1, **sizes):
       strip again, the fewer the larger ``strip``. The attention ``softmax`` needs its keys and values on top.
     - ``tiles``: any network on overlapping tiles, blended; memory for one tile. Not the same result: the gates of
       LabNet average over a tile in place of the image.
-    - ``local``: LabNet with the attention ``stea``, ``ttea`` or ``none``, unfused, whose gates average over a window
-      around every pixel, as in training; in strips. Not the same result, nor meant to be.
 
     Args:
         net (nn.Module): ``(B, C, H, W)`` -> ``(B, C, s H, s W)``, in eval mode.
@@ -38,11 +33,10 @@ def upscale_tensor(net, lq, method='whole', out=None, multiple=1, **sizes):
         out (Tensor | ndarray | None): ``(B, C, s H, s W)``, filled and returned as a tensor: of a floating type, or
             uint8, which gets the result clipped, times 255 and rounded; on any device; also a view of an ``np.memmap``.
         multiple (int): what H and W of the network's input must be multiples of, e.g. SwinIR's window.
-        strip (int): ``strips`` and ``local``: rows (columns, where the image is wider than high) of a strip at each
-            level; default 128.
+        strip (int): ``strips``: rows (columns, where the image is wider than high) of a strip at each level; default
+            128.
         tile (int): ``tiles``: side of a tile in pixels of ``lq``; default 256.
         overlap (int): ``tiles``: least overlap of two tiles in pixels of ``lq``; default 32.
-        window (int): ``local``: side of the window in pixels of ``lq``, a multiple of 4; default 64, as in training.
 
     Returns:
         Tensor: ``(B, C, s H, s W)``, about [0, 1], not clamped where it is floating.
@@ -56,8 +50,8 @@ def upscale_tensor(net, lq, method='whole', out=None, multiple=1, **sizes):
         raise ValueError(f'lq must be a batch of images (B, C, H, W), but a tensor of shape {tuple(lq.shape)} came.')
     if method == 'tiles':
         return upscale_in_tiles(net, lq, multiple=multiple, out=out, **sizes)
-    if method != 'whole':
-        return upscale_in_parts(net, lq, make_strips(*lq.shape[2:], sizes), out)
+    if method == 'strips':
+        return upscale_in_parts(net, lq, Strips(sizes['strip'], longer_axis(*lq.shape[2:])), out)
     output = forward_any_size(net, lq, multiple)
     if out is None:
         return output
@@ -66,12 +60,9 @@ def upscale_tensor(net, lq, method='whole', out=None, multiple=1, **sizes):
     return result
 
 
-def make_strips(height, width, sizes, strips=Strips, local=LocalStrips):
-    """How an image is cut: across its longer side; with averages over it, or over a window if there is one."""
-    axis = 2 if height >= width else 3
-    if 'window' in sizes:
-        return local(sizes['strip'], axis, sizes['window'])
-    return strips(sizes['strip'], axis)
+def longer_axis(height, width):
+    """The axis of ``(B, C, H, W)`` that strips cut across."""
+    return 2 if height >= width else 3
 
 
 def resolve_sizes(method, sizes):
@@ -94,7 +85,7 @@ def resolve_sizes(method, sizes):
         if name not in known:
             takes = ', '.join(known) or 'no sizes'
             raise ValueError(f'method {method!r} does not read {name}: it takes {takes}. Remove it or change method.')
-        if type(value) is not int or value < known[name][1] or (name == 'window' and value % 4):
-            kind = 'a multiple of 4' if name == 'window' else 'a whole number'
-            raise ValueError(f'{name} must be {kind} of at least {known[name][1]} pixels, but {value!r} came.')
+        if type(value) is not int or value < known[name][1]:
+            least = known[name][1]
+            raise ValueError(f'{name} must be a whole number of at least {least} pixels, but {value!r} came.')
     return {name: sizes.get(name, default) for name, (default, _) in known.items()}

@@ -3,7 +3,7 @@
 from basicsr.models.srgan_model import SRGANModel
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from stea_arch.degradations.usm import usm_sharpen
+from stea_arch.degradations.batch_steps import usm_sharpen
 from stea_arch.models.second_order import SecondOrderMixin
 from stea_arch.models.training import TrainingMixin
 from stea_arch.registry import register

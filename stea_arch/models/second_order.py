@@ -4,10 +4,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from stea_arch.degradations.crop import paired_crop
+from stea_arch.degradations.batch_steps import paired_crop, usm_sharpen
 from stea_arch.degradations.pair_pool import PairPool
 from stea_arch.degradations.second_order import SecondOrderSampler, degrade
-from stea_arch.degradations.usm import usm_sharpen
 from stea_arch.system.launch import gather
 
 

@@ -5,10 +5,7 @@
 without starting anything.
 """
 
-import basicsr  # noqa: F401  (first: see stea_arch.plugin)
-
-from stea_arch.options.check import check_options
 from stea_arch.options.problems import OptionError
-from stea_arch.options.reading import parse_value, read_options
+from stea_arch.options.reading import read_options
 
-__all__ = ['OptionError', 'check_options', 'parse_value', 'read_options']
+__all__ = ['OptionError', 'read_options']

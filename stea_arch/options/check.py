@@ -16,13 +16,12 @@ from basicsr.utils.registry import (
     MODEL_REGISTRY,
 )
 
-from stea_arch.options import schema, schema_data
-from stea_arch.options.keys import MODEL, PIPELINE
+from stea_arch.options import schema
 from stea_arch.options.kinds import mapping, mismatch, text
 from stea_arch.options.machine import check_devices, check_paths
 from stea_arch.options.problems import Problems, did_you_mean, join, listed, part
 from stea_arch.options.relations import check_relations
-from stea_arch.options.signatures import check_arguments, find
+from stea_arch.options.sections import check_arguments, check_table, find
 
 SCHEDULERS = {
     'MultiStepLR': lr_scheduler.MultiStepRestartLR,
@@ -88,24 +87,7 @@ class _Walk:
             self.registered(join('val.metrics', name), metric, METRIC_REGISTRY, ('img', 'img2'), ('better',))
 
     def table(self, path, section, table, phase, judged=True, elsewhere=None):
-        """Compare a section with its table; ``elsewhere(path, key)`` may know where an unknown key is at home."""
-        if not isinstance(section, dict):
-            return  # whoever holds the section has complained about its kind
-        for key, value in section.items():
-            known = table.get(key)
-            if known is None:
-                if judged:
-                    reason = (elsewhere and elsewhere(path, key)) or f'unknown key{_hint(key, table)}'
-                    self.problems.add(join(path, key), reason)
-            elif phase not in known.only:
-                reason = f' ({known.why})' if known.why else ''
-                self.problems.add(join(path, key), f'nothing reads this key in the {phase} phase{reason}: remove it')
-            elif problem := mismatch(known.kind, value):
-                self.problems.add(join(path, key), problem)
-        for key, known in table.items():
-            if key not in section and phase in known.only and known.required in (PIPELINE, judged and MODEL):
-                advice = f'; {known.why}' if known.why else ''
-                self.problems.add(join(path, key), f'missing, expected {known.kind.expected}{advice}')
+        check_table(self.problems, path, section, table, phase, judged, elsewhere)
 
     def registered(self, path, section, registry, supplied=(), extra=()):
         """Check a section with a ``type`` that names something registered, and its arguments."""
@@ -134,10 +116,10 @@ class _Walk:
         if not isinstance(section, dict):
             return
         name = str(section.get('type')).removesuffix('_basicsr')
-        near = _nearest(schema_data.DATASETS, name)
-        judged = near is not None and (found is None or name in schema_data.DATASETS)
-        table = schema_data.DATASETS[near] if judged else schema_data.LOADER
-        section_of = {k: [t for t, keys in schema_data.DATASETS.items() if k in keys] for k in section}
+        near = _nearest(schema.DATASETS, name)
+        judged = near is not None and (found is None or name in schema.DATASETS)
+        table = schema.DATASETS[near] if judged else schema.LOADER
+        section_of = {k: [t for t, keys in schema.DATASETS.items() if k in keys] for k in section}
 
         def elsewhere(where, key):
             if key in ('phase', 'scale'):
@@ -147,7 +129,7 @@ class _Walk:
             return None
 
         self.table(path, section, table, phase, judged, elsewhere)
-        io_table = schema_data.IO_BACKEND if name in schema_data.OURS else schema_data.IO_BACKEND_BASICSR
+        io_table = schema.IO_BACKEND if name in schema.DATASETS_OF_OURS else schema.IO_BACKEND_BASICSR
         self.table(join(path, 'io_backend'), section.get('io_backend'), io_table, phase, judged)
 
     def training(self, train):
@@ -206,7 +188,3 @@ class _Walk:
 
 def _nearest(names, name):
     return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=0.75)), None)
-
-
-def _hint(key, table):
-    return did_you_mean(key, table) or f'. Known here are: {listed(table)}'

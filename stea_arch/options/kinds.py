@@ -1,20 +1,44 @@
-"""What a value may be: each kind has a name for people and a test."""
+"""What a value may be, for people, for the check and for an editor; and what is known of a key."""
 
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 NUMBER_TEXT = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?')
-ONE_WORD = re.compile(r'[\w.+=@-]+')
+ONE_WORD = r'[\w.+=@-]+'
+PIPELINE = 'pipeline'  # BasicSR's train.py, test.py and parse_options read it without a default
+MODEL = 'model'  # the model or dataset reads it without a default
+TRAIN_ONLY = ('train',)
+VAL_ONLY = ('val', 'test')
 
 
 @dataclass(frozen=True)
 class Kind:
-    """``expected`` completes "expected ..."; ``accepts`` takes a value and returns a bool."""
+    """``expected`` completes "expected ..."; ``accepts`` takes a value, returns a bool; ``schema`` is for JSON."""
 
     expected: str
     accepts: Callable[[object], bool]
+    schema: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A known key.
+
+    Args:
+        kind (Kind): What its value may be.
+        required (str): ``PIPELINE`` or ``MODEL``, whoever needs it; empty: may be left out.
+        only (tuple[str]): Phases (train, val, test) that read it. Elsewhere it is refused, as it would do nothing.
+        why (str): Said when a required key is missing, or when a key stands where nothing reads it.
+        doc (str): What it means; BasicSR's own keys have none.
+    """
+
+    kind: Kind
+    required: str = ''
+    only: tuple = ('train', 'val', 'test')
+    why: str = ''
+    doc: str = ''
 
 
 def is_number(value):
@@ -37,7 +61,13 @@ def _bounded(noun, test, low, high):
     return Kind(
         ' '.join([noun, ' and '.join(bounds)]).strip(),
         lambda v: test(v) and (low is None or v >= low) and (high is None or v <= high),
+        _limits('number' if test is is_number else 'integer', low, high),
     )
+
+
+def _limits(name, low, high=None):
+    limits = {'type': name, 'minimum': low, 'maximum': high}
+    return {key: value for key, value in limits.items() if value is not None}
 
 
 def integer(low=None, high=None):
@@ -57,36 +87,45 @@ def number(low=None, high=None):
 
 def positive():
     """A number above zero."""
-    return Kind('a number > 0', lambda v: is_number(v) and v > 0)
+    return Kind('a number > 0', lambda v: is_number(v) and v > 0, {'type': 'number', 'exclusiveMinimum': 0})
 
 
 def fraction():
     """A number in [0, 1)."""
-    return Kind('a number >= 0 and < 1', lambda v: is_number(v) and 0 <= v < 1)
+    schema = {'type': 'number', 'minimum': 0, 'exclusiveMaximum': 1}
+    return Kind('a number >= 0 and < 1', lambda v: is_number(v) and 0 <= v < 1, schema)
+
+
+def multiple(of):
+    """A multiple of an integer, above zero."""
+    schema = {'type': 'integer', 'minimum': of, 'multipleOf': of}
+    return Kind(f'a multiple of {of}', lambda v: is_integer(v) and v >= of and v % of == 0, schema)
 
 
 def boolean():
     """true or false."""
-    return Kind('true or false', lambda v: isinstance(v, bool))
+    return Kind('true or false', lambda v: isinstance(v, bool), {'type': 'boolean'})
 
 
 def text():
     """Text that is not empty."""
-    return Kind('text', lambda v: isinstance(v, str) and v.strip() != '')
+    return Kind('text', lambda v: isinstance(v, str) and v.strip() != '', {'type': 'string', 'minLength': 1})
 
 
 def word():
     """Text that can be the name of a folder."""
     return Kind(
         'one word without slashes or blanks that can name a folder',
-        lambda v: isinstance(v, str) and ONE_WORD.fullmatch(v) is not None and v.strip('.') != '',
+        lambda v: isinstance(v, str) and re.fullmatch(ONE_WORD, v) is not None and v.strip('.') != '',
+        {'type': 'string', 'pattern': f'^{ONE_WORD}$'},
     )
 
 
 def choice(*names):
     """One of the given values; nothing (~) is 'none', where there is one, as ``--force_yml`` makes nothing of none."""
-    names_and_nothing = (*names, None) if 'none' in names else names
-    return Kind(' or '.join(str(name) for name in names), lambda v: not isinstance(v, bool) and v in names_and_nothing)
+    values = (*names, None) if 'none' in names else names
+    expected = ' or '.join(str(name) for name in names)
+    return Kind(expected, lambda v: not isinstance(v, bool) and v in values, {'enum': list(values)})
 
 
 def sequence(kind, length=None, low=1):
@@ -99,32 +138,29 @@ def sequence(kind, length=None, low=1):
             and (len(v) == length if length else len(v) >= low)
             and all(kind.accepts(element) for element in v)
         ),
+        {'type': 'array', 'items': kind.schema, 'minItems': length or low, **({'maxItems': length} if length else {})},
     )
 
 
 def span(low, high=None):
     """Two ordered numbers [lo, hi] within bounds."""
     bounds = f'{low} <= lo <= hi' + (f' <= {high}' if high is not None else '')
-    return Kind(
-        f'[lo, hi] with {bounds}',
-        lambda v: (
-            isinstance(v, list)
-            and len(v) == 2
-            and all(is_number(x) for x in v)
-            and low <= v[0] <= v[1]
-            and (high is None or v[1] <= high)
-        ),
-    )
+    pair = sequence(number(low, high), length=2)
+    return Kind(f'[lo, hi] with {bounds}', lambda v: pair.accepts(v) and v[0] <= v[1], pair.schema)
 
 
 def odd(low, high):
     """An odd integer."""
-    return Kind(f'an odd integer from {low} to {high}', lambda v: is_integer(v) and low <= v <= high and v % 2 == 1)
+    return Kind(
+        f'an odd integer from {low} to {high}',
+        lambda v: is_integer(v) and low <= v <= high and v % 2 == 1,
+        {**_limits('integer', low, high), 'not': {'multipleOf': 2}},
+    )
 
 
 def mapping():
     """A section of its own."""
-    return Kind('a section with keys of its own', lambda v: isinstance(v, dict))
+    return Kind('a section with keys of its own', lambda v: isinstance(v, dict), {'type': 'object'})
 
 
 def anything():
@@ -134,12 +170,16 @@ def anything():
 
 def optional(kind):
     """``~`` or a value of the given kind."""
-    return Kind(f'~ or {kind.expected}', lambda v: v is None or kind.accepts(v))
+    return either(Kind('~', lambda v: v is None, {'type': 'null'}), kind)
 
 
 def either(*kinds):
     """A value of any of the given kinds."""
-    return Kind(' or '.join(k.expected for k in kinds), lambda v: any(k.accepts(v) for k in kinds))
+    return Kind(
+        ' or '.join(k.expected for k in kinds),
+        lambda v: any(k.accepts(v) for k in kinds),
+        {'anyOf': [k.schema for k in kinds]},
+    )
 
 
 def like(default):
@@ -149,7 +189,7 @@ def like(default):
     if isinstance(default, (int, float)):
         return number()
     if isinstance(default, str):
-        return optional(Kind('text', lambda v: isinstance(v, str)))
+        return optional(Kind('text', lambda v: isinstance(v, str), {'type': 'string'}))
     if isinstance(default, (tuple, list)):
         return sequence(anything(), low=0)
     return anything()

@@ -5,14 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from stea_arch.options.check import check_options
 from stea_arch.options.problems import OptionError, Problems, did_you_mean, join, part
+from stea_arch.system.plain_values import parse_value
 
 KEY = re.compile(r'[A-Za-z0-9_]+')
-INTEGER = re.compile(r'[+-]?[0-9]+')
-FLOAT = re.compile(r'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?')
-WORDS = {'~': None, 'none': None, 'null': None, 'true': True, 'false': False}
-PLAIN_TAGS = tuple(f'tag:yaml.org,2002:{name}' for name in ('str', 'int', 'float', 'bool', 'null', 'timestamp'))
 
 
 def read_options(path, force=(), is_train=True, check_files=True):
@@ -32,15 +28,15 @@ def read_options(path, force=(), is_train=True, check_files=True):
         FileNotFoundError: No such file.
         OptionError: All problems, each with its line in the file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no option file {path} (seen from {Path.cwd()})')
-    opt, origins = load(path.read_bytes())
+    opt, origins = read_file(path)
     problems = Problems()
     for entry in force:
         apply_force(problems, opt, entry, origins)
     if is_train is None:
         is_train = bool(part(opt, 'train') or part(opt, 'datasets', 'train'))
+
+    from stea_arch.options.check import check_options  # here: it loads BasicSR and torch, which takes seconds
+
     try:
         check_options(opt, is_train, check_files)
     except OptionError as error:
@@ -48,6 +44,22 @@ def read_options(path, force=(), is_train=True, check_files=True):
     if problems.found:
         raise OptionError(problems.found, origins)
     return opt
+
+
+def read_file(path):
+    """The content of an option file, unchecked, and the line of each key; see :func:`load`.
+
+    Raises:
+        FileNotFoundError: No such file.
+        OptionError: As :func:`load`, or what it holds are no keys and values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no option file {path} (seen from {Path.cwd()})')
+    opt, origins = load(path.read_bytes())
+    if not isinstance(opt, dict):
+        raise OptionError([('', f'expected keys and values (name: ..., datasets: ...), got {type(opt).__name__}')])
+    return opt, origins
 
 
 def load(text):
@@ -141,48 +153,10 @@ def apply_force(problems, opt, entry, origins):
         return
     try:
         section[last] = parse_value(written)
-    except OptionError as error:
-        problems.add(path, error.problems[0][1])
+    except ValueError as error:
+        problems.add(path, str(error))
         return
     forced = join(*keys)
     for known in [k for k in origins if k == forced or k.startswith(forced + '.')]:
         del origins[known]
     origins[forced] = '--force_yml'
-
-
-def parse_value(text):
-    """Read the value of a ``--force_yml`` entry; nothing is evaluated.
-
-    Args:
-        text (str): A number (``20``, ``1e-4``, ``!!float 1e-4``), true, false, ~ or none, text with or without quotes,
-            or a list of these in brackets.
-
-    Returns:
-        int | float | bool | None | str | list: Its value.
-
-    Raises:
-        OptionError: Empty, no YAML, or a section in braces.
-    """
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise OptionError([('', f'{text!r} is no value: {getattr(error, "problem", error)}')]) from None
-    if node is None:
-        raise OptionError([('', 'the value is empty: write ~ for none')])
-    return _value(node, text)
-
-
-def _value(node, text):
-    if isinstance(node, yaml.SequenceNode) and node.tag.endswith(':seq'):
-        return [_value(element, text) for element in node.value]
-    if not isinstance(node, yaml.ScalarNode) or node.tag not in PLAIN_TAGS:
-        raise OptionError([('', f'{text!r} is neither a number, text, true, false, ~ nor a list of these')])
-    if node.style is not None:
-        return node.value
-    if node.value.lower() in WORDS:
-        return WORDS[node.value.lower()]
-    if INTEGER.fullmatch(node.value) and not node.tag.endswith(':float'):
-        return int(node.value)
-    if FLOAT.fullmatch(node.value):
-        return float(node.value)
-    return node.value

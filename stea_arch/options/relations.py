@@ -9,14 +9,21 @@ import warnings
 
 from basicsr.utils.registry import ARCH_REGISTRY, METRIC_REGISTRY
 
+from stea_arch.data.realworld_dataset import CROP_PAD_SIZE
+from stea_arch.degradations.checks import BadArgument
+from stea_arch.degradations.second_order import SecondOrderSampler
+from stea_arch.degradations.second_order_kernels import KernelSampler
 from stea_arch.inference.upscale import resolve_sizes
-from stea_arch.options import schema, schema_arguments
+from stea_arch.options import schema
 from stea_arch.options.kinds import is_integer, is_number
 from stea_arch.options.problems import did_you_mean, join, listed, part
-from stea_arch.options.relations_second_order import OUR_DATASET, check_second_order
 
 RGB_DATASET = 'ClassicalDegradationDataset'
-OUR_MODELS = ('LabNetModel', 'RealNetModel', 'RealGANModel')
+SECOND_ORDER_DATASET = 'RealWorldDataset'
+OF_KERNELS = (SECOND_ORDER_DATASET, 'RealESRGANDataset')  # they give kernels in place of lq images
+SECOND_ORDER_MODELS = ('RealNetModel', 'RealGANModel')
+BASICSR_MODELS = ('RealESRNetModel', 'RealESRGANModel')  # those that take kernels
+OUR_MODELS = ('LabNetModel', *SECOND_ORDER_MODELS)
 
 
 def check_relations(problems, opt, is_train):
@@ -37,7 +44,7 @@ def check_relations(problems, opt, is_train):
         _schedule(problems, opt)
         _losses(problems, opt)
         _logger(problems, opt)
-        check_second_order(problems, opt, named_model(opt))
+        _second_order(problems, opt)
 
 
 def named_model(opt):
@@ -79,18 +86,18 @@ def _network(problems, opt):
     _read_together(problems, name, part(opt, 'network_g'), arguments)
     channels = arguments.get('num_in_ch', arguments.get('in_chans'))
     types = [part(opt, 'datasets', name).get('type') for name in part(opt, 'datasets')]
-    ours = [name for name in (RGB_DATASET, OUR_DATASET) if name in types]
+    ours = [name for name in (RGB_DATASET, SECOND_ORDER_DATASET) if name in types]
     if ours and is_integer(channels) and channels != 3:
         key = 'num_in_ch' if 'num_in_ch' in arguments else 'in_chans'
         problems.add(join('network_g', key), f'must be 3, as {ours[0]} gives RGB images, but {channels} came')
 
 
 def _read_together(problems, name, written, arguments):
-    for key, (other, values) in schema_arguments.READ_WITH.get(name, {}).items():
+    for key, (other, values) in schema.READ_WITH.get(name, {}).items():
         if key in written and arguments[other] not in values:
             wanted = ' or '.join(str(value).lower() for value in values)
             problems.add(join('network_g', key), f'only read with {other}: {wanted}; remove it, or change {other}')
-    if name != 'LabNet' or arguments['attention'] not in schema_arguments.READ_WITH[name]['num_heads'][1]:
+    if name != 'LabNet' or arguments['attention'] not in schema.READ_WITH[name]['num_heads'][1]:
         return
     width, heads = arguments.get('num_feat'), arguments.get('num_heads')
     if is_integer(width) and is_integer(heads) and heads > 0 and width % heads:
@@ -101,10 +108,10 @@ def _weights(problems, opt, is_train):
     network = _network_class(opt)
     if network is None:
         return
-    if is_train and network.__name__ in schema_arguments.WITHOUT_TRAINING:
+    if is_train and network.__name__ in schema.WITHOUT_TRAINING:
         problems.add('network_g.type', f'{network.__name__} has no parameters to train: use it in a test file')
     ours = network.__module__.split('.')[0] in ('basicsr', 'stea_arch')
-    weightless = network.__name__ in schema_arguments.WITHOUT_TRAINING
+    weightless = network.__name__ in schema.WITHOUT_TRAINING
     if not is_train and ours and not weightless and part(opt, 'path').get('pretrain_network_g') is None:
         problems.add('path.pretrain_network_g', f'missing, {network.__name__} would be tested with random weights')
 
@@ -118,7 +125,7 @@ def _datasets(problems, opt):
             _classical(problems, path, section, opt.get('scale'), evaluated)
         if section.get('type') == 'SingleImageDataset':
             _without_truth(problems, path, opt, evaluated)
-        if section.get('type') == OUR_DATASET and evaluated:
+        if section.get('type') == SECOND_ORDER_DATASET and evaluated:
             text = 'is for training; use PairedImageDataset or, without ground truth, SingleImageDataset'
             problems.add(join(path, 'type'), text)
         if section.get('persistent_workers') is True and (evaluated or section.get('num_worker_per_gpu') == 0):
@@ -197,13 +204,9 @@ def _inference(problems, opt):
         resolve_sizes(method, sizes)
     except ValueError as error:
         problems.add('val.inference', str(error))
-    arguments, name = _arguments(opt)
-    if method in ('strips', 'local') and name and name not in ('LabNet', 'RealNet'):
-        problems.add(
-            'val.inference.method', f'{method!r} follows the parts of a LabNet, not those of {name}: use tiles'
-        )
-    if method == 'local' and arguments.get('attention', 'stea') not in ('stea', 'ttea', 'none', None):
-        text = f"'local' needs the attention stea, ttea or none, not {arguments['attention']!r}"
+    name = _arguments(opt)[1]
+    if method == 'strips' and name and name not in ('LabNet', 'RealNet'):
+        text = f"'strips' follows the parts of a LabNet, not those of {name}: use tiles"
         problems.add('val.inference.method', text)
 
 
@@ -265,3 +268,55 @@ def _logger(problems, opt):
             'TensorBoard out; choose another name if that is not meant.',
             stacklevel=2,
         )
+
+
+def _second_order(problems, opt):
+    model, train = named_model(opt), part(opt, 'datasets', 'train')
+    dataset = train.get('type')
+    takes_kernels = (*SECOND_ORDER_MODELS, *BASICSR_MODELS)
+    if dataset in OF_KERNELS and model in schema.MODELS and model not in takes_kernels:
+        text = f'{dataset} gives kernels in place of lq images, which only {listed(takes_kernels)} take'
+        problems.add('datasets.train.type', text)
+    if model in BASICSR_MODELS and opt.get('high_order_degradation', True):
+        for key in [*schema.SECOND_ORDER, *(['gt_usm'] if model == 'RealESRNetModel' else [])]:
+            if key not in opt:
+                problems.add(key, f'missing, {model} degrades images with it')
+    if dataset == SECOND_ORDER_DATASET:
+        _region(problems, opt, train)
+        _sampler(problems, 'datasets.train', lambda: KernelSampler.from_options(train), schema.DATASETS[dataset])
+    if model in SECOND_ORDER_MODELS and opt.get('scale') in (2, 3, 4):
+        _sampler(problems, '', lambda: SecondOrderSampler.from_options(opt, opt['scale']), schema.OUR_SECOND_ORDER)
+    _streams(problems, opt, model, dataset)
+
+
+def _region(problems, opt, train):
+    scale, size, region = opt.get('scale'), opt.get('gt_size'), train.get('crop_pad_size', CROP_PAD_SIZE)
+    if is_integer(scale) and scale not in (2, 3, 4):
+        problems.add('scale', f'{SECOND_ORDER_DATASET} makes scales 2, 3 and 4, not {scale}')
+    elif is_integer(scale) and is_integer(region) and region % scale:
+        text = f'must be a multiple of the scale {scale}, got {region}; {region // scale * scale} is'
+        problems.add('datasets.train.crop_pad_size', text)
+    if is_integer(size) and is_integer(region) and size > region:
+        problems.add('gt_size', f'must fit into datasets.train.crop_pad_size, which is {region}, but {size} came')
+
+
+def _sampler(problems, section, make, keys):
+    """Let a sampler judge its own options, unless they are of a wrong kind, which has been said already."""
+    if {join(section, key) for key in keys} & {path for path, _ in problems.found}:
+        return
+    try:
+        make()
+    except BadArgument as error:
+        problems.add(join(section, error.name), error.reason.rstrip('.'))
+
+
+def _streams(problems, opt, model, dataset):
+    network = part(opt, 'network_g')
+    if network.get('streams') != 2:
+        return
+    if model not in SECOND_ORDER_MODELS or dataset not in OF_KERNELS:
+        text = f'2 streams are trained on a blurred and a noisy version, which {listed(SECOND_ORDER_MODELS)} make'
+        problems.add('network_g.streams', f'{text} of the images of {listed(OF_KERNELS)}: use these, or write 1')
+    for key in ('deblur', 'denoise'):
+        if network.get(key) is not None:
+            problems.add(join('network_g', key), 'counts when testing only, in training it is learned: remove it')

@@ -9,10 +9,22 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import cv2
 import torch
 
 PACKAGE = Path(__file__).resolve().parents[1]
-DECISIVE = ('archs', 'data', 'degradations', 'inference', 'metrics', 'models', 'results', 'weights', 'triton_ops')
+DECISIVE = (
+    'archs',
+    'data',
+    'degradations',
+    'images',
+    'inference',
+    'metrics',
+    'models',
+    'results',
+    'weights',
+    'triton_ops',
+)
 
 
 def get_versions():
@@ -32,10 +44,9 @@ def get_versions():
 
 def get_packages():
     """Versions of the packages that a result depends on, as far as they are installed: dict[str, str]."""
-    names = ('stea_arch', 'basicsr', 'torch', 'torchvision', 'numpy', 'opencv-python', 'opencv-python-headless')
-    versions = {}
-    for name in (*names, 'lmdb', 'triton'):
-        with suppress(PackageNotFoundError):  # used from its folder, or OpenCV's other build
+    versions = {'opencv': cv2.__version__}  # its packages have several names
+    for name in ('stea_arch', 'basicsr', 'torch', 'torchvision', 'numpy', 'lmdb', 'triton'):
+        with suppress(PackageNotFoundError):  # used from its folder
             versions[name] = version(name)
     return versions
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from stea_arch.images.decode import Photo
+from stea_arch.images.encode import encode_photo
 from stea_arch.results.picture import draw_grid
-from stea_arch.upscaling.photo import Photo, encode_photo
 
 TEMPLATE = Path(__file__).with_name('slider.html')
 

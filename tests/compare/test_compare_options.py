@@ -215,7 +215,7 @@ def test_shipped_file_fits_the_training_files(path, monkeypatch):
             network = {key: section['network_g'][key] for key in trained[run[1]]['network_g']}
             assert trained[run[1]]['network_g'] == network
             assert trained[run[1]]['scale'] == opt['scales'][0]
-            assert section['param_key'] == 'params_ema' if trained[run[1]]['train'].get('ema_decay') else 'params'
+            assert section['param_key'] == ('params_ema' if trained[run[1]]['train'].get('ema_decay') else 'params')
 
 
 def test_what_has_not_been_trained_is_left_out_and_said(read, mini, tmp_path):

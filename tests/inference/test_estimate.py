@@ -65,7 +65,7 @@ def test_tiles_take_one_tile_and_the_result(make_net):
     assert added == pytest.approx(1000 * 32 * 4 * 3 * 8, rel=0.01)
 
 
-@pytest.mark.parametrize('method', ['whole', 'local'])
+@pytest.mark.parametrize('method', ['whole', 'strips'])
 def test_nothing_is_run_or_changed(make_net, method):
     net = make_net()
     before = {name: value.clone() for name, value in net.state_dict().items()}

@@ -87,7 +87,7 @@ def test_half_precision_weights(make_net, image):
 @pytest.mark.parametrize('size, axis', [((8, 9), 3), ((9, 8), 2), ((9, 9), 2)])
 def test_the_longer_side_is_cut(make_net, image, size, axis, monkeypatch):
     axes = set()
-    monkeypatch.setattr(Strips, 'stage', lambda self, blocks, f, reduction: axes.add(self.axis) or f)
+    monkeypatch.setattr(Strips, 'stage', lambda self, blocks, f: axes.add(self.axis) or f)
     upscale_tensor(make_net(), image(*size), 'strips')
     assert axes == {axis}
 
@@ -121,7 +121,7 @@ def test_means_weigh_strips_by_their_size():
 
 
 def test_another_network_is_refused(image):
-    with pytest.raises(ValueError, match=r"follow the parts of a LabNet or RealNet, but .* Conv2d came. Use 'tiles'"):
+    with pytest.raises(ValueError, match=r"follows the parts of a LabNet or RealNet, but .* Conv2d came. Use 'tiles'"):
         upscale_tensor(torch.nn.Conv2d(3, 3, 1).double(), image(4, 4), 'strips')
 
 

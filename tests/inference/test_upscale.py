@@ -7,7 +7,7 @@ from basicsr.utils import tensor2img
 
 from stea_arch.inference import METHODS, upscale_tensor
 
-SMALL = {'strips': {'strip': 8}, 'tiles': {'tile': 16, 'overlap': 8}, 'local': {'window': 8, 'strip': 8}}
+SMALL = {'strips': {'strip': 8}, 'tiles': {'tile': 16, 'overlap': 8}}
 
 
 @pytest.fixture
@@ -68,14 +68,13 @@ def test_arrays_that_cannot_be_written_are_refused(both):
 @pytest.mark.parametrize(
     'method, sizes, message',
     [
-        ('stripes', {}, "method must be one of whole, strips, tiles, local, but 'stripes' came"),
+        ('stripes', {}, "method must be one of whole, strips, tiles, but 'stripes' came"),
         (['tiles'], {}, 'method must be one of'),
         ('whole', {'strip': 8}, "method 'whole' does not read strip: it takes no sizes"),
         ('strips', {'tile': 8}, "method 'strips' does not read tile: it takes strip. Remove it"),
         ('tiles', {'tile': 4}, 'tile must be a whole number of at least 8 pixels, but 4 came'),
         ('tiles', {'overlap': -1}, 'overlap must be a whole number of at least 0 pixels, but -1 came'),
         ('strips', {'strip': 1.5}, 'strip must be a whole number of at least 1 pixels, but 1.5 came'),
-        ('local', {'window': 18}, 'window must be a multiple of 4 of at least 4 pixels, but 18 came'),
     ],
 )
 def test_wrong_methods_and_sizes(both, method, sizes, message):

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from stea_arch.degradations.crop import paired_crop
+from stea_arch.degradations.batch_steps import paired_crop, usm_sharpen
 from stea_arch.degradations.second_order import SecondOrderSampler, degrade
-from stea_arch.degradations.usm import usm_sharpen
 from stea_arch.models import checkpoints
 
 KERNELS = ('kernel1', 'kernel2', 'sinc_kernel')

@@ -4,7 +4,8 @@ import copy
 
 import pytest
 
-from stea_arch.options import OptionError, check_options
+from stea_arch.options import OptionError
+from stea_arch.options.check import check_options
 
 METRICS = {'psnr': {'type': 'calculate_psnr', 'crop_border': 2, 'test_y_channel': True, 'better': 'higher'}}
 TRAIN = {

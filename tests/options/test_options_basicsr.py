@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stea_arch.options import schema, schema_data
+from stea_arch.options import schema
 
 ADAM = {'type': 'Adam', 'lr': 1e-4, 'weight_decay': 0, 'betas': [0.9, 0.99]}
 L1 = {'type': 'L1Loss', 'loss_weight': 1e-2, 'reduction': 'mean'}
@@ -151,7 +151,7 @@ def test_testing_with_and_without_ground_truth(problems_of):
     assert problems_of(opt, is_train=False) == []
 
 
-@pytest.mark.parametrize('name', schema_data.DATASETS)
+@pytest.mark.parametrize('name', schema.DATASETS)
 def test_every_dataset_in_the_schema_is_registered(name):
     from basicsr.utils.registry import DATASET_REGISTRY
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from stea_arch.options import OptionError, check_options
+from stea_arch.options import OptionError
+from stea_arch.options.check import check_options
 
 
 def only(problems, pattern):

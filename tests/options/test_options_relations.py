@@ -44,8 +44,6 @@ def only(problems, pattern):
         ([('val.inference', {'method': 'tiles', 'tile': 0})], 'val.inference: tile must be a whole number .* 0 came.'),
         ([('val.inference', {'method': 'strips'}), ('network_g', EDSR)],
          "val.inference.method: 'strips' follows the parts of a LabNet, not those of EDSR: use tiles"),
-        ([('val.inference', {'method': 'local'}), ('network_g.attention', 'softmax')],
-         "val.inference.method: 'local' needs the attention stea, ttea or none, not 'softmax'"),
         ([('val.metrics', {}), ('val.save_best', 'psnr')], "val.save_best: 'psnr' is not one of val.metrics: none"),
         ([('val.save_best', 'psnrr')], r"val.save_best: .*\(did you mean 'psnr'\?\).*"),
         ([('datasets.val', ...)], 'datasets.val: missing, but there is a val section.*'),

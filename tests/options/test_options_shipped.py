@@ -13,7 +13,8 @@ from basicsr.archs import build_network
 from stea_arch.degradations.classical import SETTING2_KERNEL_NOISE, SETTING2_KERNEL_SIZES, ClassicalSampler
 from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
-from stea_arch.options import check_options, read_options, schema, schema_arguments, schema_data
+from stea_arch.options import read_options, schema
+from stea_arch.options.check import check_options
 
 ROOT = Path(__file__).parents[2] / 'options'
 FILES = sorted(ROOT.glob('*/*.yml'))
@@ -30,15 +31,15 @@ OURS = (
     {
         key
         for table in (
-            *(schema_data.DATASETS[name] for name in schema_data.OURS),
+            *(schema.DATASETS[name] for name in schema.DATASETS_OF_OURS),
             *(table for model in OUR_MODELS for table in list(schema.MODELS[model].values())[:5]),
         )
         for key in table
         if key not in BASICSR_KEYS
-        and not any(key in keys for name, keys in schema_data.DATASETS.items() if name not in schema_data.OURS)
+        and not any(key in keys for name, keys in schema.DATASETS.items() if name not in schema.DATASETS_OF_OURS)
     }
-    | set(schema_arguments.ARGUMENTS['LabNet']) - {'upscale', 'num_heads'}
-    | set(schema_arguments.ARGUMENTS['RealNet']) - {'upscale'}
+    | set(schema.ARGUMENTS['LabNet']) - {'upscale', 'num_heads'}
+    | set(schema.ARGUMENTS['RealNet']) - {'upscale'}
     | {'large_field'}
 )
 FILES = [path for path in FILES if path.parent.name != 'compare']  # tests/compare reads those
@@ -115,8 +116,7 @@ def test_recipe_for_another_run(path, command):
         assert opt['datasets']['train']['sigma_range'] == [0.2, float(scale)]
     borders = [metric['crop_border'] for name, metric in opt['val']['metrics'].items() if name != 'niqe']
     assert set(borders) <= {scale}
-    lq = torch.zeros(1, 3, 8, 8, device='cpu' if opt['network_g']['type'] == 'SwinIR' else 'meta')
-    assert build(opt)(lq).shape[-1] == 8 * scale
+    assert build_network(opt['network_g'])(torch.zeros(1, 3, 8, 8)).shape[-1] == 8 * scale
 
 
 def test_small_sizes_at_other_scales():
@@ -151,9 +151,8 @@ def test_published_settings(scale):
 def test_setting_2():
     data = recipe('train/LabNet_x4.yml', 'LabNet_x4_setting2')['datasets']['train']
     keys = ('kernel_type', 'kernel_size', 'sigma_range', 'kernel_noise')
-    assert ClassicalSampler(4, **{key: data[key] for key in keys}) == ClassicalSampler(
-        4, 'anisotropic', SETTING2_KERNEL_SIZES[4], kernel_noise=SETTING2_KERNEL_NOISE
-    )
+    published = ClassicalSampler(4, 'anisotropic', SETTING2_KERNEL_SIZES[4], kernel_noise=SETTING2_KERNEL_NOISE)
+    assert ClassicalSampler(4, **{key: data[key] for key in keys}) == published
 
 
 @pytest.mark.parametrize('scale', [2, 4])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stea_arch.images.decode import Photo
 from stea_arch.results.picture import MARGIN
 from stea_arch.upscaling.compare import make_comparison
-from stea_arch.upscaling.photo import Photo
 
 
 def photos(channels=3, dtype=np.uint8):

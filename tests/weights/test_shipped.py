@@ -13,11 +13,11 @@ from stea_arch.commands.contact_sheet import apply_sample, draw_samples
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import decode
 from stea_arch.data.patches import to_tensor
+from stea_arch.degradations.batch_steps import usm_sharpen
 from stea_arch.degradations.classical import degrade
 from stea_arch.degradations.resize import imresize
 from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
-from stea_arch.degradations.usm import usm_sharpen
 from stea_arch.upscaling.upscaler import Upscaler
 from stea_arch.weights import DEFAULT, FOLDER, find_weights, load_network, shipped
 

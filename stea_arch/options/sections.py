@@ -1,13 +1,50 @@
-"""Sections that become the arguments of something registered: found by name, compared with its signature."""
+"""A section against its table of keys, or against the signature of what it becomes the arguments of."""
 
 import inspect
 
-from stea_arch.options.kinds import integer, like, mismatch
+from stea_arch.options.kinds import MODEL, PIPELINE, Key, integer, like, mismatch
 from stea_arch.options.problems import did_you_mean, join, listed
-from stea_arch.options.schema_arguments import ARGUMENTS, COMMON_ARGUMENTS
+from stea_arch.options.schema import ARGUMENTS, COMMON_ARGUMENTS
 
 JUDGED = ('basicsr', 'stea_arch', 'torch')
 NO_DEFAULT = inspect.Parameter.empty
+
+
+def check_table(problems, path, section, table, phase=None, judged=True, elsewhere=None):
+    """Compare a section with its table.
+
+    Args:
+        problems (Problems): Gets an entry for each unknown, missing, mistyped or useless key.
+        path (str): Path of the section.
+        section (object): Passed over where it is no dict: whoever holds it has complained about its kind.
+        table (dict[str, Key]): The keys that it may have.
+        phase (str | None): train, val or test; None for files of a single phase.
+        judged (bool): False for a section of another plugin, which may have keys of its own.
+        elsewhere (Callable | None): ``elsewhere(path, key)`` may say where an unknown key is at home.
+
+    Returns:
+        bool: Whether its values can be relied on.
+    """
+    before = len(problems.found)
+    if not isinstance(section, dict):
+        return False
+    for key, value in section.items():
+        known = table.get(key)
+        if known is None:
+            if judged:
+                hint = did_you_mean(key, table) or f'. Known here are: {listed(table)}'
+                problems.add(join(path, key), (elsewhere and elsewhere(path, key)) or f'unknown key{hint}')
+        elif phase and phase not in known.only:
+            reason = f' ({known.why})' if known.why else ''
+            problems.add(join(path, key), f'nothing reads this key in the {phase} phase{reason}: remove it')
+        elif problem := mismatch(known.kind, value):
+            problems.add(join(path, key), problem)
+    for key, known in table.items():
+        here = not phase or phase in known.only
+        if key not in section and here and known.required in (PIPELINE, judged and MODEL):
+            advice = f'; {known.why}' if known.why else ''
+            problems.add(join(path, key), f'missing, expected {known.kind.expected}{advice}')
+    return len(problems.found) == before
 
 
 def find(problems, path, registry, name):
@@ -56,7 +93,7 @@ def check_arguments(problems, path, section, target, supplied=(), extra=()):
         if key == 'type':
             continue
         if key in named or key in extra:
-            problem = mismatch(argument_kind(label, key, named.get(key, NO_DEFAULT)), value)
+            problem = mismatch(argument_key(label, key, named.get(key, NO_DEFAULT)).kind, value)
             if problem:
                 problems.add(join(path, key), problem)
         elif judged:
@@ -68,13 +105,9 @@ def check_arguments(problems, path, section, target, supplied=(), extra=()):
             problems.add(join(path, name), f'{label} needs this argument and it is missing')
 
 
-def argument_kind(label, name, default):
-    """The kind of an argument: by the table, by its usual meaning, or by its default value."""
-    table = ARGUMENTS.get(label, {})
-    if name in table:
-        return table[name]
-    if name in COMMON_ARGUMENTS:
-        return COMMON_ARGUMENTS[name]
-    if name.startswith('num_') and isinstance(default, int):
-        return integer(0)
-    return like(default)
+def argument_key(label, name, default):
+    """What is known of an argument: by the table, by its usual meaning, or by its default value."""
+    key = ARGUMENTS.get(label, {}).get(name) or COMMON_ARGUMENTS.get(name)
+    if key:
+        return key
+    return Key(integer(0) if name.startswith('num_') and isinstance(default, int) else like(default))
