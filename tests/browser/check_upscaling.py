@@ -52,18 +52,20 @@ window.addEventListener('load', async () => {
   shown.textContent = JSON.stringify(report);
   document.body.append(shown);
 });
-</script></html>"""
+</script></body>"""
 
 
-def serve(photo, folder):
+def serve(photo):
     """A server of the page with the probe in it, for the shipped networks, on the CPU."""
     file = io.BytesIO()
     Image.fromarray(photo).save(file, 'PNG')
     probe = PROBE.replace('{{photo}}', base64.b64encode(file.getvalue()).decode())
-    probed = folder / 'probed.html'
-    text = page.TEMPLATE.read_text(encoding='utf-8')
-    probed.write_text(text.replace('<script>', f'{ERRORS}<script>', 1).replace('</html>', probe), encoding='utf-8')
-    page.TEMPLATE = probed
+    render = page.render
+
+    def render_probed(template, **values):
+        return render(template, **values).replace('<script>', f'{ERRORS}<script>', 1).replace('</body>', probe)
+
+    page.render = render_probed
     server = page.PageServer(list(shipped()), device='cpu')
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
@@ -72,7 +74,7 @@ def serve(photo, folder):
 def check(browser, out):
     """What is wrong, as a list of texts."""
     photo = np.ascontiguousarray(data.astronaut()[40:88, 190:254])
-    server = serve(photo, out)
+    server = serve(photo)
     url = f'http://127.0.0.1:{server.server_port}/'
     found = re.search(r'<pre id="probe"[^>]*>(.*?)</pre>', run(browser, url, 1000, '--dump-dom'), re.DOTALL)
     run(browser, url, 1000, f'--screenshot={out / "upscaling.png"}')
