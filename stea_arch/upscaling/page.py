@@ -3,14 +3,16 @@
 It is served to this machine alone, by Python's own server, and needs no further package.
 """
 
-import json
 import math
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-TEMPLATE = Path(__file__).with_name('page.html')
+from stea_arch.results.html import render
+from stea_arch.weights import shipped
+
 LARGEST = 256 * 2**20  # bytes of an uploaded file
 STRENGTHS = ('deblur', 'denoise')
 
@@ -37,16 +39,22 @@ class PageServer(ThreadingHTTPServer):
         names = [str(model) if names.count(name) > 1 else name for model, name in zip(models, names)]
         self.upscalers = {name: Upscaler(model, device, max_memory=max_memory) for name, model in zip(names, models)}
         self.one_at_a_time = threading.Lock()
+        self.progress = {}  # job -> the fraction of it that is done; None while it waits for its turn
         super().__init__(('127.0.0.1', port), _Handler)
 
     def networks(self):
         """What the page has to know of each network."""
+        known = shipped()
         return {
-            name: {'scale': upscaler.scale, 'strengths': hasattr(upscaler.network, 'set_strengths')}
+            name: {
+                'scale': upscaler.scale,
+                'strengths': hasattr(upscaler.network, 'set_strengths'),
+                'purpose': known.get(name, {}).get('purpose', ''),
+            }
             for name, upscaler in self.upscalers.items()
         }
 
-    def upscale(self, data, model, name='image', strengths=None):
+    def upscale(self, data, model, name='image', strengths=None, job=None):
         """A page that shows an image before and after.
 
         Args:
@@ -54,6 +62,7 @@ class PageServer(ThreadingHTTPServer):
             model (str): the network's name.
             name (str): what to write above the image.
             strengths (dict): of a RealNet with two streams: ``deblur`` and ``denoise``, 0 to 1.5; left out: as learned.
+            job (str | None): under which ``progress`` tells how far it is, until this returns.
 
         Returns:
             str: HTML with both images inside.
@@ -68,22 +77,48 @@ class PageServer(ThreadingHTTPServer):
             raise ValueError(f'The network {model!r} is not offered here.')
         upscaler = self.upscalers[model]
         before = decode_photo(data)
-        with self.one_at_a_time:
-            if hasattr(upscaler.network, 'set_strengths'):
-                upscaler.network.set_strengths(**(strengths or {}))
-            elif strengths:
-                raise ValueError(f'{model} has no strengths to set: they belong to a RealNet with two streams.')
-            after = Photo(upscaler(before.pixels), before.icc)
+        self.progress[job] = None
+        try:
+            with self.one_at_a_time, self._watched(job, upscaler.network, before.pixels):
+                if hasattr(upscaler.network, 'set_strengths'):
+                    upscaler.network.set_strengths(**(strengths or {}))
+                elif strengths:
+                    raise ValueError(f'{model} has no strengths to set: they belong to a RealNet with two streams.')
+                after = Photo(upscaler(before.pixels), before.icc)
+        finally:
+            del self.progress[job]
         return make_page(before, after, name)
+
+    @contextmanager
+    def _watched(self, job, network, pixels):
+        from stea_arch.upscaling.progress import watch
+
+        height, width, channels = pixels.shape
+        total = height * width * (1 if channels % 2 else 2)  # transparency passes through the network, too
+
+        def advance(pixels):
+            self.progress[job] = min(1.0, (self.progress[job] or 0) + pixels / total)
+
+        handles = watch(network, advance)
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        if urlsplit(self.path).path != '/':
+        parts = urlsplit(self.path)
+        if parts.path == '/progress':
+            (job,) = parse_qs(parts.query).get('job', [None])[-1:]
+            if job not in self.server.progress:
+                return self._answer(404, 'There is no such job.')
+            done = self.server.progress[job]
+            return self._answer(200, 'waiting' if done is None else f'{done:.3f}')
+        if parts.path != '/':
             return self._answer(404, 'There is only one page here: /')
-        networks = json.dumps(self.server.networks()).replace('<', '\\u003c')
-        page = TEMPLATE.read_text(encoding='utf-8').replace('{{networks}}', networks)
-        self._answer(200, page, 'text/html')
+        self._answer(200, render('upscaling/page.html', networks=self.server.networks()), 'text/html')
 
     def do_POST(self):
         parts = urlsplit(self.path)
@@ -96,7 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             data = self.rfile.read(length)
             strengths = {key: _number(key, query[key]) for key in STRENGTHS if key in query}
-            page = self.server.upscale(data, query.get('model'), query.get('name', 'image'), strengths)
+            name, job = query.get('name', 'image'), query.get('job')
+            page = self.server.upscale(data, query.get('model'), name, strengths, job)
         except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: a GPU without enough memory
             return self._answer(400, f'{query.get("name", "image")}: {error}')
         self._answer(200, page, 'text/html')
