@@ -81,9 +81,7 @@ class Upscaler:
         """
         pixels = _check(image, scale)
         height, width, channels = pixels.shape
-        enough = lavish_bound(self.network, height, width) / SHARE
-        allowed = self.max_memory * GIB if self.max_memory else SHARE * free_memory(self.device, enough)
-        way = choose_method(self.network, height, width, allowed, self.device, self.dtype)
+        way = self.find_way(height, width)
         size = _scaled(height, width, self.scale if scale is None else scale)
 
         planes = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32, order='C')).to(self.device)
@@ -96,6 +94,12 @@ class Upscaler:
         result = torch.cat([_to_levels(part, pixels.dtype) for part in parts]).permute(1, 2, 0)
         result = result.contiguous().cpu().numpy().astype(pixels.dtype, copy=False)
         return result[..., 0] if image.ndim == 2 else result
+
+    def find_way(self, height, width):
+        """The method and its sizes for an image, in the memory that is free now; a MemoryError if there is none."""
+        enough = lavish_bound(self.network, height, width) / SHARE
+        allowed = self.max_memory * GIB if self.max_memory else SHARE * free_memory(self.device, enough)
+        return choose_method(self.network, height, width, allowed, self.device, self.dtype)
 
     def _colours(self, planes, way, size):
         """``(1 or 3, H, W)`` in [0, 1] -> the same, larger, clipped to [0, 1]; gray is shown to the network as RGB."""
