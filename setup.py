@@ -23,8 +23,7 @@ setup(
     python_requires='>=3.11',
     packages=find_packages(include=['stea_arch*', 'data_prep*']),
     package_data={
-        'stea_arch': ['upscaling/*.html', 'weights/*.json', 'weights/*.md', 'weights/*.safetensors'],
-        'stea_arch.compare': ['*.yml', '*.css', '*.js'],
+        'stea_arch': [f'*/*.{ending}' for ending in ('html', 'css', 'js', 'yml', 'json', 'md', 'safetensors')],
     },
     install_requires=[
         'torch>=2.6',
@@ -60,7 +59,6 @@ setup(
         'console_scripts': [
             'stea-train=stea_arch.commands.train:main',
             'stea-test=stea_arch.commands.test:main',
-            'stea-report=stea_arch.commands.report:main',
             'stea-compare=stea_arch.commands.compare:main',
             'stea-page=stea_arch.commands.page:main',
             'stea-export=stea_arch.commands.export:main',

@@ -7,9 +7,13 @@ import math
 import socket
 import sys
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+from stea_arch.results.html import render
+from stea_arch.weights import shipped
 
 LARGEST = 256 * 2**20  # bytes of an uploaded file
 PATIENCE = 60  # seconds that a browser may be silent while it sends or takes something
@@ -44,11 +48,17 @@ class PageServer(ThreadingHTTPServer):
             raise
         self.upscalers = dict(zip(names, upscalers))
         self.one_at_a_time = threading.Lock()
+        self.progress = {}  # job -> the fraction of it that is done; None while it waits for its turn
 
     def networks(self):
         """What the page has to know of each network."""
+        known = shipped()
         return {
-            name: {'scale': upscaler.scale, 'strengths': hasattr(upscaler.network, 'set_strengths')}
+            name: {
+                'scale': upscaler.scale,
+                'strengths': hasattr(upscaler.network, 'set_strengths'),
+                'purpose': known.get(name, {}).get('purpose', ''),
+            }
             for name, upscaler in self.upscalers.items()
         }
 
@@ -57,7 +67,7 @@ class PageServer(ThreadingHTTPServer):
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
-    def upscale(self, data, model, name='image', strengths=None, is_wanted=lambda: True):
+    def upscale(self, data, model, name='image', strengths=None, job=None, is_wanted=lambda: True):
         """A page that shows an image before and after.
 
         Args:
@@ -65,6 +75,7 @@ class PageServer(ThreadingHTTPServer):
             model (str): the network's name.
             name (str): what to write above the image.
             strengths (dict): of a RealNet with two streams: ``deblur`` and ``denoise``, 0 to 1.5; left out: as learned.
+            job (str | None): under which ``progress`` tells how far it is, until this returns.
             is_wanted (callable): asked when its turn comes: whether somebody still waits for it.
 
         Returns:
@@ -79,29 +90,56 @@ class PageServer(ThreadingHTTPServer):
         if model not in self.upscalers:
             raise ValueError(f'The network {model!r} is not offered here.')
         upscaler = self.upscalers[model]
-        with self.one_at_a_time:  # decoding and encoding too: they take as much memory
-            if not is_wanted():
-                return None
-            header = read_header(data)
-            upscaler.find_way(header.height, header.width)
-            before = decode_photo(data)
-            if hasattr(upscaler.network, 'set_strengths'):
-                upscaler.network.set_strengths(**(strengths or {}))
-            elif strengths:
-                raise ValueError(f'{model} has no strengths to set: they belong to a RealNet with two streams.')
-            after = Photo(upscaler(before.pixels), before.icc)
-            return make_page(before, after, name)
+        self.progress[job] = None
+        try:
+            with self.one_at_a_time:  # decoding and encoding too: they take as much memory
+                if not is_wanted():
+                    return None
+                header = read_header(data)
+                upscaler.find_way(header.height, header.width)
+                before = decode_photo(data)
+                if hasattr(upscaler.network, 'set_strengths'):
+                    upscaler.network.set_strengths(**(strengths or {}))
+                elif strengths:
+                    raise ValueError(f'{model} has no strengths to set: they belong to a RealNet with two streams.')
+                with self._watched(job, upscaler.network, before.pixels):
+                    after = Photo(upscaler(before.pixels), before.icc)
+                return make_page(before, after, name)
+        finally:
+            del self.progress[job]
+
+    @contextmanager
+    def _watched(self, job, network, pixels):
+        from stea_arch.upscaling.progress import watch
+
+        height, width, channels = pixels.shape
+        total = height * width * (1 if channels % 2 else 2)  # transparency passes through the network, too
+
+        def advance(pixels):
+            self.progress[job] = min(1.0, (self.progress[job] or 0) + pixels / total)
+
+        handles = watch(network, advance)
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 class _Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE
 
     def do_GET(self):
-        from stea_arch.upscaling.templates import render
-
-        if urlsplit(self.path).path != '/':
+        parts = urlsplit(self.path)
+        if parts.path == '/progress':
+            (job,) = parse_qs(parts.query).get('job', [None])[-1:]
+            if job not in self.server.progress:
+                return self._answer(404, 'There is no such job.')
+            done = self.server.progress[job]
+            return self._answer(200, 'waiting' if done is None else f'{done:.3f}')
+        if parts.path != '/':
             return self._answer(404, 'There is only one page here: /')
-        self._answer(200, render('page.html', networks=self.server.networks()), 'text/html')
+        self._answer(200, render('upscaling/page.html', networks=self.server.networks()), 'text/html')
 
     def do_POST(self):
         parts = urlsplit(self.path)
@@ -121,8 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             strengths = {key: _number(key, query[key]) for key in STRENGTHS if key in query}
-            name = query.get('name', 'image')
-            page = self.server.upscale(data, query.get('model'), name, strengths, self._is_open)
+            name, job = query.get('name', 'image'), query.get('job')
+            page = self.server.upscale(data, query.get('model'), name, strengths, job, self._is_open)
         except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: a GPU without enough memory
             return self._answer(400, f'{query.get("name", "image")}: {error}')
         if page is not None:

@@ -31,6 +31,7 @@ from stea_arch.images.encode import encode_photo
 from stea_arch.upscaling import page as page_server
 from stea_arch.upscaling.page import PageServer
 from stea_arch.upscaling.upscaler import Upscaler
+from stea_arch.weights import shipped
 
 SMALL = {'num_feat': 16, 'num_blocks': [1, 1, 1, 1, 1, 1], 'upscale': 2}
 
@@ -76,7 +77,38 @@ def test_the_page_knows_the_networks(server):
     status, text = ask(server)
     assert status == 200
     networks = json.loads(re.search(r'const networks = (\{.*\});', text)[1])
-    assert networks == {'one.pth': {'scale': 2, 'strengths': False}, 'two.pth': {'scale': 2, 'strengths': True}}
+    assert networks == {
+        'one.pth': {'scale': 2, 'strengths': False, 'purpose': ''},
+        'two.pth': {'scale': 2, 'strengths': True, 'purpose': ''},
+    }
+
+
+def test_a_shipped_network_says_what_it_is_for():
+    server = PageServer(list(shipped()), device='cpu')
+    server.server_close()
+    assert 'photographs' in server.networks()['realnet-s-x4']['purpose']
+    assert all(network['purpose'] for network in server.networks().values())
+
+
+def test_a_job_tells_how_far_it_is(server, monkeypatch):
+    upscaler, seen = server.upscalers['one.pth'], []
+    assert ask(server, '/progress?job=7')[0] == 404
+
+    class Watched(type(upscaler)):
+        def __call__(self, pixels):
+            self.network.register_forward_hook(lambda *_: seen.append(ask(server, '/progress?job=7')))
+            seen.append(ask(server, '/progress?job=7'))
+            return super().__call__(pixels)
+
+    monkeypatch.setattr(upscaler, '__class__', Watched)
+    with server.one_at_a_time:
+        thread = threading.Thread(target=ask, args=(server, '/upscale?model=one.pth&job=7', image()[1]))
+        thread.start()
+        while '7' not in server.progress:
+            time.sleep(0.01)
+        assert ask(server, '/progress?job=7') == (200, 'waiting')
+    thread.join()
+    assert seen == [(200, 'waiting'), (200, '1.000')] and '7' not in server.progress
 
 
 @pytest.mark.parametrize('channels', [3, 4])
