@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from stea_arch.archs.realnet_arch import TwoStreams
 from stea_arch.data.image_io import decode
 from stea_arch.options import OptionError, read_options
-from stea_arch.weights.files import read_checkpoint, unwrap_state_dict
+from stea_arch.weights.files import check_weights, read_checkpoint, unwrap_state_dict
 
 VALUES = (0.0, 0.5, 1.0, 1.5)
 GAP, LABEL = 6, 24  # pixels: between crops, of the text above a row
@@ -80,8 +80,10 @@ def load_network(opt):
     if not isinstance(network, TwoStreams):
         raise ValueError('Strengths are those of a RealNet with streams: 2, and network_g describes another network.')
     path = opt['path']['pretrain_network_g']
+    weights = unwrap_state_dict(read_checkpoint(path), opt['path'].get('param_key_g', 'params'))
+    check_weights(weights, network, path)
     try:
-        network.load_state_dict(unwrap_state_dict(read_checkpoint(path), opt['path'].get('param_key_g', 'params')))
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(
             f'{path} does not fit the network that network_g describes: {len(network.state_dict())} parameters of a '
