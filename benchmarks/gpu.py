@@ -32,8 +32,7 @@ from gpu_timing import count_traffic, free, measure_bandwidth, measure_matrix_ra
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stea_arch import triton_ops
-from stea_arch.archs.fused import FusedBlock
-from stea_arch.archs.labnet_arch import LabBlock
+from stea_arch.archs.block import FusedBlock, LabBlock
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.versions import get_commit, get_versions
 

@@ -9,7 +9,7 @@ import torch
 from basicsr.models import build_model
 from basicsr.utils import get_root_logger, tensor2img
 
-from stea_arch.archs.fused_cpu import optimize_for
+from stea_arch.archs.fused import optimize_for
 
 BICUBIC = 'bicubic'
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from stea_arch import triton_ops
-from stea_arch.archs.fused import FusedBlock
-from stea_arch.archs.labnet_arch import LabBlock, LabNet
+from stea_arch.archs.block import FusedBlock, LabBlock
+from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.layers import GatedFeedForward
 
 
