@@ -23,8 +23,7 @@ setup(
     python_requires='>=3.11',
     packages=find_packages(include=['stea_arch*', 'data_prep*']),
     package_data={
-        'stea_arch': ['upscaling/*.html', 'weights/*.json', 'weights/*.md', 'weights/*.safetensors'],
-        'stea_arch.compare': ['*.yml', '*.css', '*.js'],
+        'stea_arch': [f'*/*.{ending}' for ending in ('html', 'css', 'js', 'yml', 'json', 'md', 'safetensors')],
     },
     install_requires=[
         'torch>=2.6',
@@ -34,6 +33,8 @@ setup(
         'opencv-python>=4.10',
         'lmdb>=1.4',
         'pyyaml>=6.0',
+        'jinja2>=3.1',
+        'psutil>=5.9',
         'scikit-image>=0.24',
         'scipy>=1.11',
         'pillow>=10.1',
@@ -59,7 +60,6 @@ setup(
         'console_scripts': [
             'stea-train=stea_arch.commands.train:main',
             'stea-test=stea_arch.commands.test:main',
-            'stea-report=stea_arch.commands.report:main',
             'stea-compare=stea_arch.commands.compare:main',
             'stea-page=stea_arch.commands.page:main',
             'stea-export=stea_arch.commands.export:main',

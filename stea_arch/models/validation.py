@@ -90,7 +90,7 @@ class ValidationMixin:
         return root / dataset_name / f'{name}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
 
     def _report(self, records, dataset, current_iter, tb_logger):
-        summary = summarize(records, [m for m in self.opt['val']['metrics'] if any(m in r for r in records)])
+        summary = summarize(records, list(self.opt['val']['metrics']))
         name = dataset.opt['name']
         self.metric_results = summary['mean']
         if self.is_train:

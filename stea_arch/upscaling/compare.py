@@ -5,12 +5,12 @@ import html
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from stea_arch.images.decode import Photo
 from stea_arch.images.encode import encode_photo
+from stea_arch.results.picture import draw_grid
 
-GAP, BAR = 8, 34  # pixels: between the two, and of the line of text above
 TEMPLATE = Path(__file__).with_name('slider.html')
 
 
@@ -35,17 +35,8 @@ def make_picture(before, after, title):
     """Both side by side, transparency on white, as a PNG."""
     left, right = (_flat(photo) for photo in (before, after))
     left = left.resize(right.size, Image.Resampling.BICUBIC)
-    width, height = right.size
-    canvas = Image.new('RGB', (2 * width + GAP, height + BAR), 'white')
-    canvas.paste(left, (0, BAR))
-    canvas.paste(right, (width + GAP, BAR))
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(18)
-    labels = [f'{title}: before (bicubic)', 'after']
-    if draw.textlength(labels[0], font) > width - 8:
-        labels[0] = 'before'
-    for x, label in zip((0, width + GAP), labels):
-        draw.text((x + 4, BAR // 2), label, 'black', font, anchor='lm')
-    return encode_photo(Photo(np.asarray(canvas), after.icc), '.png')
+    tiles = [(f'{title}: before (bicubic)', np.asarray(left)), ('after', np.asarray(right))]
+    return encode_photo(Photo(np.asarray(draw_grid([tiles], font_size=18)), after.icc), '.png')
 
 
 def make_page(before, after, title):

@@ -19,10 +19,10 @@ from skimage import data
 from stea_arch import test as test_entry
 from stea_arch.commands.compare import main
 from stea_arch.compare import run
-from stea_arch.compare.evaluate import evaluate, metric_options, read_result, write_result
+from stea_arch.compare.evaluate import evaluate, metric_options
 from stea_arch.compare.networks import Network
 from stea_arch.compare.testsets import TestSet
-from stea_arch.results.summary import summarize
+from stea_arch.results.files import read_json, write_json
 
 EDSR = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2}
 
@@ -87,7 +87,7 @@ def test_three_networks_of_which_one_fails(mini, no_reference, capsys):
     assert 'Bicubic: NIQE has no value for 1 of 3 images' in table
     assert 'lpips needs the file' in table
     assert re.search(rf'\| LabNet +\| {content["parameters"]:,} .*{content["mean"]["psnr"]:.2f} / ', table)
-    costs = read_result('results/compare/mini/cost_x2.json')['networks']
+    costs = read_json('results/compare/mini/cost_x2.json')['networks']
     assert list(costs) == ['Bicubic', 'LabNet'] and costs['LabNet']['parameters'] == content['parameters']
     assert costs['LabNet']['macs'] > costs['Bicubic']['macs'] > 0
     assert (Path('results/compare/mini') / 'index.html').stat().st_size < 500_000
@@ -178,7 +178,7 @@ def test_an_exact_image_is_left_out_of_the_mean_and_said(mini, tmp_path, capsys)
     assert [record['psnr'] == 'inf' for record in content['images']] == [True, True, False, False]
     assert content['mean']['psnr'] == pytest.approx(np.mean([record['psnr'] for record in content['images'][2:]]))
     assert 'Bicubic: 2 results equal the truth; they are left out of the mean PSNR.' in printed.out
-    assert read_result('results/compare/mini/flat_x2/Bicubic.json')['images'][0]['psnr'] == math.inf
+    assert read_json('results/compare/mini/flat_x2/Bicubic.json')['images'][0]['psnr'] == math.inf
 
 
 def test_nan_is_a_failure_and_never_json(mini, tmp_path):
@@ -189,8 +189,23 @@ def test_nan_is_a_failure_and_never_json(mini, tmp_path):
     with pytest.raises(ValueError, match='values that are not finite'):
         evaluate(network, TestSet('photos', mini['datasets']['photos'], 2), {}, [0])
     with pytest.raises(ValueError, match='not JSON compliant'):
-        write_result(summarize([{'group': None, 'psnr': math.nan}], ['psnr']), tmp_path / 'x.json')
+        write_json({'psnr': math.nan}, tmp_path / 'x.json')
     assert not (tmp_path / 'x.json').exists()
+
+
+def test_images_smaller_than_a_metric_needs_are_left_out_counted_and_said(mini, tmp_path, capsys):
+    (tmp_path / 'tiny').mkdir()
+    for side in (8, 14, 40):  # less than the window of SSIM, less without the border, and enough
+        cv2.imwrite(f'tiny/{side}.png', np.ascontiguousarray(data.astronaut()[:side, 180 : 180 + side, ::-1]))
+    mini['datasets'] = {'tiny': {'protocol': 'bicubic', 'gt': 'tiny'}}
+    del mini['networks']['LabNet']
+    status, printed = compare(mini, capsys)
+    assert status == 0
+    content = result('Bicubic', 'tiny_x2')
+    with_ssim = {record['image'] for record in content['images'] if 'ssim' in record}
+    assert with_ssim == {'40'} and all('psnr' in record for record in content['images'])
+    assert content['without_value'] == {'ssim': 2} and 0 < content['mean']['ssim'] < 1
+    assert 'Bicubic: SSIM has no value for 2 of 3 images (smaller than its window' in printed.out
 
 
 def test_self_ensemble(mini):

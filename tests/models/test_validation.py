@@ -62,9 +62,12 @@ def test_a_test_writes_every_image_and_the_means_by_group(make_model, loader, tm
     assert all((tmp_path / 'visualization/six' / f'im{i}_sigma{i // 2}_tiny.png').is_file() for i in range(6))
 
 
-def test_nan_is_not_hidden_by_the_mean():
-    records = [{'group': None, 'psnr': 30.0}, {'group': None, 'psnr': math.nan}]
-    assert math.isnan(summarize(records, ['psnr'])['mean']['psnr'])
+def test_what_has_no_value_is_left_out_of_the_mean_and_counted():
+    """NaN is SSIM's of an image smaller than its window; broken weights are another matter, and end the test."""
+    records = [{'group': 'a', 'ssim': 0.5}, {'group': 'a', 'ssim': math.nan}, {'group': 'b', 'ssim': math.nan}]
+    summary = summarize([*records, {'group': 'b'}], ['ssim'])
+    assert summary['mean'] == {'ssim': 0.5} and summary['groups'] == {'a': {'ssim': 0.5}, 'b': {}}
+    assert summary['without_value'] == {'ssim': 3} and summary['exact'] == {}
 
 
 def test_all_exact_is_infinite():
