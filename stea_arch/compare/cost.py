@@ -64,8 +64,8 @@ def measure_costs(networks, size, rounds):
         for network in sound:
             seconds[network.label].append(_time(network, lq))
     for label, values in seconds.items():
-        costs[label]['latency_seconds'] = round(statistics.median(values), 5)
-        costs[label]['latency_range'] = [round(min(values), 5), round(max(values), 5)]
+        costs[label]['latency_seconds'] = round(statistics.median(values), 7)
+        costs[label]['latency_range'] = [round(min(values), 7), round(max(values), 7)]
     cuda = networks[0].device.type == 'cuda'
     memory = 'of the CUDA allocator' if cuda else 'of the tensors alive at once, without workspaces of libraries'
     return {

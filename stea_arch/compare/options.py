@@ -84,8 +84,6 @@ def _network(problems, opt, label, scales, check_files):
     if not isinstance(section, (str, dict)):
         problems.add(path, f'expected bicubic, a shipped name, a checkpoint or a section, got {section!r}')
         return
-    if isinstance(section, dict) and not _table(problems, path, section, NETWORK):
-        return
     if isinstance(section, dict) and not check_table(problems, path, section, NETWORK):
         return
     trains = section.get('from') if isinstance(section, dict) and 'weights' not in section else None

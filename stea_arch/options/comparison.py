@@ -35,8 +35,8 @@ TOP = {
     'networks': Key(
         mapping(),
         PIPELINE,
-        doc='What is compared, each by the name that tables show: `bicubic`, a shipped name, a checkpoint of ours or the '
-        "authors', or a section",
+        doc='What is compared, each by the name that tables show: `bicubic`, a shipped name, a checkpoint of ours or '
+        "the authors', or a section",
     ),
     'datasets': Key(mapping(), PIPELINE, doc='The test sets, each by its name'),
     'cost': Key(
@@ -55,8 +55,8 @@ NETWORK = {
     ),
     'network_g': Key(
         mapping(),
-        doc="As in BasicSR's option files, with `type`; beside `from` what differs. Default: found from the weights, if "
-        "they are ours or the authors'",
+        doc="As in BasicSR's option files, with `type`; beside `from` what differs. Default: found from the weights, "
+        "if they are ours or the authors'",
     ),
     'weights': Key(optional(text()), doc="Checkpoint, in our naming or the authors', or a shipped name"),
     'param_key': Key(

@@ -13,18 +13,7 @@ import cv2
 import torch
 
 PACKAGE = Path(__file__).resolve().parents[1]
-DECISIVE = (
-    'archs',
-    'data',
-    'degradations',
-    'images',
-    'inference',
-    'metrics',
-    'models',
-    'results',
-    'weights',
-    'triton_ops',
-)
+ROOMS = 'archs', 'data', 'degradations', 'images', 'inference', 'metrics', 'models', 'results', 'weights', 'triton_ops'
 
 
 def get_versions():
@@ -70,7 +59,7 @@ def code_fingerprint(registry, names):
 
 @functools.cache
 def _rooms():
-    files = sorted(file for room in DECISIVE for file in (PACKAGE / room).rglob('*.py'))
+    files = sorted(file for room in ROOMS for file in (PACKAGE / room).rglob('*.py'))
     files += [PACKAGE / 'compare' / f'{name}.py' for name in ('evaluate', 'networks', 'testsets')]
     return b''.join(hashlib.sha256(file.read_bytes()).digest() for file in files)
 
