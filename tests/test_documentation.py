@@ -25,7 +25,7 @@ BLOCKS = {
     for page in PAGES
     for number, match in enumerate(BLOCK.finditer(page.read_text(encoding='utf-8')), 1)
 }
-SIDES = {'train': 240, 'val': 96, 'real': 24}  # pixels of the photographs of stea-data sample
+SIDES = {'train': 240, 'val': 64, 'real': 24}  # pixels of the photographs of stea-data sample
 CUT = f"""
 import sys
 from pathlib import Path
@@ -54,7 +54,8 @@ def clone(tmp_path):
     (folder / '.venv/bin/activate').touch()
     (folder / 'options').symlink_to(ROOT / 'options')
     programs.mkdir()
-    scripts = {name: f'{sys.executable} -m {module} "$@"' for name, module in commands().items()}
+    start = f'{sys.executable} -c "import sys; from {{}} import main; sys.exit(main())" "$@"'
+    scripts = {name: start.format(module) for name, module in commands().items()}
     scripts['stea-train'] += ' $ADDED'
     scripts['stea-data'] += f' && if [ "$1" = sample ]; then {sys.executable} -c {shlex.quote(CUT)} "$2"; fi'
     scripts['python'] = f'exec {sys.executable} "$@"'
