@@ -13,6 +13,8 @@ EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.1']
 METRICS = ['lpips>=0.1.4', 'DISTS-pytorch>=0.1']
 OPENVINO = [*EXPORT, 'openvino>=2024.6']
 
+ENDINGS = ('html', 'css', 'js', 'yml', 'json', 'md', 'safetensors')  # of what lies beside the code
+
 setup(
     name='stea_arch',
     version=VERSION,
@@ -22,9 +24,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['stea_arch*', 'data_prep*']),
-    package_data={
-        'stea_arch': [f'*/*.{ending}' for ending in ('html', 'css', 'js', 'yml', 'json', 'md', 'safetensors')],
-    },
+    package_data={'stea_arch': ['py.typed', *(f'*/*.{ending}' for ending in ENDINGS)]},
     install_requires=[
         'torch>=2.6',
         'torchvision>=0.21',
