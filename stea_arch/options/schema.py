@@ -184,7 +184,7 @@ USM = {
     'gan_gt_usm': 'Sharpen what the discriminator is shown as real',
 }
 USM = {name: training(boolean(), doc) for name, doc in USM.items()}
-REALNET_MODEL = extended(extended(SR_MODEL, **OURS), top={**OUR_SECOND_ORDER, **GT_USM})
+REALNET_MODEL = extended(LABNET_MODEL, top={**OUR_SECOND_ORDER, **GT_USM})
 REALGAN_MODEL = extended(extended(GAN_MODEL, **OURS), top={**OUR_SECOND_ORDER, **USM})
 THEIRS = {
     **{name: Key(key.kind) for name, key in SECOND_ORDER.items()},
