@@ -20,10 +20,7 @@ for stage in RealNetT RealNetT-GAN; do
     log=results/sample_test_$stage.log
     "$bin/python" -m stea_arch.test -opt "options/sample/test_${stage}_x2.yml" >"$log" 2>&1 || { cat "$log"; exit 1; }
 done
-"$bin/python" -m stea_arch.commands.strengths -opt options/sample/test_RealNetT-GAN_x2.yml "$data/photos/real/page.png" \
-    --out results/sample_strengths.png
 
 echo
 echo "Results of both stages:  $PWD/results/sample_test_RealNetT_x2 and $PWD/results/sample_test_RealNetT-GAN_x2"
-echo "What the strengths do:   $PWD/results/sample_strengths.png"
 echo "Losses and crops:        tensorboard --logdir tb_logger"

@@ -10,7 +10,7 @@ INIT = (ROOT / 'stea_arch' / '__init__.py').read_text(encoding='utf-8')
 VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).group(1)
 
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.1']
-METRICS = ['lpips>=0.1.4', 'DISTS-pytorch>=0.1']
+METRICS = ['lpips>=0.1.4']
 OPENVINO = [*EXPORT, 'openvino>=2024.6']
 
 setup(

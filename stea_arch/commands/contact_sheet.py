@@ -26,7 +26,7 @@ from stea_arch.degradations.second_order_kernels import KernelSampler, KernelTri
 from stea_arch.degradations.second_order_sampling import RECIPES
 from stea_arch.options import OptionError
 from stea_arch.options.problems import part
-from stea_arch.options.reading import load
+from stea_arch.options.reading import read_file
 from stea_arch.system.versions import get_versions
 
 SHOWN, MARGIN, LINE, COLUMNS = 272, 12, 17, 4  # pixels: side of a tile, between tiles, of a text line; tiles in a row
@@ -117,9 +117,7 @@ def middle(img, size, scale):
 def _samplers(args):
     if args.opt is None:
         return SecondOrderSampler(args.scale, recipe=args.recipe), KernelSampler()
-    opt, _ = load(args.opt.read_bytes())
-    if not isinstance(opt, dict):
-        raise ValueError(f'{args.opt} should be an option file of keys and values, but has none. Give another one.')
+    opt, _ = read_file(args.opt)
     section = part(opt, 'datasets', 'train')
     return SecondOrderSampler.from_options(opt, opt.get('scale')), KernelSampler.from_options(section)
 
@@ -175,7 +173,10 @@ def main(argv=None):
         tiles = [apply_sample(patch, *sample) for sample in samples]
         args.out.parent.mkdir(parents=True, exist_ok=True)
         draw_sheet(patch, tiles, [describe(*sample) for sample in samples]).save(args.out)
-    except (OptionError, OSError, ValueError) as error:
+    except OptionError as error:
+        print(f'{args.opt}: {error}', file=sys.stderr)
+        return 2
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     content = {

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 import shutil
 import time
 import warnings
@@ -21,7 +20,7 @@ from stea_arch.results.summary import summarize
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.versions import get_commit, get_versions
 
-LOWER_IS_BETTER = ('niqe', 'lpips', 'dists')
+LOWER_IS_BETTER = ('niqe', 'lpips')
 WITHOUT_VALUE = 'niqe'  # it fits a model to 96x96 blocks, which small or flat images do not allow
 
 
@@ -90,9 +89,8 @@ def evaluate(network, testset, metrics, indices=None, pictures=None):
 
 
 def _write_picture(img, path):
-    partial = path.with_name(f'.{os.getpid()}.{path.name}')
-    imwrite(img, str(partial))
-    os.replace(partial, path)
+    with whole_or_nothing(path) as partial:
+        imwrite(img, str(partial))
 
 
 def _measure(result, gt, metrics):

@@ -145,7 +145,7 @@ def test_what_is_finished_is_not_computed_again_and_what_changed_is(mini, monkey
     assert len(list(pictures.iterdir())) == 4  # photo0's was there, photo1 and photo2 come under other kernels
     # a result cut short by a kill never has the name of one
     Path('results/compare/mini/photos_x2/LabNet.json').unlink()
-    Path('results/compare/mini/photos_x2/.LabNet.json.1.partial').write_text('{')
+    Path('results/compare/mini/photos_x2/.partial.1.LabNet.json').write_text('{')
     assert again() == [('LabNet', 'photos', True)]
 
 
@@ -203,12 +203,12 @@ def test_self_ensemble(mini):
 
 
 def test_a_metric_without_its_weights_is_left_out_and_said(mini, capsys):
-    mini |= {'metrics': ['dists']}
+    mini |= {'metrics': ['lpips']}
     del mini['networks']['LabNet']
     status, printed = compare(mini, capsys)
     assert status == 0
-    assert 'dists needs the file experiments/pretrained_models/vgg16' in printed.out
-    assert 'dists is left out.' in Path('results/compare/mini/index.html').read_text()
+    assert 'lpips needs the file experiments/pretrained_models/alexnet' in printed.out
+    assert 'lpips is left out.' in Path('results/compare/mini/index.html').read_text()
     assert result('Bicubic')['mean'] == {}
 
 
