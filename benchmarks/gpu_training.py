@@ -1,7 +1,7 @@
 """The training itself on a GPU: pairs a second of the data side, steps a second of BasicSR's loop, and a training run.
 
-    python benchmarks/gpu_training.py -opt options/weights/LabNet-S_x4.yml --out training.json --minutes 1
-    python benchmarks/gpu_training.py -opt options/weights/LabNet-S_x4.yml --out training.json --train-minutes 5
+    python benchmarks/gpu_training.py -opt options/train/LabNet-S_x4_gpu.yml --out training.json --minutes 1
+    python benchmarks/gpu_training.py -opt options/train/LabNet-S_x4_gpu.yml --out training.json --train-minutes 5
 
 The first command times: the option file as it is, with ``train.cuda_graph`` and ``train.compile`` on and off; data made
 by loader processes and data that stays on the device. The second trains for so long: total_iter, and the schedule with
@@ -183,7 +183,10 @@ def main():
     keep('before training', time_steps, [])
     steps = int((end - time.monotonic()) * results['before training']['steps_per_second'])
     print(f'{steps} steps', flush=True)
-    changes = [f'train:total_iter={steps}', f'train:scheduler:periods=[{steps}]', f'val:val_freq={steps}']
+    schedule = 'milestones', [round(steps * part) for part in (0.5, 0.75, 0.9)]
+    if load(args, [])['train']['scheduler']['type'] == 'CosineAnnealingRestartLR':
+        schedule = 'periods', [steps]
+    changes = [f'train:total_iter={steps}', 'train:scheduler:{}={}'.format(*schedule), f'val:val_freq={steps}']
     command = [sys.executable, '-m', 'stea_arch.train', '-opt', str(args.opt), '--auto_resume', '--force_yml']
     subprocess.run([*command, *args.force_yml, *changes], check=True)
 

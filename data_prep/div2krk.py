@@ -13,12 +13,12 @@ keys img_1 ... img_100 of two LMDBs. PNGs with an opaque fourth channel are writ
 import re
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data_prep.produce import produce
 from data_prep.record import FAST, Record, encode_png, file_record
 from stea_arch.data.image_io import list_images, read_header
+from stea_arch.images.decode import read_photo
 
 NAMES = {'gt': re.compile(r'img_(\d+)_gt\.png'), 'lq': re.compile(r'im_(\d+)\.png')}
 EXAMPLES = {'gt': 'img_1_gt.png', 'lq': 'im_1.png'}
@@ -103,9 +103,8 @@ def _wrong_size(gt, lq, scale):
 
 
 def _record(name, path):
-    data = np.frombuffer(Path(path).read_bytes(), np.uint8)
-    img = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if img is None or img.ndim != 3 or img.shape[2] != 4 or img.dtype != np.uint8 or (img[..., 3] != 255).any():
+    img = read_photo(path).pixels
+    if img.shape[2] != 4 or img.dtype != np.uint8 or (img[..., 3] != 255).any():
         return [file_record(path, name)]
-    img = np.ascontiguousarray(img[..., 2::-1])
+    img = np.ascontiguousarray(img[..., :3])
     return [Record(name, img.shape, FAST, encode_png(img))]

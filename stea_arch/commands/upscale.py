@@ -55,7 +55,7 @@ def _upscale(args):
     left = [job for job in jobs if not (args.skip_existing and job.target.is_file())]
     progress = Progress(left, upscaler.network)
     try:
-        failed = run(left, lambda pixels: upscaler(pixels, scale), done=progress.done)
+        failed = run(left, lambda pixels: upscaler(pixels, scale), done=progress.done, warn=progress.warn)
     finally:
         progress.close()
     _report(jobs, left, failed)

@@ -8,9 +8,10 @@ dropping either silently would change what is measured.
 
 import os
 
-import cv2
 import numpy as np
-from PIL import Image
+
+from stea_arch.images.decode import decode_photo
+from stea_arch.images.decode import read_header as read_photo_header
 
 EXTENSIONS = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
 GRAY_HELP = 'Convert it to RGB, or leave it out by listing the other images in a file given as meta_info.'
@@ -82,21 +83,15 @@ def decode(data, name, allow_gray):
     Raises:
         ValueError: Broken, gray where that is not allowed, transparent, or of more than 8 bits.
     """
-    # only JPEGs carry an orientation in practice; IMREAD_UNCHANGED ignores it, but alone shows alpha
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if data[:2] == b'\xff\xd8' else cv2.IMREAD_UNCHANGED
     try:
-        img = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
-    except cv2.error:  # a header that promises more pixels than OpenCV reads
-        img = None
-    if img is None:
+        pixels = decode_photo(data).pixels
+    except (ValueError, MemoryError) as error:
         raise ValueError(
             f'An encoded image (png, jpg, webp, bmp, tif) was expected in {name}, but its {len(data)} '
-            'bytes could not be decoded: the file is broken or of another kind. Replace it or leave it '
-            'out; stea-data check finds every such image.'
-        )
-    channels = img.shape[2] if img.ndim == 3 else 1
-    check_kind(name, channels, img.dtype.itemsize * 8, allow_gray)
-    return cv2.cvtColor(img, cv2.COLOR_GRAY2RGB if channels == 1 else cv2.COLOR_BGR2RGB)
+            f'bytes could not be decoded: {error}. Replace it or leave it out; stea-data check finds every such image.'
+        ) from error
+    check_kind(name, pixels.shape[2], pixels.dtype.itemsize * 8, allow_gray)
+    return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, 2)
 
 
 def check_kind(name, channels, bits, allow_gray):
@@ -127,19 +122,13 @@ def read_header(path):
         ValueError: No image can be recognised.
     """
     try:
-        with Image.open(path) as img:
-            width, height = img.size
-            if img.format == 'JPEG' and img.getexif().get(0x0112, 1) >= 5:  # shown turned by 90 degrees
-                width, height = height, width
-            mode, transparent = img.mode, 'transparency' in img.info
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        header = read_photo_header(path)
+    except (ValueError, OSError) as error:
         raise ValueError(
             f'An encoded image was expected in {path}, but it could not be recognised: {error}. Replace '
             'the file or leave it out; stea-data check finds every such image.'
         ) from error
-    bits = 16 if mode.startswith('I') else 32 if mode == 'F' else 8
-    channels = 4 if mode in ('RGBA', 'LA', 'PA', 'RGBa') or transparent else 1 if mode[0] in '1LIF' else 3
-    return height, width, channels, bits
+    return header.height, header.width, header.channels, header.bits
 
 
 def stem(name):

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from stea_arch.images.decode import Photo, read_photo
+from stea_arch.images.encode import FORMATS, encode_photo
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.upscaling.compare import make_comparison
-from stea_arch.upscaling.photo import FORMATS, Photo, encode_photo, read_photo
 
 AHEAD = 2  # images that are decoded before their turn, and results that wait to be written: bounds the memory
 
@@ -113,7 +114,7 @@ def _check_targets(jobs):
                 )
 
 
-def run(jobs, upscale, workers=2, done=None):
+def run(jobs, upscale, workers=2, done=None, warn=None):
     """Read, upscale and write all images; one that fails does not stop the others.
 
     Reading and writing happen in threads, in which decoding and encoding let others work; the network runs here.
@@ -123,6 +124,7 @@ def run(jobs, upscale, workers=2, done=None):
         upscale (callable): pixels -> larger pixels, see :class:`stea_arch.upscaling.upscaler.Upscaler`.
         workers (int): threads.
         done (callable | None): called with each job when its result is on its way, or has failed.
+        warn (callable | None): called with a source and what of it, beside its pixels, could not be read.
 
     Returns:
         list[tuple[Path, str]]: sources that failed, with the reason.
@@ -143,6 +145,8 @@ def run(jobs, upscale, workers=2, done=None):
                     reading.append((job, pool.submit(read_photo, job.source)))
                 job, future = reading.popleft()
                 photo = _note(failed, job, future.result)
+                for warning in photo.warnings if photo and warn else ():
+                    warn(job.source, warning)
                 pixels = None if photo is None else _note(failed, job, lambda photo=photo: upscale(photo.pixels))
                 if pixels is not None:
                     result = Photo(pixels, photo.icc, photo.exif)

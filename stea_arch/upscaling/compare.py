@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from stea_arch.upscaling.photo import Photo, encode_photo
+from stea_arch.images.decode import Photo
+from stea_arch.images.encode import encode_photo
 
 GAP, BAR = 8, 34  # pixels: between the two, and of the line of text above
 TEMPLATE = Path(__file__).with_name('slider.html')

@@ -61,8 +61,8 @@ class PageServer(ThreadingHTTPServer):
         Raises:
             ValueError, MemoryError: the image or an argument cannot be used.
         """
+        from stea_arch.images.decode import Photo, decode_photo
         from stea_arch.upscaling.compare import make_page
-        from stea_arch.upscaling.photo import Photo, decode_photo
 
         if model not in self.upscalers:
             raise ValueError(f'The network {model!r} is not offered here.')

@@ -1,10 +1,12 @@
 """How far the work is and how long it will take, also within an image."""
 
+import sys
+
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from stea_arch.upscaling.photo import read_size
+from stea_arch.images.decode import read_header
 
 FORMAT = '{desc} {percentage:3.0f}% |{bar}| {elapsed}, left {remaining}'
 SIDE = 16  # of the image of zeros that shows how the work is shared out
@@ -55,7 +57,7 @@ class Progress:
         if self.bar.disable:
             return
         for job in jobs:
-            self.bar.total += read_size(job.source)
+            self.bar.total += _pixels(job.source)
             self.ends.append(self.bar.total)
         self.handles = watch(network, self._advance)
         self._describe()
@@ -66,6 +68,10 @@ class Progress:
             self.bar.update(self.ends[self.finished] - self.bar.n)
             self.finished += 1
             self._describe()
+
+    def warn(self, source, warning):
+        """Print a warning above the bar."""
+        self.bar.write(f'{source}: {warning}', file=sys.stderr)
 
     def close(self):
         """Take the bar away."""
@@ -79,3 +85,12 @@ class Progress:
     def _describe(self):
         if self.finished < len(self.jobs):
             self.bar.set_description(f'{self.finished + 1}/{len(self.jobs)} {self.jobs[self.finished].source.name}')
+
+
+def _pixels(path):
+    """Height times width; 0 for a file that will fail."""
+    try:
+        header = read_header(path)
+    except (ValueError, OSError):
+        return 0
+    return header.height * header.width

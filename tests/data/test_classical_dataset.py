@@ -286,12 +286,12 @@ def test_refuses_gray_images_in_training_before_it_starts(tmp_path):
     assert torch.equal(item['gt'][0], item['gt'][1]) and torch.equal(item['gt'][0], item['gt'][2])
 
 
-def test_refuses_transparency_before_and_depth_on_reading(tmp_path):
+def test_refuses_transparency_and_depth_before(tmp_path):
     folder = write_images(tmp_path / 'f', deep=PHOTO.astype(np.uint16))
     for phase in ('train', 'val'):
-        with pytest.raises(ValueError, match=r'deep.png has 16. Convert it to 8 bits'):
-            ClassicalDegradationDataset(options(folder, phase))[0]
-    cv2.imwrite(str(folder / 'alpha.png'), np.dstack([PHOTO, PHOTO[..., :1]]))
+        with pytest.raises(ValueError, match=r'deep.png of .* has 16. Convert it to 8 bits'):
+            ClassicalDegradationDataset(options(folder, phase))
+    folder = write_images(tmp_path / 'g', alpha=np.dstack([PHOTO, PHOTO[..., :1]]))
     for phase in ('train', 'val'):
         with pytest.raises(ValueError, match=r'alpha.png of .* has 4: transparency cannot be used'):
             ClassicalDegradationDataset(options(folder, phase))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stea_arch.images.decode import read_photo
 from stea_arch.upscaling import batch
 from stea_arch.upscaling.batch import Job, find_images, plan, run
-from stea_arch.upscaling.photo import read_photo
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_all_but_the_broken_are_done(folder):
     failed = run(jobs, upscale, done=finished.append)
     assert finished == jobs
     assert [(str(source), reason.split(' (')[0]) for source, reason in failed] == [
-        ('photos/a0.png', 'not readable as PNG, JPEG, WebP or TIFF'),
+        ('photos/a0.png', 'not readable as PNG, JPEG, WebP, TIFF or BMP'),
         ('d.webp', 'too large'),
     ]
     assert sorted(path.name for path in (folder / 'out').iterdir()) == ['a.png', 'b.png']
@@ -187,3 +187,12 @@ def test_comparisons_replace_nothing(folder, inputs, name, arguments, message):
     Image.new('L', (2, 2)).save(name)
     with pytest.raises(ValueError, match=message):
         plan(find_images(inputs), **arguments)
+
+
+def test_what_is_lost_beside_the_pixels_is_said(folder):
+    Image.new('CMYK', (6, 4)).save('e.jpg', icc_profile=b'no profile')
+    warnings = []
+    assert run(plan(find_images(['e.jpg', 'd.webp'])), double, warn=lambda *warning: warnings.append(warning)) == []
+    assert [(str(source), text) for source, text in warnings] == [
+        ('e.jpg', 'its colour profile is damaged and was left out')
+    ]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stea_arch.images.decode import Photo
 from stea_arch.upscaling.compare import BAR, GAP, make_comparison
-from stea_arch.upscaling.photo import Photo
 
 
 def photos(channels=3, dtype=np.uint8):

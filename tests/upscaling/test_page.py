@@ -18,8 +18,9 @@ from PIL import Image
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.commands import page
+from stea_arch.images.decode import Photo
+from stea_arch.images.encode import encode_photo
 from stea_arch.upscaling.page import PageServer
-from stea_arch.upscaling.photo import Photo, encode_photo
 from stea_arch.upscaling.upscaler import Upscaler
 
 SMALL = {'num_feat': 16, 'num_blocks': [1, 1, 1, 1, 1, 1], 'upscale': 2}

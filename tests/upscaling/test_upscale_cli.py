@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from stea_arch.commands import upscale
+from stea_arch.images.decode import Photo, read_photo
+from stea_arch.images.encode import encode_photo
 from stea_arch.upscaling.batch import plan
-from stea_arch.upscaling.photo import Photo, encode_photo, read_photo
 from stea_arch.upscaling.progress import Progress, watch
 from stea_arch.upscaling.upscaler import Upscaler
 
@@ -59,7 +60,7 @@ def test_a_broken_file_is_reported_and_the_status_says_so(photos, command, capsy
     assert command('in', '-o', 'out') == 1
     printed = capsys.readouterr()
     assert 'Wrote 4 of 5 images to out.' in printed.out
-    assert '1 failed:\n  in/broken.png: not readable as PNG, JPEG, WebP or TIFF' in printed.err
+    assert '1 failed:\n  in/broken.png: not readable as PNG, JPEG, WebP, TIFF or BMP' in printed.err
 
 
 def test_a_stopped_run_goes_on(photos, command, capsys):
