@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stea_arch.archs.fused_cpu import optimize_for
+from stea_arch.backends import load_backend
 from stea_arch.inference import upscale_tensor
 from stea_arch.upscaling.memory import GIB, SHARE, choose_method, first_convolution, free_memory, lavish_bound
 from stea_arch.weights import DEFAULT, load_network
@@ -27,6 +28,8 @@ class Upscaler:
         max_memory (float | None): GiB that the network may take for an image; None: 80% of what is free on the device
             when the image comes. An image that would take more as a whole is computed in strips, with the same result.
         alpha (str): 'network' upscales transparency as the colours, 'bicubic' interpolates it.
+        backend (str): 'torch', or 'onnxruntime' or 'openvino', which run on a CPU, see ``backends.load_backend``. An
+            image that does not fit as a whole is computed in strips by PyTorch all the same.
 
     Attributes:
         network (nn.Module): it, on its device, in its form for inference.
@@ -34,21 +37,23 @@ class Upscaler:
 
     Raises:
         FileNotFoundError, ValueError: the network cannot be loaded, or an argument is outside of what is listed.
+        ImportError, RuntimeError: the backend is not installed, or computes something else than PyTorch.
     """
 
-    def __init__(self, model=DEFAULT, device=None, dtype='fp32', max_memory=None, alpha='network'):
+    def __init__(self, model=DEFAULT, device=None, dtype='fp32', max_memory=None, alpha='network', backend='torch'):
         if dtype not in DTYPES:
             raise ValueError(f'dtype must be one of {", ".join(DTYPES)}, but {dtype!r} came.')
         if alpha not in ALPHAS:
             raise ValueError(f"alpha must be 'network' or 'bicubic', but {alpha!r} came.")
         if max_memory is not None and not max_memory > 0:
             raise ValueError(f'max_memory must be a number of GiB above 0, but {max_memory!r} came.')
-        self.device = find_device(device)
+        self.device = find_device(device if backend == 'torch' else device or 'cpu')
         network = model if isinstance(model, nn.Module) else load_network(model)
         channels = first_convolution(network).in_channels
         if channels != 3:
             raise ValueError(f'A network for RGB images was expected, but one for {channels} channels came.')
         self.scale = network.upscale
+        self.whole = None if backend == 'torch' else load_backend(network.to(self.device), backend, DTYPES[dtype])
         self.network = optimize_for(network, self.device)
         self.dtype, self.max_memory, self.alpha = DTYPES[dtype], max_memory, alpha
 
@@ -72,7 +77,7 @@ class Upscaler:
         height, width, channels = pixels.shape
         enough = lavish_bound(self.network, height, width) / SHARE
         allowed = self.max_memory * GIB if self.max_memory else SHARE * free_memory(self.device, enough)
-        way = choose_method(self.network, height, width, allowed, self.device, self.dtype)
+        way = choose_method(self.network, height, width, allowed, self.device, self.dtype, bool(self.whole))
         size = _scaled(height, width, self.scale if scale is None else scale)
 
         planes = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32, order='C')).to(self.device)
@@ -89,8 +94,9 @@ class Upscaler:
     def _colours(self, planes, way, size):
         """``(1 or 3, H, W)`` in [0, 1] -> the same, larger, clipped to [0, 1]; gray is shown to the network as RGB."""
         lq = planes.expand(3, -1, -1)[None]
+        network = self.whole if self.whole and way['method'] == 'whole' else self.network
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            sr = upscale_tensor(self.network, lq, **way).float().clamp_(0, 1)
+            sr = upscale_tensor(network, lq, **way).float().clamp_(0, 1)
         if planes.shape[0] == 1:
             sr = sr.mean(1, keepdim=True)
         if sr.shape[-2:] != size:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stea_arch.backends import BACKENDS
 from stea_arch.commands import upscale
 from stea_arch.images.decode import Photo, read_photo
 from stea_arch.images.encode import encode_photo
@@ -142,3 +143,9 @@ def test_the_bar_moves_within_images_and_ends_full(photos, network, monkeypatch)
     assert progress.bar.n == progress.bar.total == 8 * 8 + 10 * 13
     assert seen == pytest.approx([64, 194], rel=0.3)
     assert '2/2 rgb.jpg' in sys.stderr.getvalue() and ', left ' in sys.stderr.getvalue()
+
+
+def test_a_backend_that_computes_something_else_ends_in_a_paragraph(photos, command, monkeypatch, capsys):
+    monkeypatch.setitem(BACKENDS, 'openvino', lambda net, *_: lambda lq: net(lq) + 1)
+    assert command('in/rgb.jpg', '--backend', 'openvino') == 2
+    assert capsys.readouterr().err.startswith('stea-upscale: The backend openvino is refused')
