@@ -32,7 +32,7 @@ pip() { .venv/bin/python -m pip --disable-pip-version-check install --quiet "$@"
 
 echo "Installing into .venv: torch first (the build with CUDA is some 5 GB), then stea_arch."
 .venv/bin/python -c 'import torch, torchvision' 2>/dev/null || pip torch torchvision
-pip setuptools wheel numpy
+pip 'setuptools<81' wheel numpy
 # basicsr's isolated build would download torch a second time only to read the version number
 .venv/bin/python -c 'import importlib.metadata as m; m.version("basicsr")' 2>/dev/null \
     || pip --no-build-isolation --no-deps basicsr==1.4.2

@@ -40,7 +40,11 @@ setup(
         'tqdm>=4.60',
         'safetensors>=0.4',
         'tifffile>=2023.2',
-        'setuptools>=65',  # basicsr imports distutils, which left the standard library in 3.12
+        'psutil>=5.9',
+        'filelock>=3.12',
+        # basicsr imports distutils, which left the standard library in 3.12; its TensorBoard (tb-nightly) imports
+        # pkg_resources, which setuptools gives up from 81 on
+        'setuptools>=65,<81',
     ],
     extras_require={
         'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', 'spandrel>=0.4', *EXPORT, *METRICS],

@@ -12,7 +12,7 @@ from data_prep.record import checksum
 from data_prep.sinks import FOLDER_CHECKSUMS, LMDB_CHECKSUMS
 from stea_arch.data.image_io import decode, read_header
 from stea_arch.data.image_source import ImageSource
-from stea_arch.data.lmdb_store import LmdbStore, environment
+from stea_arch.data.lmdb_store import LmdbStore, reading
 
 
 @dataclass
@@ -141,8 +141,11 @@ def _label(source, name):
 
 def _unlisted_keys(source):
     listed = {source.store.key(name).encode() for name in source.names}
-    with environment(source.dataroot).begin() as txn:
-        keys = [bytes(key) for key in txn.cursor().iternext(values=False)]
+    try:
+        with reading(source.dataroot) as txn:
+            keys = [bytes(key) for key in txn.cursor().iternext(values=False)]
+    except ValueError as error:
+        return [str(error)]
     return [
         f'The key {key.decode(errors="replace")} is in the database, but not in meta_info.txt: nothing reads it. Make '
         'the LMDB again.'

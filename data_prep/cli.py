@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from data_prep.parallel import cores
+from stea_arch.system.threads import wait_passively
 
 DESCRIPTION = """\
 Prepare image data for training and testing. A result appears under its name only when it is complete, and nothing is
@@ -34,6 +35,7 @@ def main(argv=None):
             was interrupted.
     """
     args = _parser().parse_args(argv)
+    wait_passively()
     try:
         return args.run(args)
     except (ValueError, OSError) as error:

@@ -4,7 +4,6 @@ A result NAME is written in ``.NAME.part`` beside it and renamed at the end. A k
 nothing takes for the result; the next run with the same identity goes on in it.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +11,8 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from stea_arch.system.files import whole_or_nothing
 
@@ -69,11 +70,10 @@ def resumable(target, identity, replace=False, same=('settings', 'sources')):
         refuse_existing(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(target)
-    if part.exists() and any((_read(part) or {}).get(key) != identity[key] for key in same):
-        with _locked(part):
-            shutil.rmtree(part)
-    part.mkdir(exist_ok=True)
     with _locked(part):
+        if part.exists() and any((_read(part) or {}).get(key) != identity[key] for key in same):
+            shutil.rmtree(part)
+        part.mkdir(exist_ok=True)
         _write(part, identity)
         yield part
         old = target.with_name(f'.{target.name}.old')
@@ -155,18 +155,18 @@ def _write(folder, identity):
 @contextmanager
 def _locked(part):
     """Hold the folder alone; the lock goes with the process, however it ends."""
-    handle = os.open(part, os.O_RDONLY)
+    lock = Path(f'{part}.lock')
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BlockingIOError(
-                f'Only one process can write a result, but another one is at work in {part}. Wait until it is done, '
-                'or stop it first.'
-            ) from None
-        yield
-    finally:
-        os.close(handle)
+        with FileLock(lock, timeout=0):
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+    except Timeout:
+        raise BlockingIOError(
+            f'Only one process can write a result, but another one is at work in {part}. Wait until it is done, '
+            'or stop it first.'
+        ) from None
 
 
 def _umask():

@@ -8,6 +8,8 @@ NAME/*.png                      the files, nothing else that is not hidden: Basi
 NAME/.checksums.txt             a line ``sha256  name`` for each: sha256sum -c .checksums.txt
 """
 
+import shutil
+
 import lmdb
 
 from data_prep.journal import Journal
@@ -81,22 +83,37 @@ class LmdbSink(_Sink):
         self.env = lmdb.open(str(self.part), map_size=_map_size(expected_bytes))
 
     def store(self, records):
-        """Write some records, enlarging the map as often as they do not fit."""
-        while True:
-            try:
-                with self.env.begin(write=True) as txn:
-                    for record in records:
-                        txn.put(record.key.encode(), record.data)
-                return
-            except lmdb.MapFullError:
-                self.env.set_mapsize(self.env.info()['map_size'] * 2)
+        def put_all(txn):
+            for record in records:
+                txn.put(record.key.encode(), record.data)
+
+        self._write(put_all)
 
     def keep_only(self, names):
         keys = {stem(name).encode() for name in names}
-        with self.env.begin(write=True) as txn:
+
+        def delete_others(txn):
             for key in [bytes(key) for key in txn.cursor().iternext(values=False)]:
                 if key not in keys:
                     txn.delete(key)
+
+        self._write(delete_others)
+
+    def _write(self, change):
+        """``change(txn)`` in a transaction of its own, enlarging the map as often as it does not fit."""
+        while True:
+            try:
+                with self.env.begin(write=True) as txn:
+                    change(txn)
+                return
+            except lmdb.MapFullError:
+                self.env.set_mapsize(self.env.info()['map_size'] * 2)
+            except lmdb.Error as error:
+                free = shutil.disk_usage(self.part).free
+                raise OSError(
+                    f'The disk did not take what {self.part} needs: {error} ({free / 1e6:,.0f} MB are free there). '
+                    'What was written before is kept. Make room, and start the same command again.'
+                ) from error
 
     def write_meta_info(self, records):
         lines = (f'{name} ({h},{w},{c}) {level}\n' for name, (h, w, c), level, _ in records)

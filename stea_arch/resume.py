@@ -10,6 +10,18 @@ import torch
 from stea_arch.weights.files import read_checkpoint
 
 
+class Pipeline:
+    """What BasicSR's training pipeline keeps to itself, and a model needs to stop or to catch up in the midst of it.
+
+    Attributes:
+        sampler (ResumableSampler | None): Of the training data; knows the epoch.
+        val_loaders (list[DataLoader]): Of the validation sets.
+    """
+
+    sampler = None
+    val_loaders = ()
+
+
 def load_resume_state(opt):
     """Load what a run continues from; the counterpart of ``basicsr.train.load_resume_state`` for any device.
 
@@ -92,6 +104,7 @@ def with_resumable_data(create_train_val_dataloader):
                 f'datasets.train: {len(sampler)} samples an epoch on each process do not fill one batch of '
                 f'{train_loader.batch_size}. Lower batch_size_per_gpu or raise dataset_enlarge_ratio.'
             )
+        Pipeline.sampler, Pipeline.val_loaders = sampler, val_loaders
         sampler.seed = opt['manual_seed']
         for loader in [train_loader, *val_loaders]:
             loader.generator = torch.Generator().manual_seed(opt['manual_seed'])

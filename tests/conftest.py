@@ -1,7 +1,11 @@
 """Shared by the tests: photographs that scikit-image ships, a tiny option file, a run of the pipeline in-process."""
 
+import contextlib
 import copy
 import logging
+import os
+import resource
+import subprocess
 import sys
 
 import cv2
@@ -30,6 +34,34 @@ def photo_folder(tmp_path_factory):
         crop = image[top : top + 72, left : left + 64, ::-1]
         cv2.imwrite(str(folder / f'photo{number}.png'), crop)
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """``with small_disk(size) as folder:`` a folder that takes ``size`` bytes, also of programs that are started.
+
+    Root mounts a file system of that size; for others each file can have so many bytes and no more.
+    """
+
+    @contextlib.contextmanager
+    def limited(size):
+        folder = tmp_path / 'small_disk'
+        folder.mkdir(exist_ok=True)
+        mount = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', str(folder)]
+        if os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0:
+            try:
+                yield folder
+            finally:
+                subprocess.run(['umount', '-l', str(folder)], check=True)
+        else:
+            before = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+            try:
+                yield folder
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 TINY = {

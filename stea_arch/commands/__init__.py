@@ -2,3 +2,7 @@
 
 Arguments in, exit status out. What takes long to import is imported once the arguments are known to be right.
 """
+
+from stea_arch.system.threads import wait_passively
+
+wait_passively()

@@ -4,14 +4,11 @@ import argparse
 import os
 import sys
 import traceback
+from pathlib import Path
 
-import torch.distributed as dist
-
-import stea_arch  # noqa: F401  (fills the registries)
-from stea_arch.models.training import TrainingDiverged
 from stea_arch.options import OptionError, read_options
 from stea_arch.system.allocator import keep_freed_memory
-from stea_arch.weights.files import CheckpointNotWritten
+from stea_arch.system.stopping import Stopped, request
 
 
 def run(is_train):
@@ -19,34 +16,62 @@ def run(is_train):
 
     The working directory is the root: ``experiments/``, ``results/`` and ``tb_logger/`` are made there. A wrong
     option file ends the program with status 2 and the list of what is wrong; data, a checkpoint or a training that
-    turns out to be bad, or a full disk, ends it with status 1 and the error's own paragraph. Any other error keeps its
-    traceback.
+    turns out to be bad, or a full disk, ends it with status 1 and the error's own paragraph. SIGINT and SIGTERM let a
+    training save its state before it ends. Any other error keeps its traceback.
     """
     args = _parser(is_train).parse_args()
     keep_freed_memory()
+    opt = None
     try:
-        read_options(args.opt, args.force_yml or (), is_train=is_train)
-    except (OptionError, FileNotFoundError) as error:
-        if int(os.environ.get('RANK', 0)) == 0:
-            print(f'{args.opt}: {error}', file=sys.stderr)
-        sys.exit(2)
+        with request.listening():
+            try:
+                opt = read_options(args.opt, args.force_yml or (), is_train=is_train)
+            except (OptionError, FileNotFoundError) as error:
+                _end(args, 2, f'{args.opt}: {error}')
+            _run_pipeline(args, is_train)
+    except Stopped as stopped:
+        what = f'{stopped.saved} is saved; --auto_resume continues from it' if stopped.saved else 'no step was made'
+        _end(args, 128 + request.signal, f'Stopped: {what}.')
+    except KeyboardInterrupt:
+        _end(args, 128 + (request.signal or 2), f'\nInterrupted.{_what_is_saved(args, opt) if is_train else ""}')
+
+
+def _run_pipeline(args, is_train):
+    import torch.distributed as dist
+
+    from stea_arch.models.training import TrainingDiverged
+    from stea_arch.weights.files import CheckpointNotWritten
+
     if is_train:
         from basicsr.train import train_pipeline as pipeline
     else:
         from basicsr.test import test_pipeline as pipeline
     try:
         pipeline(os.getcwd())
-    except KeyboardInterrupt:
-        print('\nInterrupted. --auto_resume continues from the last saved state.', file=sys.stderr)
-        sys.exit(130)
     except (ValueError, FileNotFoundError, TrainingDiverged, CheckpointNotWritten) as error:
         if not _raised_by_us(error):
             raise
-        print(f'{args.opt}: {error}', file=sys.stderr)
-        sys.exit(1)
+        _end(args, 1, f'{args.opt}: {error}')
     finally:
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _end(args, status, text):
+    """Leave the program; of several processes the first one says why."""
+    if status != 2 or int(os.environ.get('RANK', 0)) == 0:
+        print(text, file=sys.stderr)
+    sys.exit(status)
+
+
+def _what_is_saved(args, opt):
+    """What there is to continue from after an interruption in the midst of things."""
+    if opt is None:
+        return ''
+    name = opt['name'] if not args.debug or opt['name'].startswith('debug') else f'debug_{opt["name"]}'
+    states = list(Path('experiments', name, 'training_states').glob('*.state'))
+    newest = max(states, key=lambda state: state.stat().st_mtime, default=None)
+    return f' --auto_resume continues from {newest}.' if newest else ' No state had been saved.'
 
 
 def _raised_by_us(error):

@@ -4,12 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-import stea_arch  # noqa: F401  (fills the registries)
-from stea_arch.compare.markdown import as_markdown
-from stea_arch.compare.options import read_compare_options
-from stea_arch.compare.page import as_html
-from stea_arch.compare.run import compare, failures
 from stea_arch.options import OptionError
+from stea_arch.options.reading import read_file
 from stea_arch.system.allocator import keep_freed_memory
 
 
@@ -32,17 +28,27 @@ def main(argv=None):
     args = parser.parse_args(argv)
     keep_freed_memory()
     try:
-        opt = read_compare_options(args.opt)
+        return _compare(args.opt, args.out)
     except (OptionError, FileNotFoundError) as error:
         print(f'{args.opt}: {error}', file=sys.stderr)
         return 2
-    out = args.out or Path('results', 'compare', opt['name'])
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        comparison = compare(opt, out)
     except KeyboardInterrupt:
         print('\nInterrupted. The same command continues with what is not finished.', file=sys.stderr)
         return 130
+
+
+def _compare(file, out):
+    read_file(file)  # PyTorch takes seconds to load: what is no option file at all is said before
+
+    from stea_arch.compare.markdown import as_markdown
+    from stea_arch.compare.options import read_compare_options
+    from stea_arch.compare.page import as_html
+    from stea_arch.compare.run import compare, failures
+
+    opt = read_compare_options(file)
+    out = out or Path('results', 'compare', opt['name'])
+    out.mkdir(parents=True, exist_ok=True)
+    comparison = compare(opt, out)
     text = as_markdown(comparison)
     (out / 'report.md').write_text(text, encoding='utf-8')
     (out / 'index.html').write_text(as_html(comparison), encoding='utf-8')

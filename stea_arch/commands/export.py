@@ -42,6 +42,9 @@ def main(argv=None):
     except (ValueError, OSError, ImportError) as error:
         print(f'stea-export {args.format}: {error}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print('\nInterrupted; nothing was written.', file=sys.stderr)
+        return 130
 
 
 def _parser():

@@ -3,7 +3,6 @@
 import argparse
 import sys
 
-from stea_arch.upscaling.page import PageServer
 from stea_arch.weights import DEFAULT, shipped
 
 
@@ -25,10 +24,14 @@ def main(argv=None):
     parser.add_argument('--max-memory', type=float, metavar='GIB', help='as for stea-upscale')
     args = parser.parse_args(argv)
     try:
+        from stea_arch.upscaling.page import PageServer
+
         server = PageServer(args.model or list(shipped()) or [DEFAULT], args.port, args.device, args.max_memory)
     except (ValueError, OSError) as error:
         print(f'stea-page: {error}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     print(f'Open http://127.0.0.1:{server.server_port} (Ctrl-C ends it)', flush=True)
     try:
         server.serve_forever()

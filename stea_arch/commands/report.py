@@ -3,9 +3,6 @@
 import argparse
 from pathlib import Path
 
-from stea_arch.results.picture import make_picture
-from stea_arch.results.tables import load_results, make_labels, make_table
-
 
 def main(argv=None):
     parser = argparse.ArgumentParser(prog='stea-report', description='One table, and one picture, from test results.')
@@ -14,6 +11,10 @@ def main(argv=None):
     parser.add_argument('--picture', type=Path, help='write crops side by side (tests need val.save_img: true)')
     parser.add_argument('--rows', type=int, default=4, help='rows of the picture (default 4)')
     args = parser.parse_args(argv)
+
+    from stea_arch.results.picture import make_picture  # here: they load PyTorch, which takes seconds
+    from stea_arch.results.tables import load_results, make_labels, make_table
+
     try:
         by_dataset = load_results(args.results)
     except (FileNotFoundError, ValueError) as error:

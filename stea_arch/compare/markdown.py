@@ -79,7 +79,7 @@ def describe_origin(comparison):
 
     versions = '; '.join(
         f'{name} {all_of(result["versions"].get(name, NOTHING) for result in results)}'
-        for name in ('stea_arch', 'basicsr', 'torch', 'numpy', 'opencv-python', 'python')
+        for name in ('stea_arch', 'basicsr', 'torch', 'numpy', 'opencv', 'python')
     )
     commits = all_of(_short(result['commit']) for result in results)
     dates = sorted(result['date'][:10] for result in results)

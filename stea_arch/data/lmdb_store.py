@@ -7,12 +7,16 @@ touches nothing that the parent relies on.
 """
 
 import os
+import struct
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
 
 from stea_arch.data.meta_info import read_meta_info
+
+HEAD, MAGIC = struct.Struct('=16xI20xI92xQQ'), 0xBEEFC0DE
 
 _environments = {}  # real path -> (process id, environment)
 _opening = threading.Lock()
@@ -60,12 +64,63 @@ def _open(path):
             'io_backend: {type: disk} to read the images themselves.'
         )
     try:
+        check_length(data)
         return lmdb.open(path, readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
         raise ValueError(
             f'{path} was expected to be an LMDB, but it could not be opened: {error}. If the file is '
             'damaged or was not copied completely, make it again by stea-data lmdb; if other code in '
             'this process has it open, close it there first.'
+        ) from error
+
+
+def check_length(data):
+    """Refuse a ``data.mdb`` that was cut short: reading what is not there would end the process by SIGBUS.
+
+    Args:
+        data (Path): The file. One whose head is not LMDB's is left to lmdb to refuse.
+
+    Raises:
+        ValueError: It has fewer pages than its head says.
+    """
+    with open(data, 'rb') as file:
+        pages = [_head(file, 0)]
+        if pages[0]:
+            pages.append(_head(file, pages[0][1]))
+        present = file.seek(0, os.SEEK_END)
+    if not all(pages):
+        return
+    _, page_size, last_page = max(pages)
+    if present < (last_page + 1) * page_size:
+        raise ValueError(
+            f'{data} was cut short: {(last_page + 1) * page_size:,d} bytes were expected, as its head says, got '
+            f'{present:,d}. Copy it again, or make it again by stea-data lmdb.'
+        )
+
+
+def _head(file, offset):
+    """Transaction, page size and last page of one of the two heads (``MDB_meta`` of lmdb.h); None where it is none."""
+    file.seek(offset)
+    head = file.read(HEAD.size)
+    if len(head) < HEAD.size:
+        return None
+    magic, page_size, last_page, transaction = HEAD.unpack(head)
+    return (transaction, page_size, last_page) if magic == MAGIC else None
+
+
+@contextmanager
+def reading(path):
+    """A transaction of the process's environment of an LMDB folder.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`environment`; or what is read is damaged.
+    """
+    try:
+        with environment(path).begin() as txn:
+            yield txn
+    except lmdb.Error as error:
+        raise ValueError(
+            f'The LMDB {path} is damaged: {error}. Copy it again, or make it again by stea-data lmdb.'
         ) from error
 
 
@@ -91,14 +146,13 @@ class LmdbStore:
 
     def __init__(self, path, allow_missing=False):
         self.path = str(path)
-        env = environment(self.path)
-        if env.stat()['entries'] == 0:
-            raise ValueError(
-                f'The LMDB {self.path} is empty: at least one image was expected, but it has no keys. '
-                'Make it again by stea-data lmdb from a folder that contains images.'
-            )
         meta_info = Path(self.path) / 'meta_info.txt'
-        with env.begin() as txn:
+        with reading(self.path) as txn:
+            if txn.stat()['entries'] == 0:
+                raise ValueError(
+                    f'The LMDB {self.path} is empty: at least one image was expected, but it has no keys. '
+                    'Make it again by stea-data lmdb from a folder that contains images.'
+                )
             if meta_info.is_file():
                 self.shapes = read_meta_info(meta_info)
                 self._keys = self._find_keys(txn, self.shapes, allow_missing)
@@ -155,9 +209,9 @@ class LmdbStore:
 
         Raises:
             KeyError: Not one of :attr:`names`.
-            ValueError: The image has gone from the database since it was listed.
+            ValueError: The database is damaged, or the image has gone from the database since it was listed.
         """
-        with environment(self.path).begin() as txn:
+        with reading(self.path) as txn:
             data = txn.get(self._keys[name])
         if data is None:
             raise ValueError(

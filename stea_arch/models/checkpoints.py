@@ -9,7 +9,9 @@ import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
+from stea_arch.resume import Pipeline
 from stea_arch.system.launch import gather
+from stea_arch.system.stopping import Stopped, request
 from stea_arch.weights.authors_naming import from_published, is_published
 from stea_arch.weights.files import read_checkpoint, unwrap_state_dict, write_checkpoint
 
@@ -26,6 +28,25 @@ class CheckpointMixin:
         self.extra = self.extra_state()
         super().save(epoch, current_iter)
         self._prune()
+
+    def stop_if_asked(self, done):
+        """Between two steps: where this process (or, at every ``print_freq``, another one) was asked to, save and end.
+
+        Args:
+            done (int): Steps that are done.
+
+        Raises:
+            Stopped: With the state that is saved now.
+        """
+        request.armed = True
+        if self.opt['dist'] and done % self.opt['logger']['print_freq']:
+            return  # all processes must see it at the same step
+        if not any(gather(request.signal)):
+            return
+        state = Path(self.opt['path']['training_states'], f'{done}.state')
+        if done and not state.is_file():
+            self.save(Pipeline.sampler.epoch, done)
+        raise Stopped(state if done else None)
 
     def extra_state(self):
         """What a model adds to the training state, ``{name: plain values and tensors}``; called on every process."""

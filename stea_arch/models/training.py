@@ -122,6 +122,10 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
     def model_ema(self, decay=0.999, stepped=1):
         follow(self.net_g_ema, self.get_bare_model(self.net_g), decay, stepped)
 
+    def update_learning_rate(self, current_iter, warmup_iter=-1):
+        self.stop_if_asked(current_iter - 1)
+        super().update_learning_rate(current_iter, warmup_iter)
+
     def finish_step(self, current_iter, values):
         """Keep what a step is logged with, ``{name: Tensor}``, and look at skipped steps where that costs no time."""
         self.logged = values

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from stea_arch.options import OptionError, read_options
+from stea_arch.system.threads import wait_passively
 
 
 def main(argv=None):
@@ -21,6 +22,7 @@ def main(argv=None):
     parser.add_argument('files', nargs='+', metavar='FILE', help='option file; it trains if it has a train section')
     parser.add_argument('--no-files', action='store_true', help='leave out whether data and weights are on the disk')
     args = parser.parse_args(argv)
+    wait_passively()
 
     failed = False
     for path in args.files:

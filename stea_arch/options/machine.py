@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from stea_arch.data.lmdb_store import check_length
 from stea_arch.models.vgg import URL as VGG19_URL
 from stea_arch.options.problems import join, part
 
@@ -76,6 +77,11 @@ def _data(problems, path, written, backend):
         problems.add(path, f'{text}: convert it with stea-data lmdb, or write io_backend type: disk')
     elif backend == 'lmdb' and not (root / 'data.mdb').is_file():
         problems.add(path, f'{written} holds no data.mdb, so it is no LMDB: make it anew with stea-data lmdb')
+    elif backend == 'lmdb':
+        try:
+            check_length(root / 'data.mdb')
+        except (ValueError, OSError) as error:
+            problems.add(path, str(error))
     elif backend == 'disk' and (root.suffix == '.lmdb' or (root / 'data.mdb').is_file()):
         problems.add(path, f'{written} is an LMDB, but io_backend is disk: write io_backend type: lmdb')
     elif backend == 'disk' and next(root.iterdir(), None) is None:

@@ -28,14 +28,15 @@ def read_options(path, force=(), is_train=True, check_files=True):
         FileNotFoundError: No such file.
         OptionError: All problems, each with its line in the file.
     """
-    from stea_arch.options.check import check_options  # here: it loads BasicSR, which reading does not need
-
     opt, origins = read_file(path)
     problems = Problems()
     for entry in force:
         apply_force(problems, opt, entry, origins)
     if is_train is None:
         is_train = bool(part(opt, 'train') or part(opt, 'datasets', 'train'))
+
+    from stea_arch.options.check import check_options  # here: it loads BasicSR and torch, which takes seconds
+
     try:
         check_options(opt, is_train, check_files)
     except OptionError as error:

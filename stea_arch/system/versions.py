@@ -6,6 +6,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import cv2
 import torch
 
 
@@ -16,10 +17,9 @@ def get_versions():
         dict[str, str | int]: Versions of the packages that are installed, Python, processor kind, threads, CUDA device
         if there is one.
     """
-    packages = ('stea_arch', 'basicsr', 'torch', 'torchvision', 'numpy', 'opencv-python', 'opencv-python-headless')
-    versions = {}
-    for name in (*packages, 'lmdb', 'triton'):
-        with suppress(PackageNotFoundError):  # used from its folder, or OpenCV's other build
+    versions = {'opencv': cv2.__version__}  # its packages have several names
+    for name in ('stea_arch', 'basicsr', 'torch', 'torchvision', 'numpy', 'lmdb', 'triton'):
+        with suppress(PackageNotFoundError):  # used from its folder
             versions[name] = version(name)
     versions['python'] = platform.python_version()
     versions['cpu'] = torch.backends.cpu.get_cpu_capability()

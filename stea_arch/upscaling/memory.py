@@ -1,9 +1,9 @@
 """How much memory there is, and which way of running a network fits into it."""
 
 import math
-import os
 from pathlib import Path
 
+import psutil
 import torch
 from torch import nn
 
@@ -12,7 +12,6 @@ from stea_arch.system.allocator import LARGEST_KEPT, give_back_memory
 
 SHARE = 0.8  # of the free memory that is used by default: the estimate and other programs need some room
 GIB = 2**30
-MEMINFO = Path('/proc/meminfo')
 CGROUP = Path('/sys/fs/cgroup')
 CGROUP_FILES = (  # limit, what is used, and of that the files read lately, which give way: of version 2 and version 1
     ('memory.max', 'memory.current', 'memory.stat', 'inactive_file'),
@@ -77,7 +76,7 @@ def free_memory(device, enough=math.inf):
 
     Args:
         device (torch.device): On a GPU what the driver has left and PyTorch keeps unused; else the machine's available
-            memory (where only Linux would tell, all that it has), or what a container's limit leaves of it.
+            memory, or what a container's limit leaves of it.
         enough (float): Bytes. Only where less is free, what this process has freed but kept is given back, to be
             counted: it takes a tenth of the time of a small image to get it again.
     """
@@ -92,11 +91,7 @@ def free_memory(device, enough=math.inf):
 
 
 def _available():
-    if MEMINFO.exists():
-        fields = dict(line.split(':') for line in MEMINFO.read_text().splitlines())
-        available = int(fields['MemAvailable'].split()[0]) * 1024
-    else:
-        available = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    available = psutil.virtual_memory().available
     for limit, used, details, cached in CGROUP_FILES:
         try:
             limit, used = (int((CGROUP / name).read_text()) for name in (limit, used))

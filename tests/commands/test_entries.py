@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from data_prep.lmdb_writer import write_lmdb
 from stea_arch import test as test_entry
 from stea_arch import train
 
@@ -81,3 +82,20 @@ def test_too_many_broken_images_end_a_run_with_a_paragraph(
     error = capsys.readouterr().err
     assert re.search(r'yml: At most 3 unreadable images .* but 4 of 6 cannot be read. The last: ', error), error
     assert 'Traceback' not in error
+
+
+def test_a_database_that_was_cut_short_ends_a_training_before_it_reads(
+    tiny_options, run_main, photo_folder, tmp_path, capsys
+):
+    write_lmdb([str(photo_folder)], str(tmp_path / 'p.lmdb'), progress=False)
+    data = tmp_path / 'p.lmdb/data.mdb'
+    data.write_bytes(data.read_bytes()[: 10 * 4096])
+    lmdb = {'dataroot_gt': str(tmp_path / 'p.lmdb'), 'io_backend': {'type': 'lmdb'}}
+    pairs = {'name': 'val', 'type': 'PairedImageDataset', **lmdb, 'dataroot_lq': lmdb['dataroot_gt']}
+    with pytest.raises(SystemExit) as stop:
+        run_main(train.main, tiny_options({'datasets': {'train': lmdb, 'val': pairs}}))
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and 'Traceback' not in error
+    assert [line.split(':')[0].strip() for line in error.splitlines() if 'was cut short' in line] == [
+        'datasets.train.dataroot_gt', 'datasets.val.dataroot_gt', 'datasets.val.dataroot_lq'
+    ]  # fmt: skip

@@ -1,4 +1,7 @@
 import re
+import shutil
+import subprocess
+import sys
 
 import cv2
 import lmdb
@@ -71,6 +74,35 @@ def test_what_is_no_lmdb_at_all(tmp_path, capsys):
     (tmp_path / 'data.mdb').write_bytes(b'no database' * 2000)
     assert main(['check', str(tmp_path)]) == 1
     assert 'was expected to be an LMDB, but it could not be opened' in capsys.readouterr().out
+
+
+def cut(path, pages):
+    data = path / 'data.mdb'
+    data.write_bytes(data.read_bytes()[: pages * 4096])
+
+
+@pytest.mark.parametrize('pages', [1, 3, 10, -1])
+def test_a_database_that_was_cut_short_is_refused(photo_lmdb, pages):
+    """As a program of its own: reading on would end it by SIGBUS, without a word."""
+    cut(photo_lmdb, pages)
+    command = [sys.executable, '-m', 'data_prep.cli', 'check', str(photo_lmdb), '--quiet']
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and not done.stderr, done
+    assert re.search('was cut short: .* bytes were expected|could not be opened', done.stdout), done.stdout
+
+
+def test_damaged_pages_are_problems(photo_lmdb):
+    """Everything but the two heads is overwritten, a page at a time."""
+    data = photo_lmdb / 'data.mdb'
+    whole = data.read_bytes()
+    seen = set()
+    for page in range(2, len(whole) // 4096):
+        data.write_bytes(whole[: page * 4096] + b'\xff' * 4096 + whole[(page + 1) * 4096 :])
+        shutil.copytree(photo_lmdb, photo_lmdb.with_name(f'{page}.lmdb'))
+        problems = '\n'.join(check(photo_lmdb.with_name(f'{page}.lmdb')).problems)
+        assert problems
+        seen.update(re.findall('is damaged|another checksum', problems))
+    assert seen == {'is damaged', 'another checksum'}
 
 
 def test_leftovers_of_an_interrupted_run(photo_lmdb):

@@ -200,6 +200,38 @@ def test_the_map_grows(sources, tmp_path, monkeypatch):
     assert read_lmdb(tmp_path / 'o.lmdb') == {name: records[0].data for name, records in big.items()}
 
 
+def test_the_map_grows_in_an_interrupted_run_that_has_to_delete_first(sources, tmp_path, monkeypatch):
+    """More data than estimated, a source left out since: what it left is deleted in a map that is full."""
+    monkeypatch.setattr(sinks, '_map_size', lambda expected: 16 * 4096)
+    monkeypatch.setattr(sinks, 'BATCH_BYTES', 1)
+    big = {name: [Record(f'{name}.png', (1, 1, 3), 1, os.urandom(50_000))] for name in sources}
+
+    def fails_at_the_end(name, path):
+        if name == 'g':
+            raise ValueError('broken')
+        return big[name]
+
+    with pytest.raises(ValueError, match='broken'):
+        produce(sources, fails_at_the_end, str(tmp_path / 'o.lmdb'), QUIET)
+    left = {name: path for name, path in sources.items() if name not in 'ag'}
+    assert produce(left, fails_at_the_end, str(tmp_path / 'o.lmdb'), QUIET).kept == 5
+    assert read_lmdb(tmp_path / 'o.lmdb') == {name: big[name][0].data for name in left}
+
+
+def test_a_full_disk_is_named_and_the_work_goes_on_when_there_is_room(sources, small_disk, monkeypatch):
+    monkeypatch.setattr(sinks, 'BATCH_BYTES', 1)
+    big = {name: [Record(f'{name}.png', (1, 1, 3), 1, os.urandom(100_000))] for name in sources}
+    with small_disk(750_000) as disk:
+        (disk / 'filler').write_bytes(bytes(300_000))
+        with pytest.raises(OSError, match=r'The disk did not take what .*o\.lmdb.part needs: .* are free there'):
+            produce(sources, lambda name, path: big[name], str(disk / 'o.lmdb'), QUIET)
+        assert not (disk / 'o.lmdb').exists()
+        (disk / 'filler').unlink()
+        few = dict(list(sources.items())[:2])
+        assert produce(few, lambda name, path: big[name], str(disk / 'o.lmdb'), QUIET).kept == 2
+        assert read_lmdb(disk / 'o.lmdb') == {name: big[name][0].data for name in few}
+
+
 def test_errors_of_the_program_are_not_taken_for_broken_images(sources, target):
     with pytest.raises(TypeError):
         produce(sources, lambda name, path: None + 1, str(target), Way(2, False, skip_broken=True))

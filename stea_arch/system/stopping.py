@@ -1,0 +1,65 @@
+"""SIGINT and SIGTERM: a training finishes its step, saves its state and ends; a second signal ends it at once."""
+
+import os
+import signal
+import sys
+from contextlib import contextmanager
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(BaseException):
+    """A training was asked to stop, and has done so.
+
+    Args:
+        saved (Path | None): The state from which it continues; None: there was nothing to save.
+    """
+
+    def __init__(self, saved):
+        super().__init__(saved)
+        self.saved = saved
+
+
+class StopRequest:
+    """Whether this process was asked to stop.
+
+    Attributes:
+        signal (int | None): What asked first.
+        armed (bool): Whether somebody looks at ``signal``; until then a signal interrupts at once.
+    """
+
+    def __init__(self):
+        self.signal, self.armed = None, False
+
+    @contextmanager
+    def listening(self):
+        """Take over :data:`SIGNALS` for the time of the block."""
+        self.__init__()
+        self._process = os.getpid()
+        before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        if os.getpid() != self._process:  # a loader process: it ends with the training, or when it is told to
+            if number != signal.SIGINT:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            return
+        self.signal = number
+        for one in SIGNALS:
+            signal.signal(one, signal.SIG_DFL)
+        if not self.armed:
+            raise KeyboardInterrupt
+        print(
+            f'\n{signal.Signals(number).name}: the step (or validation) that runs is finished and the state saved. '
+            'Once more to end at once, without that.',
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+request = StopRequest()
