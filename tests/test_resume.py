@@ -92,7 +92,7 @@ def test_an_incomplete_newest_state_is_left_out(tiny_options, run_main, tmp_path
     options = tiny_options({'val': ..., 'logger': {'save_checkpoint_freq': 2}, 'train': {'total_iter': 6}})
     run_main(train.main, options)
     experiment = tmp_path / 'experiments/tiny'
-    (experiment / 'training_states/.partial.123.8.state').write_bytes(b'half')
+    (experiment / 'training_states/.8.state.123.partial').write_bytes(b'half')
     (experiment / 'training_states/8.state').write_bytes((experiment / 'training_states/6.state').read_bytes()[:500])
     (experiment / 'models/net_g_8.pth').write_bytes((experiment / 'models/net_g_6.pth').read_bytes())
     (experiment / 'models/net_g_6.pth').unlink()

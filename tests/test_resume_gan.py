@@ -63,7 +63,7 @@ def test_a_full_disk_stops_the_run_and_the_last_state_goes_on(real_options, run_
     assert 'Traceback' not in error
     experiment = tmp_path / 'experiments/tiny'
     assert [path.name for path in (experiment / 'training_states').iterdir()] == ['4.state']
-    assert not list(experiment.rglob('.partial.*'))
+    assert not list(experiment.rglob('*.partial'))
 
     run_main(train.main, options, '--auto_resume')
     run_main(train.main, {**options, 'name': 'unbroken'})

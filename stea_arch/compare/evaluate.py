@@ -9,9 +9,10 @@ import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
+import cv2
 import numpy as np
 from basicsr.metrics import calculate_metric
-from basicsr.utils import imwrite, tensor2img
+from basicsr.utils import tensor2img
 from tqdm import tqdm
 
 from stea_arch.compare.options import DEFAULT_METRICS
@@ -90,7 +91,7 @@ def evaluate(network, testset, metrics, indices=None, pictures=None):
 
 def _write_picture(img, path):
     with whole_or_nothing(path) as partial:
-        imwrite(img, str(partial))
+        partial.write_bytes(cv2.imencode(path.suffix, img)[1])
 
 
 def _measure(result, gt, metrics):

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from stea_arch.system.errors import InputError
+
 _WITH_SHAPE = re.compile(r'(?P<name>\S.*?)\s+\((?P<h>\d+),\s*(?P<w>\d+),\s*(?P<c>\d+)\)')
 
 
@@ -33,12 +35,12 @@ def read_meta_info(path):
         match = _WITH_SHAPE.match(line.strip())
         name = match['name'] if match else line.split()[0]
         if name in shapes:
-            raise ValueError(
+            raise InputError(
                 f'Every image should stand once in {path}, but {name} stands there twice. Remove one of the lines.'
             )
         shapes[name] = tuple(int(match[axis]) for axis in 'hwc') if match else None
     if not shapes:
-        raise ValueError(
+        raise InputError(
             f'At least one image name was expected in {path}, but the file is empty. Write one name a line.'
         )
     return shapes

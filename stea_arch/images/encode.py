@@ -7,6 +7,8 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from stea_arch.system.errors import InputError
+
 FORMATS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP', '.tif': 'TIFF', '.tiff': 'TIFF'}
 # Level 1 makes PNGs a few percent larger than the default in a third of the time; 4:4:4 keeps the colour's resolution.
 OPTIONS = {
@@ -32,7 +34,7 @@ def encode_photo(photo, extension):
     """
     kind, pixels = FORMATS[extension.lower()], photo.pixels
     if kind == 'JPEG' and pixels.shape[2] in (2, 4):
-        raise ValueError('a JPEG cannot hold its transparency; choose another format (--format png)')
+        raise InputError('a JPEG cannot hold its transparency; choose another format (--format png)')
     deep = pixels.dtype == np.uint16
     if deep and kind in ('JPEG', 'WEBP'):
         pixels, deep = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8), False
@@ -44,7 +46,7 @@ def encode_photo(photo, extension):
 
     img = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     if max(img.size) > WIDEST.get(kind, max(img.size)):
-        raise ValueError(
+        raise InputError(
             f'a {kind} can be {WIDEST[kind]} pixels wide and high, but the result has {img.width}x{img.height}; choose '
             'another format (--format png)'
         )

@@ -14,6 +14,7 @@ from basicsr.metrics.metric_util import reorder_image
 from basicsr.utils.registry import METRIC_REGISTRY
 
 from stea_arch.registry import register
+from stea_arch.system.errors import InputError
 from stea_arch.weights.files import read_checkpoint
 
 PACKAGE = 'lpips'  # brings the metric's own few weights
@@ -63,7 +64,7 @@ def calculate_lpips(img, img2, crop_border, input_order='HWC', **kwargs):
     """
     reason = why_unavailable('lpips')
     if reason:
-        raise ValueError(f'{reason}.')
+        raise InputError(f'{reason}.')
     net = _load(backbone().resolve())
     with torch.inference_mode():
         pair = [_tensor(image, crop_border, input_order, net.scaling_layer.shift.device) for image in (img, img2)]
@@ -79,7 +80,7 @@ def _load(path):
     names = {name: f'features.{name.partition(".")[2]}' for name in net.net.state_dict()}  # slice1.0.weight, ...
     missing = [name for name in names.values() if name not in weights]
     if missing:
-        raise ValueError(f"Torchvision's weights of AlexNet were expected in {path}, but {missing[0]} is missing.")
+        raise InputError(f"Torchvision's weights of AlexNet were expected in {path}, but {missing[0]} is missing.")
     net.net.load_state_dict({own: weights[name] for own, name in names.items()})
     return net.eval().to('cuda' if torch.cuda.is_available() else 'cpu')
 

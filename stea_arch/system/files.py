@@ -15,10 +15,10 @@ def whole_or_nothing(path):
         path (str | Path): Target; replaced if it exists.
 
     Yields:
-        Path: The name to write to, with the same ending; no reader looks for it.
+        Path: The name to write to; no reader looks for it.
     """
     path = Path(path)
-    partial = path.with_name(f'.partial.{os.getpid()}.{path.name}')
+    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     try:
         yield partial
         with open(partial, 'rb') as file:

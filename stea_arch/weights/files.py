@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
+from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 
 
@@ -37,18 +38,18 @@ def read_checkpoint(path):
             return load_file(path)
         content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(
+        raise InputError(
             f'{path} is refused: expected a checkpoint of tensors and plain values, and found other objects in it, '
             'whose loading could execute code. If you trust its origin, save it again as a plain state dict with the '
             f'program that made it. ({_refused_object(error)})'
         ) from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, SafetensorError) as error:
-        raise ValueError(
+        raise InputError(
             f'{path} could not be read as a checkpoint: it is damaged, cut short or of another format. Copy or '
             f'download it again. ({_first_line(error)})'
         ) from error
     if not isinstance(content, dict):
-        raise ValueError(f'{path} is no checkpoint: a dict was expected in it, but a {type(content).__name__} came.')
+        raise InputError(f'{path} is no checkpoint: a dict was expected in it, but a {type(content).__name__} came.')
     return content
 
 

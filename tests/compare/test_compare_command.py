@@ -145,7 +145,7 @@ def test_what_is_finished_is_not_computed_again_and_what_changed_is(mini, monkey
     assert len(list(pictures.iterdir())) == 4  # photo0's was there, photo1 and photo2 come under other kernels
     # a result cut short by a kill never has the name of one
     Path('results/compare/mini/photos_x2/LabNet.json').unlink()
-    Path('results/compare/mini/photos_x2/.partial.1.LabNet.json').write_text('{')
+    Path('results/compare/mini/photos_x2/.LabNet.json.1.partial').write_text('{')
     assert again() == [('LabNet', 'photos', True)]
 
 
