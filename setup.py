@@ -47,7 +47,15 @@ setup(
         'setuptools>=65,<81',
     ],
     extras_require={
-        'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', 'spandrel>=0.4', *EXPORT, *METRICS],
+        'tests': [
+            'pytest>=8.0',
+            'pytest-xdist>=3.5',
+            'jsonschema>=4.18',
+            'ruff>=0.8',
+            'spandrel>=0.4',
+            *EXPORT,
+            *METRICS,
+        ],
         'export': EXPORT,
         'spandrel': ['spandrel>=0.4'],
         'onnxruntime': EXPORT,

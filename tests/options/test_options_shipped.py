@@ -118,7 +118,7 @@ def test_recipe_for_other_scales(path, command):
 def test_small_sizes_at_other_scales():
     blocks = dict(type='LabNet', num_feat=32, num_blocks=[2] * 6)
     counts = [count(build({'network_g': {**blocks, 'upscale': scale}})) / 1e6 for scale in (2, 3, 4)]
-    header = (ROOT / 'train/LabNet-S_x4.yml').read_text().splitlines()[0]
+    header = (ROOT / 'train/LabNet-S_x4.yml').read_text().splitlines()[1]
     assert '2.63 M parameters (2.60 M at x2, 2.64 M at x3)' in header
     assert counts == pytest.approx([2.60, 2.64, 2.63], abs=0.005)
 
