@@ -9,7 +9,8 @@ import torch
 from basicsr.models import build_model
 from basicsr.utils import get_root_logger, tensor2img
 
-from stea_arch.archs.fused_cpu import optimize_for
+from stea_arch.archs.fused import optimize_for
+from stea_arch.weights.files import find_param_key, read_checkpoint
 
 BICUBIC = 'bicubic'
 
@@ -111,7 +112,7 @@ def describe(opt, label, scale):
         'network_g': test_opt['network_g'],
         'weights': weights,
         'weights_sha256': hashlib.sha256(Path(weights).expanduser().read_bytes()).hexdigest() if weights else None,
-        'param_key': test_opt['path']['param_key_g'] if weights else None,
+        'param_key': find_param_key(read_checkpoint(weights), test_opt['path']['param_key_g']) if weights else None,
         'self_ensemble': test_opt['val']['self_ensemble'],
     }
     decisive = {key: value for key, value in about.items() if key not in ('network', 'weights')}
