@@ -85,7 +85,7 @@ def _inference():
 
 def _comparison():
     top = _table(comparison.TOP)
-    network = {'anyOf': [{'const': 'bicubic'}, _table(comparison.NETWORK)]}
+    network = {'anyOf': [{'type': 'string', 'minLength': 1}, _table(comparison.NETWORK)]}
     network['anyOf'][1]['properties']['network_g'] = {'$ref': '#/definitions/network'}
     dataset = _table(comparison.DATASET)
     dataset['properties']['crop'] |= _table(comparison.CROP)
