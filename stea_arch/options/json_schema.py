@@ -86,7 +86,11 @@ def _inference():
 def _comparison():
     top = _table(comparison.TOP)
     network = {'anyOf': [{'type': 'string', 'minLength': 1}, _table(comparison.NETWORK)]}
-    network['anyOf'][1]['properties']['network_g'] = {'$ref': '#/definitions/network'}
+    network['anyOf'][1]['properties']['network_g'] = {
+        'type': 'object',
+        'if': {'required': ['type']},  # else it says what differs from the file that ``from`` names
+        'then': {'$ref': '#/definitions/network'},
+    }
     dataset = _table(comparison.DATASET)
     dataset['properties']['crop'] |= _table(comparison.CROP)
     top['properties']['networks'] |= {'additionalProperties': network}
