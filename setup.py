@@ -34,7 +34,6 @@ setup(
         'lmdb>=1.4',
         'pyyaml>=6.0',
         'jinja2>=3.1',
-        'psutil>=5.9',
         'scikit-image>=0.24',
         'scipy>=1.11',
         'pillow>=10.1',

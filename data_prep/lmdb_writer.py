@@ -4,6 +4,7 @@ BasicSR's own readers cut a name at its first dot and know ASCII only, ours cut 
 image ``a.b.png`` or ``über.png`` is found by ours alone.
 """
 
+import os
 from pathlib import Path
 
 from data_prep.produce import Way, produce
@@ -63,10 +64,10 @@ def _paths_by_name(folders):
                     f'The images of one LMDB need different names, but {keys[key]} and {path} are both '
                     f'called {key}. Rename one, or make two LMDBs.'
                 )
-            if len(key.encode()) > LONGEST_KEY:
+            if len(os.fsencode(key)) > LONGEST_KEY:
                 raise ValueError(
                     f'The name of an image in an LMDB can have {LONGEST_KEY} bytes, but that of {path} has '
-                    f'{len(key.encode())}. Shorten it.'
+                    f'{len(os.fsencode(key))}. Shorten it.'
                 )
             keys[key] = paths[name] = path
     return paths

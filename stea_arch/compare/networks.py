@@ -9,11 +9,11 @@ import torch
 from basicsr.models import build_model
 from basicsr.utils import get_root_logger, tensor2img
 
-from stea_arch.archs.fused_cpu import optimize_for
+from stea_arch.archs.fused import optimize_for
 from stea_arch.options.reading import read_options
 from stea_arch.system.versions import code_fingerprint
 from stea_arch.weights import find_weights, read_network, shipped
-from stea_arch.weights.files import read_checkpoint
+from stea_arch.weights.files import find_param_key, read_checkpoint
 
 BICUBIC = 'bicubic'
 
@@ -166,7 +166,7 @@ def describe(opt, label, scale):
         'network_g': test_opt['network_g'],
         'weights': section['weights'] if path else None,
         'weights_sha256': hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest() if path else None,
-        'param_key': test_opt['path']['param_key_g'] if path else None,
+        'param_key': find_param_key(read_checkpoint(path), test_opt['path']['param_key_g']) if path else None,
         'self_ensemble': test_opt['val']['self_ensemble'],
     }
     decisive = {key: value for key, value in about.items() if key not in ('network', 'weights')}

@@ -32,6 +32,7 @@ function show(number) {
   const small = tiles[shown].querySelector('img');
   Object.assign(picture, { src: small.src, alt: small.alt });
   [...names.children].forEach((name, at) => name.setAttribute('aria-pressed', at === shown));
+  names.children[shown].focus();
 }
 
 function open(button) {
@@ -43,8 +44,8 @@ function open(button) {
     name.onclick = () => show(at);
     return name;
   }));
-  show(tiles.indexOf(button));
   large.showModal();
+  show(tiles.indexOf(button));
 }
 
 for (const button of document.querySelectorAll('.tile')) button.addEventListener('click', () => open(button));

@@ -72,23 +72,21 @@ def decode_photo(data):
         ValueError: Broken, of another kind, animated, of more than 16 bits, or of more pixels than Pillow believes.
         MemoryError: Too large.
     """
-    if data[:8] != PNG_START:
-        return _guarded(_decode, data)
     try:
         return _guarded(_decode, data)
     except ValueError:
         sound = _without_metadata(data)
-        if len(sound) == len(data):
+        if sound == data:
             raise
         photo = _guarded(_decode, sound)
         return replace(photo, warnings=(*photo.warnings, 'damaged metadata were left out'))
 
 
-def read_header(path):
-    """What :func:`read_photo` would give, without decoding pixels.
+def read_header(source):
+    """What :func:`decode_photo` would give, without decoding pixels.
 
     Args:
-        path (str | Path): A file.
+        source (str | Path | bytes): A file's path, or what is in it.
 
     Returns:
         Header: Of the decoded image.
@@ -97,8 +95,15 @@ def read_header(path):
         ValueError: Broken, of another kind, ... as far as the header tells.
         OSError: The file cannot be opened.
     """
-    with open(path, 'rb') as file:
-        return _guarded(_header, file)
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, 'rb') as file:
+        try:
+            return _guarded(_header, file)
+        except ValueError:
+            file.seek(0)
+            if file.read(8) != PNG_START:
+                raise
+            file.seek(0)
+            return _guarded(_header, io.BytesIO(_without_metadata(file.read())))
 
 
 def _guarded(function, argument):
@@ -284,7 +289,9 @@ def _attempt(function, img, otherwise, what, warnings):
 
 
 def _without_metadata(data):
-    """A PNG without its text chunks and without any other chunk beside the pixels that is damaged."""
+    """A PNG without text and without any chunk beside the pixels that is damaged; another file as it is."""
+    if data[:8] != PNG_START:
+        return data
     kept, at = [PNG_START], 8
     while at + 12 <= len(data):
         (length,) = struct.unpack_from('>I', data, at)

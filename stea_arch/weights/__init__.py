@@ -9,7 +9,7 @@ DEFAULT = 'realnet-s-x4'
 
 
 def shipped():
-    """The shipped networks: name -> entry of ``registry.json`` (``file``, ``sha256``)."""
+    """The shipped networks: name -> entry of ``registry.json`` (``purpose``, ``file``, ``sha256``)."""
     return json.loads((FOLDER / 'registry.json').read_text(encoding='utf-8'))
 
 

@@ -209,14 +209,12 @@ def test_shipped_file_fits_the_training_files(path, monkeypatch):
     trained = {file['name']: file for file in files}
     for section in opt['networks'].values():
         weights = section['weights'] if isinstance(section, dict) else section
-        run = re.match(r'experiments/(?!pretrained)(?:equal_)?(?:(LabNet_x4)_setting2|([^/]+))/', weights)
+        run = re.match(r'experiments/(?!pretrained)(?:equal_terms_(.+)_seed0|(LabNet_x4)_setting2|([^/]+))/', weights)
         if run:
-            run = [None, run[1] or run[2]]
-            network = {key: section['network_g'][key] for key in trained[run[1]]['network_g']}
-            assert trained[run[1]]['network_g'] == network
-            assert trained[run[1]]['scale'] == opt['scales'][0]
-            averaged = 'equal' in weights or trained[run[1]]['train'].get('ema_decay')
-            assert section['param_key'] == ('params_ema' if averaged else 'params')
+            file = trained[f'{run[1]}_x4' if run[1] else run[2] or run[3]]
+            assert file['network_g'] == {key: section['network_g'][key] for key in file['network_g']}
+            assert file['scale'] == opt['scales'][0]
+            assert section['param_key'] == ('params_ema' if file['train'].get('ema_decay') else 'params')
 
 
 def test_what_has_not_been_trained_is_left_out_and_said(read, mini, tmp_path):

@@ -153,3 +153,32 @@ def test_refuses_names_beyond_lmdbs_limit(photo_folder, tmp_path):
     (deep / f'{"f" * 120}.png').write_bytes((photo_folder / 'photo0.png').read_bytes())
     with pytest.raises(ValueError, match=r'can have 511 bytes, but that of .*f.png has 522\. Shorten it'):
         write([tmp_path / 'f'], tmp_path / 'f.lmdb')
+
+
+def test_names_of_every_kind_are_read_back_or_refused(photo_folder, tmp_path):
+    data = (photo_folder / 'photo0.png').read_bytes()
+    good = ['img (10,20,3).png', 'a b.png', 'über.png', 'x\u2028y.png', '(1,1,3) 1.png']
+    bad = [' lead.png', 'two\nlines.png', 'end\r.png', os.fsdecode(b'no\xff text.png'), 'a \n.png']
+    (tmp_path / 'f').mkdir()
+    for name in [*good, *bad]:
+        (tmp_path / 'f' / name).write_bytes(data)
+    with pytest.raises(ValueError, match=r"4 of 10 are not: .*' lead\.png': the name has .* rename it"):
+        (tmp_path / 'f' / 'end\r.png').rename(tmp_path / 'f' / 'end.png')
+        write([tmp_path / 'f'], tmp_path / 'f.lmdb')
+    assert not (tmp_path / 'f.lmdb').exists() and not (tmp_path / '.f.lmdb.part').exists()
+    outcome = write([tmp_path / 'f'], tmp_path / 'f.lmdb', skip_broken=True)
+    assert len(outcome.skipped) == 4 and outcome.records == 6
+    store = LmdbStore(str(tmp_path / 'f.lmdb'))
+    assert sorted(store.names) == sorted([*good, 'end.png'])
+    assert all(store.read(name) == data for name in store.names)
+    str(outcome).encode()  # what the command prints
+
+
+def test_a_list_that_does_not_read_back_leaves_no_lmdb(photo_folder, tmp_path, monkeypatch):
+    from data_prep import produce
+
+    (photo_folder / 'photo0.png').rename(photo_folder / ' photo0.png')
+    monkeypatch.setattr(produce, 'can_be_listed', lambda name: True)
+    with pytest.raises(ValueError, match=r'does not read back as it was written'):
+        write([photo_folder], tmp_path / 'f.lmdb')
+    assert not (tmp_path / 'f.lmdb').exists()
