@@ -17,7 +17,7 @@ from statistics import median
 import torch
 from forked import in_a_fork, peak_memory, reset_peak
 
-from stea_arch.archs.fused_cpu import optimize_for
+from stea_arch.archs.fused import optimize_for
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.inference import upscale_tensor
 from stea_arch.system.allocator import keep_freed_memory

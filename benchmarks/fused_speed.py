@@ -5,7 +5,7 @@ All forms have the same weights and are timed in turn, round by round, so that a
     plain             dilated 9x9 kernels left to the library, channels first (see arch_speed.py)
     labnet            LabNet as it is
     fused             LabNet.fuse()
-    <backend> <type>  stea_arch.backends.load_backend: torch is the fused network with use_rows
+    <backend> <type>  stea_arch.backends.load_backend: torch is the fused network
 
 A ratio is the median over the rounds of plain / form, after one round to warm up. beta and the norms are randomised,
 because beta's start value of 0 would hide most of what is fused.

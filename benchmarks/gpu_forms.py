@@ -2,8 +2,8 @@
 
 A form is written as parts joined by ``+``, e.g. ``ours+kernels+compile+graph``:
 
-    plain      the authors' operations: dilated 9x9 kernels left to the library
-    ours       LabNet as it is: each dilated 9x9 as an undilated one on interleaved sub-images
+    plain      the authors' operations: dilated 9x9 kernels left to the library, 1x1 convolutions one after the other
+    ours       LabNet as it is: each dilated 9x9 as an undilated one on interleaved sub-images, 1x1 convolutions merged
     fused      LabNet.fuse(), for inference
     first      channels first instead of channels-last, for networks that are not LabNet
     last       channels-last, for those
@@ -25,7 +25,7 @@ from arch_speed import PlainDilated
 from gpu_timing import capture
 
 from stea_arch import triton_ops
-from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.archs.labnet_arch import LabBlock, LabNet
 from stea_arch.archs.mlfr import LargeFieldBranch
 
 SWINIR = {
@@ -90,11 +90,22 @@ def make_network(name, device, toy=False, short=False):
     return ARCH_REGISTRY.get(kind)(**arguments).to(device)
 
 
+class PlainBlock(LabBlock):
+    """A block by the authors' operations, with nothing multiplied out."""
+
+    def mix(self, x, statistics):
+        a = self.beta * self.large_field(self.attention(x, statistics)) + self.self_gate(x) + x
+        return self.merge(torch.cat([a, self.local(x)], dim=1))
+
+
 def make_plain(network):
-    """A copy of a LabNet with dilated convolutions as the library computes them."""
+    """A copy of a LabNet, or of a block of one, in the authors' operations."""
     network = copy.deepcopy(network)
-    for branch in [module for module in network.modules() if isinstance(module, LargeFieldBranch)]:
-        branch.far = PlainDilated(branch.far).to(branch.far.weight.device)
+    for module in list(network.modules()):
+        if type(module) is LabBlock:
+            module.__class__ = PlainBlock
+        if isinstance(module, LargeFieldBranch):
+            module.far = PlainDilated(module.far).to(module.far.weight)
     return network
 
 

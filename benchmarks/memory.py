@@ -25,7 +25,7 @@ import torch
 from forked import in_a_fork, peak_memory, reset_peak
 from plots import load_pyplot
 
-from stea_arch.archs.fused_cpu import optimize_for
+from stea_arch.archs.fused import optimize_for
 from stea_arch.inference import METHODS, estimate_memory, upscale_tensor
 from stea_arch.system.versions import get_versions
 from stea_arch.weights import load_network

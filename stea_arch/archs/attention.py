@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from stea_arch.archs.depthwise import Depthwise
-from stea_arch.archs.layers import SelfGate, pointwise
+from stea_arch.archs.layers import Pointwise, SelfGate
 
 MAX_LOGIT = 0.9
 
@@ -29,7 +29,7 @@ class Attention(nn.Module):
     def forward(self, x, statistics):
         """Normalised features ``x`` -> ``t``, both ``(B, C, H, W)``; ``statistics`` are those of the whole image."""
         v = self.value(x)
-        return self.expansion(x, v, *statistics) + self.local(v) + self.self_gate(x) + x
+        return self.expansion(x, v, *statistics) + self.local(v) + self.self_gate(x)
 
 
 class NoAttention(nn.Identity):
@@ -62,9 +62,9 @@ class QueryKeyAttention(Attention):
     def __init__(self, num_feat, num_heads=4, key_dim=4):
         super().__init__()
         self.num_heads = num_heads
-        self.value = pointwise(num_feat, num_feat)
-        self.query = pointwise(num_feat, num_heads * key_dim)
-        self.key = pointwise(num_feat, num_heads * key_dim)
+        self.value = Pointwise(num_feat, num_feat)
+        self.query = Pointwise(num_feat, num_heads * key_dim)
+        self.key = Pointwise(num_feat, num_heads * key_dim)
         self.local = Depthwise(num_feat, 7)
         self.self_gate = SelfGate(num_feat)
 

@@ -127,6 +127,7 @@ class _Convolution(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         d = ctx.dilation
         wanted = ctx.needs_input_grad
+        grad = grad.contiguous(memory_format=torch.channels_last)  # of a part of a wider map, it is read several times
         return (
             convolve(grad, weight.flip(2, 3), None, d) if wanted[0] else None,
             weight_gradient(x, grad, weight.shape[-1], d) if wanted[1] else None,

@@ -8,116 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stea_arch import triton_ops
-from stea_arch.archs.attention import NoAttention
-from stea_arch.archs.depthwise import Depthwise
-from stea_arch.archs.fused import FusedBlock, FusedTail
-from stea_arch.archs.layers import (
-    ChannelGate,
-    ChannelNorm,
-    GatedFeedForward,
-    SelfGate,
-    affine,
-    average,
-    conv3x3,
-    full_precision,
-    join_depthwise,
-    pointwise,
-)
-from stea_arch.archs.mlfr import MLFR
-from stea_arch.archs.softmax import Softmax
-from stea_arch.archs.stea import STEA, TTEA
-from stea_arch.archs.taylor import Taylor
+from stea_arch.archs.block import ATTENTIONS, FusedBlock, LabBlock
+from stea_arch.archs.fused import FusedTail
+from stea_arch.archs.layers import Pointwise, conv3x3
 from stea_arch.registry import register
-
-ATTENTIONS = {'stea': STEA, 'ttea': TTEA, 'taylor': Taylor, 'softmax': Softmax, 'none': NoAttention}
-
-
-class LabBlock(nn.Module):
-    """One block of LabNet: a global and a local path side by side, then a feed-forward. ``(B, C, H, W)`` both ways.
-
-    ::
-
-        x   = LayerNorm f
-        a   = beta * MLFR(Attention(x)) + x * GELU(P[C->C] x) + x
-        l   = DW[3,1] . GELU . DW[3,1] (x)
-        y   = P[2C->C] [a, l]
-        z   = f + y * gate(y)
-        out = z + FeedForward(LayerNorm z)
-
-    ``beta`` holds one factor per channel and starts at 0, as published: attention and large field are let in by
-    training.
-
-    Args:
-        num_feat (int): channels C, a multiple of 16.
-        attention (str): a key of ``ATTENTIONS``.
-        large_field (bool): False leaves MLFR out. As MLFR adds to what it is given, what remains is
-            ``a = beta * Attention(x) + x * GELU(P[C->C] x) + x``.
-        dilations (sequence of int): those of MLFR.
-        **arguments: further arguments of the attention, see ``Taylor`` and ``Softmax``.
-    """
-
-    def __init__(self, num_feat, attention, large_field, dilations=(2, 4, 6), **arguments):
-        super().__init__()
-        self.norm1 = ChannelNorm(num_feat)
-        self.attention = ATTENTIONS[attention](num_feat, **arguments)
-        self.large_field = MLFR(num_feat, dilations) if large_field else nn.Identity()
-        self.beta = nn.Parameter(torch.zeros(1, num_feat, 1, 1))
-        self.self_gate = SelfGate(num_feat)
-        self.local = nn.Sequential(Depthwise(num_feat, 3), nn.GELU(), Depthwise(num_feat, 3))
-        self.merge = pointwise(2 * num_feat, num_feat)
-        self.channel_attention = ChannelGate(num_feat)
-        self.norm2 = ChannelNorm(num_feat)
-        self.feed_forward = GatedFeedForward(num_feat)
-        self.mix_halo = max(self.attention.halo + (self.large_field.halo if large_field else 0), 2)  # 2: the local path
-
-    def forward(self, f):
-        x = self.norm1(f)
-        y = self.mix(x, self.statistics(x))
-        return self.finish(f, y, average(y))
-
-    def statistics(self, x):
-        """What the attention has to know of all pixels of ``x``, a tuple of tensors."""
-        return self.attention.statistics(x)
-
-    def mix(self, x, statistics):
-        """``y`` of ``x``, given the ``statistics`` of the whole image; a pixel sees ``mix_halo`` pixels around it."""
-        t, s, local = self.attention(x, statistics), self.self_gate(x) + x, self.local(x)
-        if not torch.onnx.is_in_onnx_export() and (triton_ops.usable(t) or t.numel() >= 3 * t.shape[1] ** 2):
-            return join_depthwise(t, self.fields(), [t, s, local], *self.merged())
-        a = self.beta.to(t.dtype) * self.large_field(t) + s
-        return self.merge(torch.cat([a, local], dim=1))
-
-    def fields(self):
-        """The depthwise convolutions of the large field, if there is one."""
-        return self.large_field.fields() if isinstance(self.large_field, MLFR) else []
-
-    def merged(self):
-        """All between the depthwise results and ``y`` as one 1x1 convolution, multiplied out.
-
-        The merges of the large field, its bypass and its residual, ``beta`` and the merge of the two paths are linear::
-
-            y = P[9C->C] [ DW[9,2](t), DW[3,1](t), DW[9,4](t), DW[5,1](t), DW[9,6](t), DW[7,1](t), t, s, l ]
-
-        with ``t = Attention(x)``, ``s = x + x * GELU(P[C->C] x)`` and the local path ``l``. The product costs
-        ``11 C^3`` multiply-adds and saves ``4 C^2`` a pixel.
-
-        Returns:
-            tuple[Tensor, Tensor]: weight ``(C, 9C)`` and bias ``(C,)``, with gradients.
-        """
-        with full_precision(self.beta):
-            weight, bias = affine(self.merge)
-            to_a, to_l = weight.chunk(2, dim=1)
-            to_u = to_a * self.beta.flatten()
-            if isinstance(self.large_field, MLFR):
-                inner, constant = self.large_field.merged(to_u)
-                return torch.cat([inner, to_a, to_l], dim=1), bias + constant
-            return torch.cat([to_u, to_a, to_l], dim=1), bias
-
-    def finish(self, f, y, mean):
-        """``out`` of ``f``, ``y`` and the average of ``y`` over the whole image; a pixel sees one around it."""
-        z = torch.addcmul(f, y, self.channel_attention(mean))
-        return z + self.feed_forward(self.norm2(z))
 
 
 @register('ARCH_REGISTRY')
@@ -203,7 +97,7 @@ class LabNet(nn.Module):
         self.down2 = nn.Sequential(conv3x3(2 * c, c, bias=False), nn.PixelUnshuffle(2))
         self.latent = stage(4 * c, num_blocks[2])
         self.up1 = nn.Sequential(conv3x3(4 * c, 8 * c, bias=False), nn.PixelShuffle(2))
-        self.merge = pointwise(4 * c, 2 * c)
+        self.merge = Pointwise(4 * c, 2 * c)
         self.dec1 = stage(2 * c, num_blocks[3])
         self.up2 = nn.Sequential(conv3x3(2 * c, 4 * c, bias=False), nn.PixelShuffle(2))
         self.dec2 = stage(2 * c, num_blocks[4])

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from stea_arch.archs.depthwise import Depthwise
-from stea_arch.archs.layers import affine, pointwise
+from stea_arch.archs.layers import Pointwise, affine
 
 
 class LargeFieldBranch(nn.Module):
@@ -20,7 +20,7 @@ class LargeFieldBranch(nn.Module):
         super().__init__()
         self.far = Depthwise(num_feat, 9, dilation)
         self.near = Depthwise(num_feat, kernel_size)
-        self.merge = pointwise(2 * num_feat, num_feat)
+        self.merge = Pointwise(2 * num_feat, num_feat)
 
     def forward(self, t):
         return self.merge(torch.cat([self.far(t), self.near(t)], dim=1))
@@ -45,8 +45,8 @@ class MLFR(nn.Module):
         super().__init__()
         self.halo = 4 * max(dilations)
         self.branches = nn.ModuleList(LargeFieldBranch(num_feat, d, d // 2 * 2 + 1) for d in dilations)
-        self.bypass = pointwise(num_feat, num_feat)
-        self.merge = pointwise((len(dilations) + 1) * num_feat, num_feat)
+        self.bypass = Pointwise(num_feat, num_feat)
+        self.merge = Pointwise((len(dilations) + 1) * num_feat, num_feat)
 
     def fields(self):
         """The depthwise convolutions, those of the first branch first."""

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stea_arch.archs.labnet_arch import LabNet, fuse_parts
-from stea_arch.archs.layers import ChannelGate, average, pointwise
+from stea_arch.archs.layers import ChannelGate, Pointwise, average
 from stea_arch.registry import register
 
 STAGES = {'enc1': 1, 'enc2': 2, 'latent': 4, 'dec1': 2, 'dec2': 2, 'refine': 2}  # LabNet's, and their width over C
@@ -86,7 +86,7 @@ class Exchange(nn.Module):
         super().__init__()
         self.deblur = nn.Parameter(torch.full((1,), 0.5))
         self.denoise = nn.Parameter(torch.full((1,), 0.5))
-        self.mix = pointwise(2 * num_feat, num_feat)
+        self.mix = Pointwise(2 * num_feat, num_feat)
         self.gate = ChannelGate(num_feat)
 
     def forward(self, blur, noise, deblur=None, denoise=None):

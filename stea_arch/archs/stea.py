@@ -6,9 +6,11 @@ statistic. The published block learns that statistic as a gate per channel, driv
 and the linear maps around it as bottlenecks, so that the whole costs O(N).
 """
 
+import torch.nn.functional as F
+
 from stea_arch.archs.attention import Attention
 from stea_arch.archs.depthwise import Depthwise
-from stea_arch.archs.layers import ChannelGate, SelfGate, average, bottleneck, pointwise
+from stea_arch.archs.layers import ChannelGate, Pointwise, SelfGate, average, bottleneck, convolve_pixels
 
 
 class _GatedExpansion(Attention):
@@ -16,7 +18,7 @@ class _GatedExpansion(Attention):
 
     def __init__(self, num_feat):
         super().__init__()
-        self.value = pointwise(num_feat, num_feat)
+        self.value = Pointwise(num_feat, num_feat)
         self.phi1 = bottleneck(num_feat, 4)
         self.phi2 = bottleneck(num_feat, 4)
         self.phi3 = bottleneck(num_feat, 4)
@@ -40,16 +42,19 @@ class STEA(_GatedExpansion):
         t2 = phi_3( x + v + g_2 * t1 )
         t  = t1 + t2 + DW[7,1](v) + x * GELU(P[C->C] x) + x
 
-    Costs ``3.5 C^2 + 49 C`` multiply-adds a pixel.
+    From one bottleneck to the next lead two 1x1 convolutions with nothing but a gate between them. They are computed as
+    one small convolution for each image, see :func:`gated_step`, so that maps of C channels shrink to C/4. Costs
+    ``3.4 C^2 + 49 C`` multiply-adds a pixel.
 
     Args:
         num_feat (int): channels C, a multiple of 16.
     """
 
     def expansion(self, x, v, mean):
-        t1 = self.phi2(x + self.gate1(mean) * self.phi1(x))
-        t2 = self.phi3(x + v + self.gate2(mean) * t1)
-        return t1 + t2
+        h1 = F.gelu(self.phi1[0](x))
+        h2 = F.gelu(self.phi2[0](x) + gated_step(h1, self.phi1[2], self.gate1(mean), self.phi2[0]))
+        h3 = F.gelu(self.phi3[0](x + v) + gated_step(h2, self.phi2[2], self.gate2(mean), self.phi3[0]))
+        return self.phi2[2](h2) + self.phi3[2](h3)
 
 
 class TTEA(_GatedExpansion):
@@ -60,7 +65,7 @@ class TTEA(_GatedExpansion):
         p1 = g_1 * phi_1(x);  p2 = g_2 * phi_2(p1);  p3 = g_3 * phi_2(p2)
         t  = phi_3(x + v + p1) + phi_3(x + v + p2) + phi_3(x + v + p3) + DW[7,1](v) + x * GELU(P[C->C] x) + x
 
-    Costs ``5 C^2 + 49 C`` multiply-adds a pixel.
+    Computed like ``STEA``. Costs ``3.1 C^2 + 49 C`` multiply-adds a pixel.
 
     Args:
         num_feat (int): channels C, a multiple of 16.
@@ -71,7 +76,29 @@ class TTEA(_GatedExpansion):
         self.gate3 = ChannelGate(num_feat)
 
     def expansion(self, x, v, mean):
-        p1 = self.gate1(mean) * self.phi1(x)
-        p2 = self.gate2(mean) * self.phi2(p1)
-        p3 = self.gate3(mean) * self.phi2(p2)
-        return self.phi3(x + v + p1) + self.phi3(x + v + p2) + self.phi3(x + v + p3)
+        gates = self.gate1(mean), self.gate2(mean), self.gate3(mean)
+        bias = self.phi2[0].bias.view(-1, 1, 1)
+        h1, r = F.gelu(self.phi1[0](x)), self.phi3[0](x + v)
+        h2 = F.gelu(gated_step(h1, self.phi1[2], gates[0], self.phi2[0]) + bias)
+        h3 = F.gelu(gated_step(h2, self.phi2[2], gates[1], self.phi2[0]) + bias)
+        steps = zip((h1, h2, h3), (self.phi1[2], self.phi2[2], self.phi2[2]), gates)
+        h = sum(F.gelu(r + gated_step(*step, self.phi3[0])) for step in steps)
+        return convolve_pixels(h, self.phi3[2].weight, 3 * self.phi3[2].bias)
+
+
+def gated_step(h, expand, gate, reduce):
+    """``R (g * E h)``, without the bias of ``R``, as one product with the matrix ``R diag(g) E`` of each image.
+
+    Args:
+        h (Tensor): ``(B, C/4, H, W)``.
+        expand (nn.Conv2d): ``E``, 1x1, C/4 -> C.
+        gate (Tensor): ``g``, ``(B, C, 1, 1)``.
+        reduce (nn.Conv2d): ``R``, 1x1, C -> C/4.
+
+    Returns:
+        Tensor: ``(B, C/4, H, W)``.
+    """
+    gated = reduce.weight.flatten(1) * gate.flatten(1)[:, None]
+    weight, bias = gated @ expand.weight.flatten(1), gated @ expand.bias
+    pixels = h.flatten(2).transpose(1, 2) @ weight.transpose(1, 2) + bias[:, None]
+    return pixels.transpose(1, 2).unflatten(2, h.shape[2:])

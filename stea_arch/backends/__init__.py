@@ -27,7 +27,7 @@ def load_backend(network, name='torch', dtype=torch.float32, threads=None, folde
     a runtime that computes something else, as has happened, is refused. ``torch.compile(network.fuse())`` needs no
     backend: it compiles to one graph.
 
-    - ``torch``: eager PyTorch on the network's device; on a CPU with ``use_rows``.
+    - ``torch``: eager PyTorch on the network's device.
     - ``onnxruntime``, ``openvino``: optional packages of these names, CPU only. The network is exported once, which
       takes minutes for the published size, and kept in ``folder`` under a fingerprint of its weights, its form, our
       code and the versions, so that a file is used again only for the very same network.

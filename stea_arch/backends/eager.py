@@ -2,7 +2,7 @@
 
 import torch
 
-from stea_arch.archs.fused_cpu import optimize_for
+from stea_arch.archs.fused import optimize_for
 
 
 def load_torch(network, dtype, threads, folder):

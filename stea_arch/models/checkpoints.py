@@ -13,7 +13,13 @@ from stea_arch.resume import Pipeline
 from stea_arch.system.launch import gather
 from stea_arch.system.stopping import Stopped, request
 from stea_arch.weights.authors_naming import from_published, is_published
-from stea_arch.weights.files import read_checkpoint, unwrap_state_dict, write_checkpoint
+from stea_arch.weights.files import (
+    check_weights,
+    find_param_key,
+    read_checkpoint,
+    unwrap_state_dict,
+    write_checkpoint,
+)
 
 
 class CheckpointMixin:
@@ -138,16 +144,22 @@ class CheckpointMixin:
             net (nn.Module): Filled in place.
             load_path (str): ``.pth`` or ``.safetensors``.
             strict (bool): Every name and shape must agree; else what agrees is loaded and the rest reported.
-            param_key (str): ``params`` or ``params_ema``.
+            param_key (str): ``params`` or ``params_ema``; where the file has only the other, that is loaded with a
+                warning, and ``loaded_keys`` has it by the file's path.
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is damaged, unsafe, or belongs to another network.
+            ValueError: It is damaged, unsafe, or belongs to another network; or its weights are not finite.
         """
         logger = get_root_logger()
         net = self.get_bare_model(net)
-        logger.info(f'Loading {type(net).__name__} from {load_path} [{param_key}].')
-        loaded = unwrap_state_dict(read_checkpoint(load_path), param_key)
+        checkpoint = read_checkpoint(load_path)
+        key = find_param_key(checkpoint, param_key)
+        logger.info(f'Loading {type(net).__name__} from {load_path} [{key or "bare weights"}].')
+        if key != param_key and (key or param_key != 'params'):
+            logger.warning(f'{load_path} has no {param_key}: its {key or "bare weights"} are loaded in their place.')
+        self.loaded_keys = {**getattr(self, 'loaded_keys', {}), str(load_path): key}
+        loaded = unwrap_state_dict(checkpoint, param_key)
         if is_published(loaded):
             loaded, _ = from_published(loaded)
         wanted = net.state_dict()
@@ -160,6 +172,7 @@ class CheckpointMixin:
                     'options the checkpoint was trained with, or path.strict_load_g: false to load what fits.'
                 )
             logger.warning(f'{load_path}: {len(fits)} of {len(wanted)} parameters fit and are loaded. {report}')
+        check_weights(fits, net, load_path)
         net.load_state_dict(fits, strict=False)
 
 

@@ -65,8 +65,13 @@ class ValidationMixin:
         self.feed_data(default_collate([item]))
         self.test()
         visuals = self.get_current_visuals()
-        result = tensor2img([visuals['result']])
         name = Path(item['lq_path']).stem
+        if not visuals['result'].isfinite().all():
+            raise ValueError(
+                f'The result of {item["lq_path"]} holds values that are not finite (NaN or infinite), which a picture '
+                'would show as black. Weights that a training brought there are useless: take an earlier checkpoint.'
+            )
+        result = tensor2img([visuals['result']])
         record = {'index': index, 'image': name, 'group': item.get('group')}
         if save_img:
             record['result'] = str(self._image_path(name, dataset_name, current_iter))
@@ -144,6 +149,7 @@ class ValidationMixin:
             partial.write_text(''.join(json.dumps(line) + '\n' for line in lines), encoding='utf-8')
 
     def _write_results(self, summary, records, dataset):
+        weights = self.opt['path'].get('pretrain_network_g')
         content = {
             'name': self.opt['name'],
             'dataset': {
@@ -152,7 +158,8 @@ class ValidationMixin:
             'scale': self.opt.get('scale'),
             'network_g': self.opt['network_g'],
             'parameters': sum(p.numel() for p in self.get_bare_model(self.net_g).parameters()),
-            'weights': self.opt['path'].get('pretrain_network_g'),
+            'weights': weights,
+            'param_key': getattr(self, 'loaded_keys', {}).get(str(weights)),
             'self_ensemble': bool(self.opt['val'].get('self_ensemble')),
             'inference': self.opt['val'].get('inference'),
             'metrics': self.opt['val']['metrics'],

@@ -65,7 +65,7 @@ DIST_PARAMS = {'backend': Key(text()), 'port': Key(integer(1, 65535))}
 PATH = {
     'pretrain_network_g': Key(optional(text())),
     'strict_load_g': Key(boolean()),
-    'param_key_g': Key(optional(text())),
+    'param_key_g': Key(optional(choice('params', 'params_ema'))),
     'resume_state': Key(optional(text())),
     'ignore_resume_networks': Key(optional(either(text(), sequence(text())))),
 }
@@ -145,7 +145,7 @@ GAN_MODEL = extended(
     path={
         'pretrain_network_d': Key(optional(text())),
         'strict_load_d': Key(boolean()),
-        'param_key_d': Key(optional(text())),
+        'param_key_d': Key(optional(choice('params', 'params_ema'))),
     },
     train={
         'optim_d': Key(mapping(), MODEL),

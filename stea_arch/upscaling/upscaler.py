@@ -5,13 +5,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stea_arch.archs.fused_cpu import optimize_for
+from stea_arch.archs.fused import optimize_for
 from stea_arch.inference import upscale_tensor
+from stea_arch.upscaling.colour import keep_low_frequencies
 from stea_arch.upscaling.memory import GIB, SHARE, choose_method, first_convolution, free_memory, lavish_bound
 from stea_arch.weights import DEFAULT, load_network
+from stea_arch.weights.files import check_weights
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 ALPHAS = ('network', 'bicubic')
+COLOURS = ('input', 'network')
+INVISIBLE = 3.5 / 255  # of transparency: below it colours are not seen, and what is stored there may be anything
 LARGEST = {np.dtype(kind): 1 for kind in (np.float16, np.float32, np.float64)}
 LARGEST |= {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
@@ -27,20 +31,25 @@ class Upscaler:
         max_memory (float | None): GiB that the network may take for an image; None: 80% of what is free on the device
             when the image comes. An image that would take more as a whole is computed in strips, with the same result.
         alpha (str): 'network' upscales transparency as the colours, 'bicubic' interpolates it.
+        colours (str): 'input' keeps the mean of each channel over blocks of 16x16 pixels of the input; 'network' takes
+            the colours as they come: RealNet's drift by up to 9 of 255 levels. A gray image stays gray in both cases.
 
     Attributes:
         network (nn.Module): it, on its device, in its form for inference.
         scale (int): its scale.
+        model, colours: as given.
 
     Raises:
         FileNotFoundError, ValueError: the network cannot be loaded, or an argument is outside of what is listed.
     """
 
-    def __init__(self, model=DEFAULT, device=None, dtype='fp32', max_memory=None, alpha='network'):
+    def __init__(self, model=DEFAULT, device=None, dtype='fp32', max_memory=None, alpha='network', colours='input'):
         if dtype not in DTYPES:
             raise ValueError(f'dtype must be one of {", ".join(DTYPES)}, but {dtype!r} came.')
         if alpha not in ALPHAS:
             raise ValueError(f"alpha must be 'network' or 'bicubic', but {alpha!r} came.")
+        if colours not in COLOURS:
+            raise ValueError(f"colours must be 'input' or 'network', got {colours!r}.")
         if max_memory is not None and not max_memory > 0:
             raise ValueError(f'max_memory must be a number of GiB above 0, but {max_memory!r} came.')
         self.device = find_device(device)
@@ -48,9 +57,11 @@ class Upscaler:
         channels = first_convolution(network).in_channels
         if channels != 3:
             raise ValueError(f'A network for RGB images was expected, but one for {channels} channels came.')
+        check_weights(network.state_dict(), network, type(network).__name__)
         self.scale = network.upscale
         self.network = optimize_for(network, self.device)
-        self.dtype, self.max_memory, self.alpha = DTYPES[dtype], max_memory, alpha
+        self.model = model
+        self.dtype, self.max_memory, self.alpha, self.colours = DTYPES[dtype], max_memory, alpha, colours
 
     def __call__(self, image, scale=None):
         """Upscale one image.
@@ -65,7 +76,7 @@ class Upscaler:
             ``image``. A floating one is clipped to [0, 1].
 
         Raises:
-            ValueError: shape, type or scale are outside of what is listed.
+            ValueError: shape, type, scale or values are outside of what is listed, or the result is not finite.
             MemoryError: even in strips the image would take more memory than allowed.
         """
         pixels = _check(image, scale)
@@ -88,14 +99,23 @@ class Upscaler:
 
     def _colours(self, planes, way, size):
         """``(1 or 3, H, W)`` in [0, 1] -> the same, larger, clipped to [0, 1]; gray is shown to the network as RGB."""
+        channels, gray = len(planes), all(torch.equal(planes[0], plane) for plane in planes[1:])
         lq = planes.expand(3, -1, -1)[None]
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            sr = upscale_tensor(self.network, lq, **way).float().clamp_(0, 1)
-        if planes.shape[0] == 1:
-            sr = sr.mean(1, keepdim=True)
+            sr = upscale_tensor(self.network, lq, **way).float()
+        if not sr.sum().isfinite():
+            raise ValueError(
+                'The network gives values that are not finite, though its weights and the image are. '
+                + ('Take another checkpoint.' if self.dtype == torch.float32 else 'Take --dtype fp32.')
+            )
+        sr.clamp_(0, 1)
+        if gray:
+            sr, lq = sr.mean(1, keepdim=True), lq[:, :1]
+        if self.colours == 'input':
+            keep_low_frequencies(sr, lq)
         if sr.shape[-2:] != size:
             sr = F.interpolate(sr, size, mode='bicubic', antialias=True).clamp_(0, 1)
-        return sr[0]
+        return sr[0].expand(channels, -1, -1)
 
     def _alpha(self, alpha, way, size):
         if alpha.min() == alpha.max():
@@ -135,7 +155,7 @@ def find_device(device=None):
 
 
 def fill_hidden(colours, alpha):
-    """Give pixels that are wholly transparent the colour of the nearest that is not.
+    """Give pixels that are transparent to the eye the colour of the nearest that is not.
 
     What is stored there is not seen and often black; the network would draw it into the visible edge.
 
@@ -146,7 +166,7 @@ def fill_hidden(colours, alpha):
     Returns:
         Tensor: ``(C, H, W)``.
     """
-    hidden = (alpha[0] == 0).cpu().numpy()
+    hidden = (alpha[0] < INVISIBLE).cpu().numpy()
     if not hidden.any() or hidden.all():
         return colours
     from scipy.ndimage import distance_transform_edt
@@ -163,6 +183,10 @@ def _check(image, scale):
         raise ValueError(
             'An image must be an array (H, W) or (H, W, C) with 1 to 4 channels last, of uint8, uint16 or floating in '
             f'[0, 1], but {f"a {type(image).__name__}" if dtype is None else f"{dtype} of shape {tuple(shape)}"} came.'
+        )
+    if dtype.kind == 'f' and not np.isfinite(image).all():
+        raise ValueError(
+            'The image holds values that are not finite (NaN or infinite): numbers in [0, 1] were expected.'
         )
     if scale is not None and not 0 < scale < float('inf'):
         raise ValueError(f'scale must be a number above 0, but {scale!r} came.')

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from stea_arch.archs.labnet_arch import LabNet
-from stea_arch.weights.files import read_checkpoint
+from stea_arch.weights.files import check_weights, read_checkpoint
 
 # Our name -> the authors' name, each the start of a parameter's name, in the order of LabNet's num_blocks.
 STAGES = {
@@ -86,6 +86,7 @@ def load_published(path_or_state_dict):
         path_or_state_dict = read_checkpoint(path_or_state_dict)
     weights, config = from_published(path_or_state_dict)
     network = LabNet(**config)
+    check_weights(weights, network, 'The weights')
     network.load_state_dict(weights)
     return network.eval()
 

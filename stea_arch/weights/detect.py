@@ -6,7 +6,7 @@ import re
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.weights.authors_naming import from_published, is_published
-from stea_arch.weights.files import unwrap_state_dict
+from stea_arch.weights.files import check_weights, unwrap_state_dict
 
 NETWORKS = {'LabNet': LabNet, 'RealNet': RealNet}
 STAGES = ('enc1', 'enc2', 'latent', 'dec1', 'dec2', 'refine')
@@ -44,6 +44,7 @@ def build_network(name, arguments, weights):
         raise ValueError(f'The checkpoint is of a network {name}, but {" or ".join(NETWORKS)} was expected.')
     try:
         network = NETWORKS[name](**arguments)
+        check_weights(weights, network, 'The weights')
         network.load_state_dict(weights)
     except (ValueError, RuntimeError, TypeError) as error:
         raise ValueError(f'The weights do not fit {name}: {" ".join(str(error).split())}') from error

@@ -11,6 +11,9 @@ from safetensors.torch import load_file, save
 
 from stea_arch.system.files import whole_or_nothing
 
+PARAM_KEYS = ('params', 'params_ema')
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 
 class CheckpointNotWritten(RuntimeError):
     """A checkpoint could not be saved; those that were saved before are as they were."""
@@ -123,18 +126,65 @@ def write_safetensors(state_dict, path, architecture, arguments, **about):
         partial.write_bytes(data)
 
 
-def unwrap_state_dict(checkpoint, param_key='params'):
-    """Pick the state dict out of a checkpoint and drop the ``module.`` that DataParallel leaves on names.
+def find_param_key(checkpoint, param_key='params'):
+    """Which entry of a checkpoint holds the weights.
 
     Args:
         checkpoint (dict): As read: ``{'params': ..., 'params_ema': ...}`` or the bare state dict.
-        param_key (str | None): The wanted entry. ``params`` serves where ``params_ema`` is missing.
+        param_key (str | None): The wanted entry; None: ``params``.
+
+    Returns:
+        str | None: ``param_key`` where it is there, else the other one of the two; None for a bare state dict.
+
+    Raises:
+        ValueError: ``param_key`` is not ``params`` or ``params_ema``.
+    """
+    if param_key not in (*PARAM_KEYS, None):
+        raise ValueError(f'param_key must be {" or ".join(PARAM_KEYS)}, got {param_key!r}.')
+    return next((key for key in (param_key, *PARAM_KEYS) if isinstance(checkpoint.get(key), dict)), None)
+
+
+def unwrap_state_dict(checkpoint, param_key='params'):
+    """The weights of a checkpoint, without the ``module.`` that DataParallel leaves on names.
+
+    Args, raises: as for :func:`find_param_key`.
 
     Returns:
         dict[str, Tensor]: Names as the network has them.
     """
-    for key in (param_key, 'params', 'params_ema'):
-        if key in checkpoint and isinstance(checkpoint[key], dict):
-            checkpoint = checkpoint[key]
-            break
-    return {name.removeprefix('module.'): value for name, value in checkpoint.items()}
+    key = find_param_key(checkpoint, param_key)
+    return {name.removeprefix('module.'): value for name, value in (checkpoint[key] if key else checkpoint).items()}
+
+
+def check_weights(weights, network, where):
+    """Refuse what loading would cast without a word, and what makes every result black.
+
+    Args:
+        weights (Mapping[str, Tensor]): By the network's names; others are not looked at.
+        network (nn.Module): What they are for.
+        where (str | Path): Where they come from, for the message.
+
+    Raises:
+        ValueError: A parameter that is floating in the network is whole numbers, Boolean, complex or sparse here; or
+            one is not finite.
+    """
+    floating = [name for name, value in network.state_dict().items() if value.is_floating_point() and name in weights]
+    other = [name for name in floating if _kind(weights[name]) not in FLOATING]
+    if other:
+        raise ValueError(
+            f'{where}: floating-point weights were expected (fp16, bf16, fp32 or fp64), got '
+            f'{_kind(weights[other[0]])} in {len(other)} of {len(floating)} parameters, the first {other[0]}. Save the '
+            'network in floating point; quantised weights need their scales, which are not known here.'
+        )
+    broken = [name for name in floating if not weights[name].isfinite().all()]
+    if broken:
+        raise ValueError(
+            f'{where}: {len(broken)} of {len(floating)} parameters hold values that are not finite (NaN or infinite), '
+            f'the first {broken[0]}. The training had diverged or the file is damaged: take an earlier checkpoint.'
+        )
+
+
+def _kind(value):
+    if not isinstance(value, torch.Tensor):
+        return f'a {type(value).__name__}'
+    return value.dtype if value.layout == torch.strided else f'a tensor that is {value.layout}'

@@ -4,7 +4,6 @@ import plain
 import pytest
 import torch
 
-from stea_arch.archs.fused_cpu import use_rows
 from stea_arch.archs.labnet_arch import ATTENTIONS
 from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.inference import strips, upscale_tensor
@@ -38,7 +37,7 @@ def test_equals_the_whole_with_every_attention(make_net, image, attention):
 
 
 @pytest.mark.parametrize('streams', [1, 2])
-@pytest.mark.parametrize('form', [lambda net: net, lambda net: net.fuse(), lambda net: use_rows(net.fuse())])
+@pytest.mark.parametrize('form', [lambda net: net, lambda net: net.fuse()])
 def test_equals_the_whole_in_every_form(image, streams, form):
     net = plain.randomise(RealNet(streams=streams, num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2)).double()
     net.eval()

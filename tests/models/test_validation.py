@@ -170,3 +170,21 @@ def test_training_shows_crops_and_takes_no_truth_from_its_last_batch(make_model,
     assert torch.equal(picture[:, 132 : 132 + 16, :18:2], lq.repeat_interleave(2, 1))
     assert torch.equal(picture[:, 132 : 132 + 16, 264 : 264 + 18], gt)
     assert (tensorboard.images['crops/photographs'][:, :, 264:] == 1).all()  # no truth
+
+
+def test_a_result_that_is_not_finite_is_no_picture(make_model, loader):
+    model = make_model(is_train=False)
+    model.net_g.tail[0].bias.data[0] = math.nan
+    with pytest.raises(ValueError, match=r'result of a/im0_sigma0\.png holds values that are not finite.*checkpoint'):
+        model.validation(loader, 'run', None, save_img=False)
+
+
+@pytest.mark.parametrize(('saved', 'wanted', 'said'), [('params', 'params_ema', True), ('params', 'params', False)])
+def test_other_weights_than_were_asked_for_are_said(make_model, loader, tmp_path, caplog, saved, wanted, said):
+    torch.save({saved: make_model(is_train=False).net_g.state_dict()}, tmp_path / 'net.pth')
+    path = {'pretrain_network_g': str(tmp_path / 'net.pth'), 'param_key_g': wanted}
+    with caplog.at_level('WARNING', 'basicsr'):
+        model = make_model({'path': path}, is_train=False)
+    assert (f'net.pth has no {wanted}: its {saved} are loaded' in caplog.text) == said
+    model.validation(loader, 'run', None, save_img=False)
+    assert json.loads((tmp_path / 'results_root/metrics_six.json').read_text())['param_key'] == saved

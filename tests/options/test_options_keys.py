@@ -257,3 +257,12 @@ def test_junk_anywhere_is_reported_and_never_crashes(junk, train_opt, test_opt, 
         assert sum(bool(problems_of(make((path, junk)), is_train)) for path in paths_of(make())) > len(make())
         for path in paths_of(make()):
             assert problems_of(make(('network_g.type', 'EDSR'), (path, junk)), is_train) != []
+
+
+def test_weights_are_asked_for_by_a_known_key(train_opt, problems_of):
+    for value in ('params', 'params_ema', None):
+        assert problems_of(train_opt(('path.param_key_g', value))) == []
+    only(
+        problems_of(train_opt(('path.param_key_g', 'params_emma'))),
+        r'path\.param_key_g: expected .*params_ema.*params_emma.*',
+    )

@@ -15,6 +15,7 @@ from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
 from stea_arch.options import read_options, schema
 from stea_arch.options.check import check_options
+from stea_arch.options.reading import load
 
 ROOT = Path(__file__).parents[2] / 'options'
 FILES = sorted(ROOT.glob('*/*.yml'))
@@ -120,20 +121,18 @@ def test_recipe_for_another_run(path, command):
 
 
 def test_small_sizes_at_other_scales():
-    blocks = dict(type='LabNet', num_feat=32, num_blocks=[2] * 6)
-    counts = [count(build({'network_g': {**blocks, 'upscale': scale}})) / 1e6 for scale in (2, 3, 4)]
-    header = (ROOT / 'train/LabNet-S_x4.yml').read_text().splitlines()[0]
-    assert '2.63 M parameters (2.60 M at x2, 2.64 M at x3)' in header
-    assert counts == pytest.approx([2.60, 2.64, 2.63], abs=0.005)
+    path = ROOT / 'train/LabNet-S_x4.yml'
+    network = read(path)['network_g']
+    counts = [count(build({'network_g': {**network, 'upscale': scale}})) / 1e6 for scale in (2, 3, 4)]
+    assert '3.33 M parameters (3.29 M at x2, 3.34 M at x3)' in path.read_text().splitlines()[0]
+    assert counts == pytest.approx([3.29, 3.34, 3.33], abs=0.005)
 
 
 def recipe(name, run):
     """The options of a run that the head of a file tells how to make."""
     path = ROOT / name
-    (force,) = [
-        command[4:] for file, command in map(lambda p: p.values, recipes()) if file == path and f'name={run}' in command
-    ]
-    return read(path, *force)
+    (command,) = [c for file, c in (known.values for known in recipes()) if file == path and f'name={run}' in c]
+    return read(path, *command[4:])
 
 
 @pytest.mark.parametrize('scale', [2, 3, 4])
@@ -206,10 +205,42 @@ def test_test_file_fits_its_training_file(path):
     assert weights.startswith(f'experiments/{run}/models/net_g_')
 
 
-@pytest.mark.parametrize('name', ['EDSR_x4', 'SwinIR-light_x4'])
-def test_baselines_are_compared_like_with_like(name):
-    labnet, baseline = read(ROOT / 'train/LabNet_x4.yml'), read(ROOT / f'train/{name}.yml')
+def published_size(name):
+    """RCAN and RRDBNet as large as in their publications, trained as LabNet is."""
+    return recipe(f'train/{name}-S_x4.yml', f'{name}_x4')
+
+
+BASELINES = [('', 'RCAN'), ('', 'RRDBNet'), *(('-S', n) for n in ('EDSR', 'RCAN-S', 'SwinIR-light', 'RRDBNet-S'))]
+
+
+@pytest.mark.parametrize(('size', 'name'), BASELINES)
+def test_baselines_are_compared_like_with_like(size, name):
+    labnet = read(ROOT / f'train/LabNet{size}_x4.yml')
+    baseline = read(ROOT / f'train/{name}_x4.yml') if size else published_size(name)
     assert same_except(labnet, baseline, 'name', 'network_g', 'train.optim_g.lr')
+
+
+def leaves(value, path=''):
+    if not isinstance(value, dict):
+        return {path: value}
+    return {k: v for key, part in value.items() for k, v in leaves(part, f'{path}.{key}'.strip('.')).items()}
+
+
+CLASSICAL = [path for path in ROOT.glob('train/*_x4.yml') if 'type: ClassicalDegradationDataset' in path.read_text()]
+
+
+@pytest.mark.parametrize('path', CLASSICAL, ids=names(CLASSICAL))
+def test_data_schedule_and_validation_agree_where_no_comment_says_why_not(path):
+    def read_with_comments(path):
+        opt, origins = load(path.read_bytes())
+        lines = path.read_text().splitlines()
+        values = {k: v for k, v in leaves(opt).items() if k.split('.')[0] in ('datasets', 'train', 'val')}
+        comments = {k: lines[int(origins[k].split()[1]) - 1].partition('#')[2].strip() for k in values}
+        return values, comments
+
+    (common, ordinary), (values, comments) = map(read_with_comments, (ROOT / 'train/LabNet-S_x4.yml', path))
+    assert values.keys() == common.keys()
+    assert not {k for k in values if values[k] != common[k] and comments[k] in ('', ordinary[k])}
 
 
 @pytest.mark.parametrize('stage', ['', '-GAN'])

@@ -115,6 +115,11 @@ def test_unwrap(content, key, expected):
     assert unwrap_state_dict(content, key) == {'w': expected}
 
 
+def test_only_known_entries_are_asked_for():
+    with pytest.raises(ValueError, match=r"param_key must be params or params_ema, got 'params_emma'"):
+        unwrap_state_dict({'params': {'w': 1}}, 'params_emma')
+
+
 def test_others_may_read_what_is_written(tmp_path):
     (tmp_path / 'plain').write_bytes(b'')
     write_safetensors({'w': torch.arange(3.0)}, tmp_path / 'net.safetensors', 'LabNet', {})

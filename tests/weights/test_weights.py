@@ -9,6 +9,7 @@ from stea_arch import weights
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.weights import load_network
+from stea_arch.weights.authors_naming import load_published, to_published
 from stea_arch.weights.files import write_safetensors
 
 SMALL = {'num_feat': 16, 'num_blocks': [1, 2, 1, 1, 1, 1], 'upscale': 3}
@@ -134,3 +135,23 @@ def test_everything_that_is_shipped_loads():
     for name in weights.shipped():
         network = load_network(name)
         assert outputs(network).shape == (1, 3, 7 * network.upscale, 9 * network.upscale)
+
+
+@pytest.mark.parametrize('dtype', [torch.int8, torch.int32, torch.bool, torch.complex64, torch.float8_e4m3fn])
+@pytest.mark.parametrize('name', ['head.weight', 'enc1.0.beta'])
+def test_weights_of_another_kind_are_not_cast(tmp_path, dtype, name):
+    state = make_network().state_dict()
+    state[name] = state[name].to(dtype)
+    torch.save({'params': state}, tmp_path / 'net.pth')
+    with pytest.raises(ValueError, match=rf'floating-point weights were expected .* got {dtype} in 1 of .* {name}'):
+        load_network(tmp_path / 'net.pth')
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('-inf')])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    state = make_network().state_dict()
+    state['refine.0.norm1.bias'][2] = value
+    torch.save(state, tmp_path / 'net.pth')
+    for read in (load_network, lambda path: load_published(to_published(torch.load(path)))):
+        with pytest.raises(ValueError, match=r'1 of \d+ parameters .* not finite.*earlier checkpoint'):
+            read(tmp_path / 'net.pth')

@@ -1,0 +1,118 @@
+"""The comparison on equal terms at toy size: that terms are equal, time is shared fairly and nothing is done twice."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
+import equal_terms
+
+TINY = ['tiny', 'LabNet-T=1e-3', 'network_g:large_field=false', 'network_g:attention=none']
+
+
+@pytest.fixture
+def start(photo_folder, tmp_path, monkeypatch):
+    """``start(*arguments)`` -> the JSON after the script ran with them, in the test's folder."""
+    (tmp_path / 'benchmark').mkdir()
+    for name in ('Set5', 'Set14'):
+        (tmp_path / 'benchmark' / name).symlink_to(photo_folder)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        common = ['--data', str(photo_folder), '--benchmark', 'benchmark', '--out', 'toy.json', '--gt-size', '32']
+        monkeypatch.setattr(sys, 'argv', ['equal_terms.py', *arguments, *common])
+        equal_terms.main()
+        return json.loads(Path('toy.json').read_text())
+
+    return run
+
+
+def test_a_run_is_trained_and_tested_once_and_tested_again_under_other_kernels(start, monkeypatch, capsys):
+    arguments = ['--variant', *TINY, '--cpu-minutes', '1e-6', '--rounds', '1']
+    (run,) = start(*arguments, '--kernels', '2', '--images', '3')['runs']
+    assert [step for step, _ in run['curve']] == list(range(1, 9))
+    assert sum(1 for _ in Path('results/toy/Set5').glob('*.json')) == 1
+    result = json.loads(Path('results/toy/Set14/toy_tiny_seed0.json').read_text())
+    assert len({record['image'] for record in result['images']}) == 3 and len(result['groups']) == 2
+
+    trained, train = [], equal_terms.train
+    monkeypatch.setattr(equal_terms, 'train', lambda *args: trained.append(args[1]) or train(*args))
+    (again,) = start(*arguments, '--kernels', '2')['runs']
+    assert again['curve'] == run['curve'] and not trained
+    # the curve's last point is of the same weights, images and kernels, by the validation of the training
+    assert again['sets']['Set5']['psnr'] == pytest.approx(run['curve'][-1][1], abs=2e-3)
+    assert again['sets']['Set14'] == again['sets']['Set5']
+
+    runs = start(*arguments, '--kernels', '2', '--seeds', '0', '1')['runs']
+    assert trained == [1] and runs[0] == again and runs[1]['curve'] != runs[0]['curve']
+    capsys.readouterr()
+    start('--cpu-minutes', '2')  # only the table
+    table = capsys.readouterr().out.splitlines()
+    psnr = [run['sets']['Set14']['psnr'] for run in runs]
+    assert len(table) == 3 and f'| {sum(psnr) / 2:.2f} (±{abs(psnr[0] - psnr[1]) / 2:.2f}) / ' in table[-1]
+
+
+@pytest.fixture
+def args():
+    return SimpleNamespace(
+        data=Path('photos.lmdb'),
+        benchmark=Path('benchmark'),
+        out=Path('toy.json'),
+        cpu_minutes=1.0,
+        rounds=3,
+        batch=2,
+        gt_size=192,
+        ema_decay=0.99,
+        amp='bf16',
+    )
+
+
+@pytest.mark.parametrize('name', ['EDSR', 'RCAN-S', 'SwinIR-light', 'RRDBNet-S'])
+def test_terms_are_the_same_but_for_what_is_a_network_s_own(name, args):
+    both = [equal_terms.read_network(text) for text in ('LabNet-S=1e-3', f'{name}=2e-4')]
+    options = [equal_terms.training_options(network, args, seed=5, iterations=700) for network in both]
+    own = [(opt.pop('name'), opt.pop('network_g')['type'], opt['train']['optim_g'].pop('lr')) for opt in options]
+    assert own[0] == ('toy_LabNet-S_seed5', 'LabNet', 1e-3) and own[1][::2] == (f'toy_{name}_seed5', 2e-4)
+    assert options[0] == options[1]
+    assert options[0]['train']['scheduler']['periods'] == [700] and options[0]['train']['amp'] == 'bf16'
+
+
+def test_a_busy_machine_favours_nobody(monkeypatch, args):
+    clock, busy = [0.0], 1.0
+    quiet = {'first': 1.0, 'second': 3.0, 'third': 0.5}
+
+    def training_step(network, _):
+        def step(_):
+            clock[0] += busy * quiet[network['label']]
+
+        return step, 7
+
+    monkeypatch.setattr(equal_terms.time, 'process_time', lambda: clock[0])
+    monkeypatch.setattr(equal_terms, 'training_step', training_step)
+    networks, known = [{'label': label} for label in quiet], {}
+    equal_terms.plan(networks[:2], known, args)
+    busy = 1.7
+    equal_terms.plan(networks, known, args)
+    assert [known[label]['step_cpu_seconds'] for label in quiet] == pytest.approx(list(quiet.values()), abs=1e-4)
+    assert [known[label]['iterations'] for label in quiet] == [60, 20, 120]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['EDSR'], 'expected NAME=RATE, such as EDSR=8e-4, got .EDSR.'),
+        (['EDSR=8e-4', '--batch', '4'], 'holds runs on other terms.*name another --out'),
+        (['EDSR=4e-4'], 'holds another EDSR.*give it another label'),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(start, photo_folder, capsys, arguments, message):
+    terms = {'data': str(photo_folder), 'cpu_minutes': 16.0, 'batch': 2, 'gt_size': 32, 'ema_decay': 0.99, 'amp': None}
+    edsr = equal_terms.read_network('EDSR=8e-4')
+    Path('toy.json').write_text(json.dumps({'terms': terms, 'networks': {'EDSR': edsr}, 'runs': []}))
+    with pytest.raises(SystemExit):
+        start(*arguments)
+    assert re.search(message, capsys.readouterr().err)
