@@ -82,7 +82,10 @@ def test_what_is_wrong_with_an_argument_is_said_before_pytorch_is_loaded():
 
 
 def test_what_the_package_offers_is_found_by_name():
+    assert {'Upscaler', 'upscale', 'load_network', 'load_published', 'to_published'} <= set(stea_arch.__all__)
     assert all(callable(getattr(stea_arch, name)) for name in stea_arch.__all__)
+    assert {'LabNet', 'RealNet', 'archs', *stea_arch.__all__} <= set(dir(stea_arch))
+    assert stea_arch.LabNet is LabNet
     assert stea_arch.archs.__name__ == 'stea_arch.archs'
     with pytest.raises(AttributeError, match="'stea_arch' has no attribute 'load_publishd'"):
         stea_arch.load_publishd  # noqa: B018

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 from basicsr.metrics import calculate_metric
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from stea_arch.models.crops import crop_row, stack_rows
 from stea_arch.results.summary import is_measurable, summarize
+from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.launch import gather
 from stea_arch.system.versions import get_versions
@@ -53,21 +55,24 @@ class ValidationMixin:
         if self.opt['val'].get('pbar') and rank == 0:
             indices = tqdm(indices, unit='image', desc=name, dynamic_ncols=True)
         crops = [] if tb_logger else None
-        records = [self._validate_one(dataset[i], i, name, current_iter, save_img, crops) for i in indices]
+        names = image_names(dataset)
+        records = [
+            self._validate_one(read_item(dataset, i), i, names, name, current_iter, save_img, crops) for i in indices
+        ]
         if crops:
             tb_logger.add_image(f'crops/{name}', stack_rows(crops), current_iter)
         records = sorted(itertools.chain(*gather(records)), key=lambda record: record['index'])
         if rank == 0 and self.opt['val'].get('metrics') is not None:
             self._report(records, dataset, current_iter, tb_logger)
 
-    def _validate_one(self, item, index, dataset_name, current_iter, save_img, crops):
+    def _validate_one(self, item, index, names, dataset_name, current_iter, save_img, crops):
         vars(self).pop('gt', None)  # of the last training batch: it would pass for that of an image without one
         self.feed_data(default_collate([item]))
         self.test()
         visuals = self.get_current_visuals()
-        name = Path(item['lq_path']).stem
+        name = names.get(item['lq_path'], Path(item['lq_path']).stem)
         if not visuals['result'].isfinite().all():
-            raise ValueError(
+            raise InputError(
                 f'The result of {item["lq_path"]} holds values that are not finite (NaN or infinite), which a picture '
                 'would show as black. Weights that a training brought there are useless: take an earlier checkpoint.'
             )
@@ -170,6 +175,34 @@ class ValidationMixin:
         path = Path(self.opt['path']['results_root'], f'metrics_{dataset.opt["name"]}.json')
         path.write_text(json.dumps(content, indent=1), encoding='utf-8')
         get_root_logger().info(f'Results of every image and kernel: {path}')
+
+
+def image_names(dataset):
+    """The whole names of those images that differ from another only by their extension, by path.
+
+    Args:
+        dataset (Dataset): One of BasicSR's, with ``paths``; of another one the names differ.
+
+    Returns:
+        dict[str, str]: E.g. ``{'a/photo.jpg': 'photo.jpg', 'a/photo.png': 'photo.png'}``, for results to differ too.
+    """
+    paths = [path['lq_path'] if isinstance(path, dict) else path for path in getattr(dataset, 'paths', ())]
+    stems = Counter(Path(path).stem for path in paths)
+    return {path: Path(path).name for path in paths if stems[Path(path).stem] > 1}
+
+
+def read_item(dataset, index):
+    """``dataset[index]``; a ValueError with the image's path where one of BasicSR's datasets fails to decode it."""
+    try:
+        return dataset[index]
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # BasicSR goes on with None where OpenCV cannot decode
+        where = getattr(dataset, 'paths', {index: f'number {index}'})[index]
+        raise ValueError(
+            f'{where} of {dataset.opt["name"]} could not be read as an image. Replace the file or take it out of the '
+            f'folder. ({type(error).__name__}: {error})'
+        ) from error
 
 
 def read_json_lines(path):

@@ -30,7 +30,7 @@ def make_picture(before, after, title):
     """Both side by side, transparency on white, as a PNG."""
     left, right = (_flat(photo) for photo in (before, after))
     left = left.resize(right.size, Image.Resampling.BICUBIC)
-    tiles = [(f'{title}: before (bicubic)', np.asarray(left)), ('after', np.asarray(right))]
+    tiles = [(f'{_as_text(title)}: before (bicubic)', np.asarray(left)), ('after', np.asarray(right))]
     return encode_photo(Photo(np.asarray(draw_grid([tiles], font_size=18)), after.icc), '.png')
 
 
@@ -39,12 +39,17 @@ def make_page(before, after, title):
     height, width = after.pixels.shape[:2]
     return render(
         'upscaling/slider.html',
-        title=title,
+        title=_as_text(title),
         width=width,
         height=height,
         before=_data_url(before),
         after=_data_url(after),
     )
+
+
+def _as_text(name):
+    """A file's name on one line; what of it is no text is marked."""
+    return ' '.join(name.encode(errors='replace').decode().split())
 
 
 def _data_url(photo):

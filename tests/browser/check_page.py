@@ -22,7 +22,8 @@ PROBE = """
 window.addEventListener('load', () => {
   const problems = [];
   for (const image of document.images) {
-    if (image.hasAttribute('src') && !image.naturalWidth) problems.push('not decoded: ' + image.alt);
+    const decoded = image.complete && image.naturalWidth;
+    if (image.hasAttribute('src') && !decoded) problems.push('not decoded: ' + image.alt);
   }
   const wide = document.documentElement.scrollWidth - window.innerWidth;
   if (wide > 0) problems.push('the page is ' + wide + ' pixels wider than its window');

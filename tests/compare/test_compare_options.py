@@ -95,7 +95,7 @@ def test_test_sets(read, mini, change, path, message):
 def test_a_set_that_no_metric_fits(read, mini):
     mini['metrics'] = ['niqe']
     found, _ = problems(read, mini)
-    assert found == {'datasets.photos': 'none of metrics can be measured here: add one of psnr, ssim, lpips, dists'}
+    assert found == {'datasets.photos': 'none of metrics can be measured here: add one of psnr, ssim, lpips'}
 
 
 def test_without_files_nothing_is_opened(read, mini):
@@ -209,12 +209,12 @@ def test_shipped_file_fits_the_training_files(path, monkeypatch):
     trained = {file['name']: file for file in files}
     for section in opt['networks'].values():
         weights = section['weights'] if isinstance(section, dict) else section
-        run = re.match(r'experiments/(?!pretrained)([^/]+)/', weights)
-        if run:  # of another setting, and of benchmarks/equal_terms.py
-            name = re.sub(r'equal_terms_(.*)_seed0', r'\1_x4', run[1].removesuffix('_setting2'))
-            assert {key: section['network_g'][key] for key in trained[name]['network_g']} == trained[name]['network_g']
-            assert trained[name]['scale'] == opt['scales'][0]
-            assert section['param_key'] == ('params_ema' if trained[name]['train'].get('ema_decay') else 'params')
+        run = re.match(r'experiments/(?!pretrained)(?:equal_terms_(.+)_seed0|(LabNet_x4)_setting2|([^/]+))/', weights)
+        if run:
+            file = trained[f'{run[1]}_x4' if run[1] else run[2] or run[3]]
+            assert file['network_g'] == {key: section['network_g'][key] for key in file['network_g']}
+            assert file['scale'] == opt['scales'][0]
+            assert section['param_key'] == ('params_ema' if file['train'].get('ema_decay') else 'params')
 
 
 def test_what_has_not_been_trained_is_left_out_and_said(read, mini, tmp_path):

@@ -280,6 +280,7 @@ def test_a_png_with_damaged_metadata_is_read():
         photo = decode_photo(sound[:33] + text + sound[33:])
         np.testing.assert_array_equal(photo.pixels, pixels)
         assert photo.warnings == ('damaged metadata were left out',)
+        assert read_header(sound[:33] + text + sound[33:]).channels == 3
         photo = decode_photo(sound[:-12] + text + sound[-12:])  # behind the pixels
         np.testing.assert_array_equal(photo.pixels, pixels)
     damaged = bytearray(sound)

@@ -188,3 +188,31 @@ def test_other_weights_than_were_asked_for_are_said(make_model, loader, tmp_path
     assert (f'net.pth has no {wanted}: its {saved} are loaded' in caplog.text) == said
     model.validation(loader, 'run', None, save_img=False)
     assert json.loads((tmp_path / 'results_root/metrics_six.json').read_text())['param_key'] == saved
+
+
+def test_a_folder_of_photographs_as_people_have_it(make_model, tmp_path, monkeypatch):
+    """photo.jpg and photo.png have results of their own, what is no image is not read, a broken one is named."""
+    from basicsr.data import build_dataset
+    from PIL import Image
+
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for number, name in enumerate(['photo.jpg', 'photo.png', 'other.png']):
+        Image.new('RGB', (12, 8), (90 * number, 10, 10)).save(folder / name)
+    (folder / 'Thumbs.db').write_bytes(b'?')
+    opt = {'name': 'p', 'type': 'SingleImageDataset', 'dataroot_lq': str(folder), 'phase': 'val'}
+    model = make_model({**BICUBIC, 'val': {'metrics': {'niqe': {'type': 'calculate_niqe', 'crop_border': 2}}}}, False)
+
+    def test():
+        dataset = build_dataset({**opt, 'io_backend': {'type': 'disk'}})
+        model.validation(torch.utils.data.DataLoader(dataset), 'run', None, save_img=True)
+
+    test()
+    content = json.loads((tmp_path / 'results_root/metrics_p.json').read_text())
+    results = {record['image']: record['result'] for record in content['images']}
+    assert list(results) == ['other', 'photo.jpg', 'photo.png']
+    assert len(set(results.values())) == 3
+    assert {Image.open(path).getpixel((8, 8))[0] // 80 for path in results.values()} == {0, 1, 2}
+    (folder / 'other.png').write_bytes(b'broken')
+    with pytest.raises(ValueError, match=r'photos/other\.png of p could not be read as an image'):
+        test()
