@@ -10,7 +10,7 @@ INIT = (ROOT / 'stea_arch' / '__init__.py').read_text(encoding='utf-8')
 VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).group(1)
 
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.1']
-METRICS = ['lpips>=0.1.4', 'DISTS-pytorch>=0.1']
+METRICS = ['lpips>=0.1.4']
 OPENVINO = [*EXPORT, 'openvino>=2024.6']
 
 ENDINGS = ('html', 'css', 'js', 'yml', 'json', 'md', 'safetensors')  # of what lies beside the code
@@ -47,7 +47,15 @@ setup(
         'setuptools>=65,<81',
     ],
     extras_require={
-        'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', 'spandrel>=0.4', *EXPORT, *METRICS],
+        'tests': [
+            'pytest>=8.0',
+            'pytest-xdist>=3.5',
+            'jsonschema>=4.18',
+            'ruff>=0.8',
+            'spandrel>=0.4',
+            *EXPORT,
+            *METRICS,
+        ],
         'export': EXPORT,
         'spandrel': ['spandrel>=0.4'],
         'onnxruntime': EXPORT,

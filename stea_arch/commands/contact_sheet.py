@@ -25,7 +25,7 @@ from stea_arch.degradations.second_order_kernels import KernelSampler, KernelTri
 from stea_arch.degradations.second_order_sampling import RECIPES
 from stea_arch.options import OptionError
 from stea_arch.options.problems import part
-from stea_arch.options.reading import load
+from stea_arch.options.reading import read_file
 from stea_arch.results.picture import draw_grid
 from stea_arch.system.versions import get_versions
 
@@ -101,9 +101,7 @@ def middle(img, size, scale):
 def _samplers(args):
     if args.opt is None:
         return SecondOrderSampler(args.scale, recipe=args.recipe), KernelSampler()
-    opt, _ = load(args.opt.read_bytes())
-    if not isinstance(opt, dict):
-        raise ValueError(f'{args.opt} should be an option file of keys and values, but has none. Give another one.')
+    opt, _ = read_file(args.opt)
     section = part(opt, 'datasets', 'train')
     return SecondOrderSampler.from_options(opt, opt.get('scale')), KernelSampler.from_options(section)
 
@@ -160,7 +158,10 @@ def main(argv=None):
         tiles += [('\n'.join(describe(*sample)), apply_sample(patch, *sample)) for sample in samples]
         args.out.parent.mkdir(parents=True, exist_ok=True)
         draw_grid([tiles[at : at + COLUMNS] for at in range(0, len(tiles), COLUMNS)], SHOWN, 13).save(args.out)
-    except (OptionError, OSError, ValueError) as error:
+    except OptionError as error:
+        print(f'{args.opt}: {error}', file=sys.stderr)
+        return 2
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     content = {

@@ -23,7 +23,7 @@ from stea_arch.results.summary import is_measurable, summarize
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.versions import code_fingerprint, get_commit, get_packages, get_versions
 
-LOWER_IS_BETTER = ('niqe', 'lpips', 'dists')
+LOWER_IS_BETTER = ('niqe', 'lpips')
 HEARTBEAT = 30  # seconds between two lines of progress, where there is no terminal for a bar
 
 

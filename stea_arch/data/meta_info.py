@@ -4,6 +4,8 @@ import codecs
 import re
 from pathlib import Path
 
+from stea_arch.system.errors import InputError
+
 _WITH_SHAPE = re.compile(r'(?P<name>.*\S)\s+\((?P<h>\d+),\s*(?P<w>\d+),\s*(?P<c>\d+)\)(?:\s+\d+)?')
 _IMAGE = re.compile(r'.*\.(?:png|jpe?g|webp|bmp|tiff?)', re.IGNORECASE)
 
@@ -38,12 +40,12 @@ def read_meta_info(path):
         match = _WITH_SHAPE.fullmatch(line)
         name = match['name'] if match else line if _IMAGE.fullmatch(line) else line.split()[0]
         if name in shapes:
-            raise ValueError(
+            raise InputError(
                 f'Every image should stand once in {path}, but {name} stands there twice. Remove one of the lines.'
             )
         shapes[name] = tuple(int(match[axis]) for axis in 'hwc') if match else None
     if not shapes:
-        raise ValueError(
+        raise InputError(
             f'At least one image name was expected in {path}, but the file is empty. Write one name a line.'
         )
     return shapes
@@ -69,6 +71,6 @@ def _read_text(path):
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b'\n') + 1
         problem = f'byte 0x{data[error.start]:02x} in line {line} is not; Windows-1252 has such bytes, for one'
-    raise ValueError(
+    raise InputError(
         f'{path} was expected to be text in UTF-8, or in UTF-16 with its mark, but {problem}. Save it as UTF-8.'
     )

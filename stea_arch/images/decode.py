@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from stea_arch.images import tiff
+from stea_arch.system.errors import InputError
 
 KINDS = ('BMP', 'JPEG', 'PNG', 'TIFF', 'WEBP')
 MODES = ('L', 'LA', 'RGB', 'RGBA')  # by channels, less one
@@ -110,12 +111,12 @@ def _guarded(function, argument):
     try:
         return function(argument)
     except UnidentifiedImageError as error:
-        raise ValueError('not readable as PNG, JPEG, WebP, TIFF or BMP (its bytes are of no such file)') from error
+        raise InputError('not readable as PNG, JPEG, WebP, TIFF or BMP (its bytes are of no such file)') from error
     except (ValueError, MemoryError):
         raise
     except Exception as error:  # on damaged bytes decoders fail in ways of their own: TypeError, cv2.error, ...
         reason = ' '.join(str(error).split())
-        raise ValueError(f'not readable as PNG, JPEG, WebP, TIFF or BMP ({reason or type(error).__name__})') from error
+        raise InputError(f'not readable as PNG, JPEG, WebP, TIFF or BMP ({reason or type(error).__name__})') from error
 
 
 def _decode(data):
@@ -160,7 +161,7 @@ def _header(file):
 def _tiff_tags(file):
     tags = tiff.read_tags(file)
     if tags.next:
-        raise ValueError('a still image was expected, but this TIFF has several pages')
+        raise InputError('a still image was expected, but this TIFF has several pages')
     _check_size(tags[tiff.WIDTH], tags[tiff.LENGTH])
     return tags
 
@@ -168,17 +169,17 @@ def _tiff_tags(file):
 def _check_size(width, height):
     most = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
     if width * height > most:
-        raise ValueError(f'it has {width}x{height} pixels, and at most {most:,.0f} are taken for an honest image')
+        raise InputError(f'it has {width}x{height} pixels, and at most {most:,.0f} are taken for an honest image')
 
 
 def _check_kind(img, start):
     """Bits of a channel; a ValueError where they, or several frames, cannot be used."""
     if img.format in ('PNG', 'WEBP') and getattr(img, 'n_frames', 1) > 1:
-        raise ValueError(f'a still image was expected, but this one has {img.n_frames} frames')
+        raise InputError(f'a still image was expected, but this one has {img.n_frames} frames')
     if img.format == 'PNG':
         return start[24]  # Pillow's mode does not tell, as it reads 16 bits of colour as 8
     if img.mode in ('I', 'F') or img.mode.startswith('I;') or max(_bits_of_tiff(img)) > 8:
-        raise ValueError(f'8 or 16 bits a channel were expected, but the pixels are of another type ({img.mode})')
+        raise InputError(f'8 or 16 bits a channel were expected, but the pixels are of another type ({img.mode})')
     return 8
 
 
@@ -225,7 +226,7 @@ def _deep_png(data, transparent):
 
     stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None or stored.dtype != np.uint16:
-        raise ValueError('its 16-bit pixels could not be decoded')
+        raise InputError('its 16-bit pixels could not be decoded')
     stored = np.atleast_3d(stored)
     colour_type = data[25]
     # OpenCV gives BGR, and gray with transparency as BGRA; what it makes of a transparent colour depends on the version

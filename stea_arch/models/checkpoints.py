@@ -10,6 +10,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
 from stea_arch.resume import Pipeline
+from stea_arch.system.errors import InputError
 from stea_arch.system.launch import gather
 from stea_arch.system.stopping import Stopped, request
 from stea_arch.weights.authors_naming import from_published, is_published
@@ -93,7 +94,7 @@ class CheckpointMixin:
         """
         held, needed = len(resume_state['optimizers']), len(self.optimizers)
         if held != needed:
-            raise ValueError(
+            raise InputError(
                 f'The training state holds {held} optimiser(s) and {self.opt["model_type"]} has {needed}: it is of '
                 'another stage or model. Start from its network: path.pretrain_network_g, with resume_state: ~.'
             )
@@ -167,7 +168,7 @@ class CheckpointMixin:
         if len(fits) < len(wanted) or len(fits) < len(loaded):
             report = _difference(wanted, loaded)
             if strict:
-                raise ValueError(
+                raise InputError(
                     f'{load_path} does not fit {type(net).__name__} as network_g describes it. {report} Use the '
                     'options the checkpoint was trained with, or path.strict_load_g: false to load what fits.'
                 )

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from stea_arch.models.crops import crop_row, stack_rows
 from stea_arch.results.summary import is_measurable, summarize
+from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.launch import gather
 from stea_arch.system.versions import get_versions
@@ -71,7 +72,7 @@ class ValidationMixin:
         visuals = self.get_current_visuals()
         name = names.get(item['lq_path'], Path(item['lq_path']).stem)
         if not visuals['result'].isfinite().all():
-            raise ValueError(
+            raise InputError(
                 f'The result of {item["lq_path"]} holds values that are not finite (NaN or infinite), which a picture '
                 'would show as black. Weights that a training brought there are useless: take an earlier checkpoint.'
             )

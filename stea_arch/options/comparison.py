@@ -16,7 +16,7 @@ from stea_arch.options.kinds import (
 
 NO_REFERENCE = 'no_reference'
 PROTOCOLS = ('gaussian8', 'setting2', 'bicubic', NO_REFERENCE)
-WITH_REFERENCE = ('psnr', 'ssim', 'lpips', 'dists')
+WITH_REFERENCE = ('psnr', 'ssim', 'lpips')
 WITHOUT_REFERENCE = ('niqe',)
 SCALE = choice(2, 3, 4)
 

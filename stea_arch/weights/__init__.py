@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
+from stea_arch.system.errors import InputError
+
 FOLDER = Path(__file__).parent
 DEFAULT = 'realnet-s-x4'
 
@@ -65,7 +67,7 @@ def read_network(path, architecture=None):
     try:
         return identify(content, architecture or read_architecture(path))
     except (ValueError, AttributeError) as error:
-        raise ValueError(f'{path}: {error}') from error
+        raise InputError(f'{path}: {error}') from error
 
 
 def find_weights(model):
@@ -86,7 +88,7 @@ def find_weights(model):
     entry = known[str(model)]
     path = FOLDER / entry['file']
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry['sha256']:
-        raise ValueError(
+        raise InputError(
             f'The weights of {model} at {path} are missing or not those that were shipped (another SHA-256). Install '
             'stea_arch again.'
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.system.errors import InputError
 from stea_arch.weights.files import check_weights, read_checkpoint
 
 # Our name -> the authors' name, each the start of a parameter's name, in the order of LabNet's num_blocks.
@@ -137,7 +138,7 @@ def from_published(state_dict):
     ]
     if any(problems):
         read_as = ', '.join(f'{key} {value}' for key, value in config.items())
-        raise ValueError(
+        raise InputError(
             f'This is not a complete checkpoint of the published LabNet. Read as {read_as}, it has '
             f"{'; '.join(filter(None, problems))}. Pass a checkpoint of the authors' LabNet or RealNet generator; one "
             'that stea_arch trained goes into LabNet.load_state_dict or the option path.pretrain_network_g instead.'
@@ -154,7 +155,7 @@ def _unwrap(state_dict):
     if not isinstance(state_dict, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state_dict.items()
     ):
-        raise ValueError(
+        raise InputError(
             'Expected a state dict, that is names with tensors, bare or under params or params_ema, but '
             f'{_describe(state_dict)} came. Pass the file of the network, not that of a training state.'
         )
@@ -229,7 +230,7 @@ def to_published(state_dict: Mapping[str, torch.Tensor], module: str | None = No
         renamed = {_published_name(name, module): value for name, value in state_dict.items()}
         from_published(renamed)
     except (StopIteration, ValueError) as error:
-        raise ValueError(
+        raise InputError(
             "The weights of a LabNet as published were expected (attention 'stea' or 'ttea', the dilations 2, 4, 6), "
             f'but these differ. {error}'.strip()
         ) from error

@@ -5,6 +5,7 @@ import re
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
+from stea_arch.system.errors import InputError
 from stea_arch.weights.authors_naming import from_published, is_published
 from stea_arch.weights.files import check_weights, unwrap_state_dict
 
@@ -41,13 +42,13 @@ def build_network(name, arguments, weights):
         ValueError: no such class, wrong arguments, or weights that do not fit.
     """
     if name not in NETWORKS:
-        raise ValueError(f'The checkpoint is of a network {name}, but {" or ".join(NETWORKS)} was expected.')
+        raise InputError(f'The checkpoint is of a network {name}, but {" or ".join(NETWORKS)} was expected.')
     try:
         network = NETWORKS[name](**arguments)
         check_weights(weights, network, 'The weights')
         network.load_state_dict(weights)
     except (ValueError, RuntimeError, TypeError) as error:
-        raise ValueError(f'The weights do not fit {name}: {" ".join(str(error).split())}') from error
+        raise InputError(f'The weights do not fit {name}: {" ".join(str(error).split())}') from error
     return network.float().eval()
 
 
@@ -67,7 +68,7 @@ def detect_network(state_dict):
     """
     if not is_ours(state_dict):
         names = ', '.join(list(state_dict)[:4]) or 'nothing'
-        raise ValueError(
+        raise InputError(
             'A checkpoint of LabNet or RealNet was expected, trained with stea_arch or published by the authors, but '
             f'the parameters found ({names}, ...) belong to another network.'
         )
@@ -111,7 +112,7 @@ def _count_blocks(state_dict, stage):
 def _detect_attention(state_dict):
     inside = {name.split('.attention.', 1)[1] for name in state_dict if '.attention.' in name}
     if 'query.weight' in inside:
-        raise ValueError(
+        raise InputError(
             "This network has the attention 'taylor' or 'softmax', and names and shapes do not tell which. "
             + USE_METADATA
         )
@@ -124,7 +125,7 @@ def _check_dilations(state_dict):
     prefix = 'enc1.0.large_field.branches.'
     sides = [value.shape[-1] for name, value in state_dict.items() if re.fullmatch(rf'{prefix}\d+\.near\.weight', name)]
     if sides != PUBLISHED_SIDES:
-        raise ValueError(
+        raise InputError(
             f'This network has other dilations than the published 2, 4, 6 (its dense kernels have the sides {sides}), '
             'and shapes do not tell which. ' + USE_METADATA
         )

@@ -218,12 +218,12 @@ def test_self_ensemble(mini):
 
 
 def test_a_metric_without_its_weights_is_left_out_and_said(mini, capsys):
-    mini |= {'metrics': ['dists']}
+    mini |= {'metrics': ['lpips']}
     del mini['networks']['LabNet']
     status, printed = compare(mini, capsys)
     assert status == 0
-    assert 'dists needs the file experiments/pretrained_models/vgg16' in printed.out
-    assert 'dists is left out.' in Path('results/compare/mini/index.html').read_text()
+    assert 'lpips needs the file experiments/pretrained_models/alexnet' in printed.out
+    assert 'lpips is left out.' in Path('results/compare/mini/index.html').read_text()
     assert result('Bicubic')['mean'] == {}
 
 

@@ -95,7 +95,7 @@ def test_test_sets(read, mini, change, path, message):
 def test_a_set_that_no_metric_fits(read, mini):
     mini['metrics'] = ['niqe']
     found, _ = problems(read, mini)
-    assert found == {'datasets.photos': 'none of metrics can be measured here: add one of psnr, ssim, lpips, dists'}
+    assert found == {'datasets.photos': 'none of metrics can be measured here: add one of psnr, ssim, lpips'}
 
 
 def test_without_files_nothing_is_opened(read, mini):

@@ -7,7 +7,7 @@ import pytest
 from basicsr.data.data_util import paths_from_lmdb
 from basicsr.utils import FileClient, imfrombytes
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
-from real_files import decoded, read_image, read_lmdb
+from real_files import decoded, read_lmdb
 
 from data_prep.lmdb_writer import unknown_to_basicsr, write_lmdb
 from stea_arch.data.lmdb_store import LmdbStore
@@ -53,7 +53,7 @@ def test_dots_in_names_stay(photo_folder, tmp_path):
 def test_content_and_list_equal_those_of_basicsrs_writer(photo_folder, tmp_path):
     names = sorted(os.listdir(photo_folder))
     make_lmdb_from_imgs(str(photo_folder), str(tmp_path / 'b.lmdb'), names, [name[:-4] for name in names])
-    write([photo_folder], tmp_path / 'o.lmdb', level=1)
+    write([photo_folder], tmp_path / 'o.lmdb')
     assert (tmp_path / 'o.lmdb/meta_info.txt').read_text() == (tmp_path / 'b.lmdb/meta_info.txt').read_text()
     ours, theirs = read_lmdb(tmp_path / 'o.lmdb'), read_lmdb(tmp_path / 'b.lmdb')
     assert ours.keys() == theirs.keys()
@@ -67,7 +67,7 @@ def test_map_is_of_the_size_of_the_content(photo_folder, tmp_path):
     cv2.imwrite(str(tmp_path / 'f' / 'a.png'), flat)
     noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
     cv2.imwrite(str(tmp_path / 'f' / 'b.png'), noise)
-    write([tmp_path / 'f'], tmp_path / 'f.lmdb', level=9)
+    write([tmp_path / 'f'], tmp_path / 'f.lmdb')
     content = sum(len(data) for data in read_lmdb(tmp_path / 'f.lmdb').values())
     assert content < (tmp_path / 'f.lmdb' / 'data.mdb').stat().st_size < content + 20 * 4096
 
@@ -96,17 +96,6 @@ def test_checksums_are_those_of_the_records(photo_folder, tmp_path):
     for line in (tmp_path / 'p.lmdb' / 'checksums.txt').read_text().splitlines():
         digest, key = line.split('  ')
         assert digest == hashlib.sha256((photo_folder / f'{key}.png').read_bytes()).hexdigest()
-
-
-def test_recompressed(photo_folder, tmp_path):
-    sizes = []
-    for level in (0, 1, 9):
-        write([photo_folder], tmp_path / f'{level}.lmdb', level=level)
-        records = read_lmdb(tmp_path / f'{level}.lmdb')
-        sizes.append(sum(map(len, records.values())))
-        np.testing.assert_array_equal(decoded(records['photo4']), read_image(photo_folder / 'photo4.png'))
-        assert f'photo4.png (72,64,3) {level}' in (tmp_path / f'{level}.lmdb' / 'meta_info.txt').read_text()
-    assert sizes[0] > sizes[1] > sizes[2]
 
 
 def test_never_overwrites(photo_folder, tmp_path):

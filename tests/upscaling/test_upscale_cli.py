@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stea_arch.backends import BACKENDS
 from stea_arch.commands import upscale
 from stea_arch.images.decode import Photo, read_photo
 from stea_arch.images.encode import encode_photo
@@ -158,3 +159,9 @@ def test_names_that_a_console_cannot_print(tmp_path, checkpoint, name, compare):
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_backend_that_computes_something_else_ends_in_a_paragraph(photos, command, monkeypatch, capsys):
+    monkeypatch.setitem(BACKENDS, 'openvino', lambda net, *_: lambda lq: net(lq) + 1)
+    assert command('in/rgb.jpg', '--backend', 'openvino') == 2
+    assert capsys.readouterr().err.startswith('stea-upscale: The backend openvino is refused')
