@@ -5,7 +5,7 @@ from pathlib import Path
 from data_prep.check import Report, check_images
 from data_prep.check_pairs import check_pairs
 from stea_arch.compare.options import read_compare_options
-from stea_arch.compare.testsets import root_at
+from stea_arch.compare.testsets import SAMPLE, root_at
 from stea_arch.options import OptionError, read_options
 from stea_arch.options.machine import roots_of
 from stea_arch.options.problems import part
@@ -49,9 +49,8 @@ def _sections(opt, section):
     scales = section.get('scales') or opt.get('scales')
     found = {}
     for scale in scales if isinstance(scales, list) else []:
-        roots = {
-            f'dataroot_{side}': str(root_at(str(section[side]), scale)) for side in ('gt', 'lq') if side in section
-        }
+        sides = [side for side in ('gt', 'lq') if section.get(side, SAMPLE) != SAMPLE]
+        roots = {f'dataroot_{side}': str(root_at(str(section[side]), scale)) for side in sides}
         found.setdefault(tuple(roots.values()), (scale, {**roots, 'meta_info': section.get('meta_info')}))
     return list(found.values())
 

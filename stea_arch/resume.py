@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from stea_arch.system.errors import InputError
 from stea_arch.weights.files import read_checkpoint, unwrap_state_dict
 
 
@@ -67,7 +68,7 @@ def _read_state(path):
     sound = all(type(number) is int and number >= 0 for number in numbers)
     sound &= all(isinstance(one, list) and all(isinstance(entry, dict) for entry in one) for one in lists)
     if not sound or not all('param_groups' in entry and 'state' in entry for entry in state['optimizers']):
-        raise ValueError(
+        raise InputError(
             f'{path} is not a training state: expected a file experiments/<name>/training_states/<iter>.state with '
             f'epoch, iter, optimizers and schedulers in it. Network weights belong in path.pretrain_network_g.'
         )
@@ -103,6 +104,7 @@ def with_resumable_data(create_train_val_dataloader):
     """
 
     from stea_arch.data.device_images import DeviceLoader  # here: see stea_arch.plugin
+    from stea_arch.data.loading import TrainingLoader
 
     def create(opt, logger):
         if opt['auto_resume'] and 'resume' not in opt:
@@ -111,7 +113,7 @@ def with_resumable_data(create_train_val_dataloader):
         train_loader, sampler, val_loaders, _, total_iters = create_train_val_dataloader(opt, logger)
         iters_per_epoch = len(train_loader)
         if iters_per_epoch == 0:
-            raise ValueError(
+            raise InputError(
                 f'datasets.train: {len(sampler)} samples an epoch on each process do not fill one batch of '
                 f'{train_loader.batch_size}. Lower batch_size_per_gpu or raise dataset_enlarge_ratio.'
             )
@@ -128,6 +130,7 @@ def with_resumable_data(create_train_val_dataloader):
                     'Dataset, batch size or number of processes changed since the state was saved: '
                     f'epoch {opt["resume"]["epoch"]} starts over, and the run is not the one it would have been.'
                 )
+        train_loader = TrainingLoader(train_loader)
         if opt['datasets']['train'].get('device_images'):
             train_loader = DeviceLoader(train_loader, torch.device('cuda' if opt['num_gpu'] else 'cpu'))
         # an epoch more than needed never runs: the loop stops at total_iter

@@ -51,7 +51,12 @@ def _upscale(args):
     from stea_arch.upscaling.progress import Progress
     from stea_arch.upscaling.upscaler import Upscaler
 
-    upscaler = Upscaler(args.model, args.device, args.dtype, args.max_memory, args.alpha, args.colours)
+    try:
+        upscaler = Upscaler(
+            args.model, args.device, args.dtype, args.max_memory, args.alpha, args.colours, args.backend
+        )
+    except RuntimeError as error:  # the backend computes something else, or a GPU has not enough memory
+        raise ValueError(str(error)) from error
     scale = args.scale or upscaler.scale
     jobs = plan(images, args.out, f'_x{scale:g}', FORMATS.get(args.format), args.compare)
     left = [job for job in jobs if not (args.skip_existing and job.target.is_file())]
@@ -98,6 +103,12 @@ def _parser():
     add('--compare', choices=['png', 'html'], help='also write before and after: in one picture, or with a slider')
     add('--skip-existing', action='store_true', help='leave out what has a result already: continues a stopped run')
     add('--device', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
+    add(
+        '--backend',
+        choices=['torch', 'onnxruntime', 'openvino'],
+        default='torch',
+        help='what computes; the others run on a CPU, and export the network the first time, which takes minutes',
+    )
     add('--dtype', choices=['fp32', 'bf16', 'fp16'], default='fp32', help='precision of the convolutions')
     add(
         '--max-memory',

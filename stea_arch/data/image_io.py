@@ -14,6 +14,7 @@ import numpy as np
 
 from stea_arch.images.decode import decode_photo
 from stea_arch.images.decode import read_header as read_photo_header
+from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 
 EXTENSIONS = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
@@ -42,7 +43,7 @@ def list_images(folder, sub_folders=False):
         )
     names = sorted(_images_below(folder, '', sub_folders))
     if not names:
-        raise ValueError(
+        raise InputError(
             f'At least one image ({", ".join(EXTENSIONS)}) was expected in {folder}, but there is none'
             f'{"" if sub_folders else "; sub-folders are not searched"}. Check the path.'
         )
@@ -66,7 +67,7 @@ def check_stems(names, where):
     for name in names:
         other = stems.setdefault(stem(name), name)
         if other != name:
-            raise ValueError(
+            raise InputError(
                 f'Images should differ in more than their extension, but {where} has {other} and {name}: '
                 'the result of one would overwrite that of the other. Rename one.'
             )
@@ -89,7 +90,7 @@ def decode(data, name, allow_gray):
     try:
         pixels = decode_photo(data).pixels
     except (ValueError, MemoryError) as error:
-        raise ValueError(
+        raise InputError(
             f'An encoded image (png, jpg, webp, bmp, tif) was expected in {name}, but its {len(data)} '
             f'bytes could not be decoded: {error}. Replace it or leave it out; stea-data check finds every such image.'
         ) from error
@@ -100,13 +101,13 @@ def decode(data, name, allow_gray):
 def check_kind(name, channels, bits, allow_gray):
     """Raise a ValueError unless an image has 8 bits and three channels (or one, where gray is allowed)."""
     if bits != 8:
-        raise ValueError(
+        raise InputError(
             f'An image of 8 bits a channel was expected, but {name} has {bits}. Convert it to 8 bits, or leave it out.'
         )
     if channels == 1 and not allow_gray:
-        raise ValueError(f'An RGB image was expected for training, but {name} is gray (one channel). {GRAY_HELP}')
+        raise InputError(f'An RGB image was expected for training, but {name} is gray (one channel). {GRAY_HELP}')
     if channels not in (1, 3):
-        raise ValueError(
+        raise InputError(
             f'An image of three channels (RGB) was expected, but {name} has {channels}: transparency '
             'cannot be used. Paint it onto a background or remove the alpha channel.'
         )
@@ -127,7 +128,7 @@ def read_header(path):
     try:
         header = read_photo_header(path)
     except (ValueError, OSError) as error:
-        raise ValueError(
+        raise InputError(
             f'An encoded image was expected in {path}, but it could not be recognised: {error}. Replace '
             'the file or leave it out; stea-data check finds every such image.'
         ) from error

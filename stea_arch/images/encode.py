@@ -8,6 +8,8 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from stea_arch.system.errors import InputError
+
 FORMATS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP', '.tif': 'TIFF', '.tiff': 'TIFF'}
 # Level 1 makes PNGs a few percent larger than the default in a third of the time; 4:4:4 keeps the colour's resolution.
 OPTIONS = {
@@ -37,7 +39,7 @@ def encode_photo(photo, extension):
     kind, pixels = FORMATS[extension.lower()], photo.pixels
     if kind == 'JPEG' and pixels.shape[2] in (2, 4):
         if not is_opaque(pixels):
-            raise ValueError(f'a JPEG cannot hold its transparency; {HELP}')
+            raise InputError(f'a JPEG cannot hold its transparency; {HELP}')
         pixels = pixels[..., :-1]
     deep = pixels.dtype == np.uint16
     if deep and kind in ('JPEG', 'WEBP'):
@@ -61,7 +63,7 @@ def check_size(height, width, extension):
     """Raise a ValueError where a file of that ending cannot hold so many pixels."""
     kind = FORMATS[extension.lower()]
     if max(height, width) > WIDEST.get(kind, math.inf):
-        raise ValueError(
+        raise InputError(
             f'a {kind} can be {WIDEST[kind]} pixels wide and high, but the result has {width}x{height}; {HELP}'
         )
 

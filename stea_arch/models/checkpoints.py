@@ -11,6 +11,7 @@ from basicsr.utils.dist_util import master_only
 
 from stea_arch.models.resumed_options import follow_options
 from stea_arch.resume import Pipeline
+from stea_arch.system.errors import InputError
 from stea_arch.system.launch import gather
 from stea_arch.system.stopping import Stopped, request
 from stea_arch.weights.authors_naming import from_published, is_published
@@ -94,7 +95,7 @@ class CheckpointMixin:
         """
         held, needed = len(resume_state['optimizers']), len(self.optimizers)
         if held != needed:
-            raise ValueError(
+            raise InputError(
                 f'The training state holds {held} optimiser(s) and {self.opt["model_type"]} has {needed}: it is of '
                 'another stage or model. Start from its network: path.pretrain_network_g, with resume_state: ~.'
             )
@@ -104,7 +105,7 @@ class CheckpointMixin:
         try:
             super().resume_training(resume_state)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
+            raise InputError(
                 f'The optimisers of the training state do not fit the networks of the option file ({error}). Use the '
                 'options it was trained with, or start from its network: path.pretrain_network_g.'
             ) from error
@@ -180,7 +181,7 @@ class CheckpointMixin:
         if len(fits) < len(wanted) or len(fits) < len(loaded):
             report = _difference(wanted, loaded)
             if strict:
-                raise ValueError(
+                raise InputError(
                     f'{load_path} does not fit {type(net).__name__} as network_g describes it. {report} Use the '
                     'options the checkpoint was trained with, or path.strict_load_g: false to load what fits.'
                 )

@@ -14,6 +14,7 @@ from stea_arch.models.guarded_step import GuardedStep, TrainingDiverged, follow
 from stea_arch.models.progress import TrainingBar
 from stea_arch.models.validation import ValidationMixin
 from stea_arch.models.vgg import find_vgg19
+from stea_arch.system.errors import InputError
 
 AMP_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -65,7 +66,7 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
             compile_blocks(self.get_bare_model(self.net_g))
         if train_opt.get('cuda_graph') and self.device.type == 'cuda':
             if self.opt['dist']:
-                raise ValueError(
+                raise InputError(
                     'train.cuda_graph: true is for a single process: write false, or start without torchrun.'
                 )
             self.training_step = GraphedStep(self.training_step, self.optimizers)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 from basicsr.utils import get_root_logger, tensor2img
@@ -11,8 +12,9 @@ from tqdm import tqdm
 
 from stea_arch.data.image_io import write_png
 from stea_arch.models.crops import crop_row, stack_rows
-from stea_arch.results.summary import is_measurable, measure, summarize
+from stea_arch.results.summary import measure, summarize
 from stea_arch.resume import Pipeline
+from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.launch import gather
 from stea_arch.system.versions import get_versions
@@ -54,21 +56,24 @@ class ValidationMixin:
         if self.opt['val'].get('pbar') and rank == 0:
             indices = tqdm(indices, unit='image', desc=name, dynamic_ncols=True)
         crops = [] if tb_logger else None
-        records = [self._validate_one(dataset[i], i, name, current_iter, save_img, crops) for i in indices]
+        names = image_names(dataset)
+        records = [
+            self._validate_one(read_item(dataset, i), i, names, name, current_iter, save_img, crops) for i in indices
+        ]
         if crops:
             tb_logger.add_image(f'crops/{name}', stack_rows(crops), current_iter)
         records = sorted(itertools.chain(*gather(records)), key=lambda record: record['index'])
         if rank == 0 and self.opt['val'].get('metrics') is not None:
             self._report(records, dataset, current_iter, tb_logger)
 
-    def _validate_one(self, item, index, dataset_name, current_iter, save_img, crops):
+    def _validate_one(self, item, index, names, dataset_name, current_iter, save_img, crops):
         vars(self).pop('gt', None)  # of the last training batch: it would pass for that of an image without one
         self.feed_data(default_collate([item]))
         self.test()
         visuals = self.get_current_visuals()
-        name = Path(item['lq_path']).stem
+        name = names.get(item['lq_path'], Path(item['lq_path']).stem)
         if not visuals['result'].isfinite().all():
-            raise ValueError(
+            raise InputError(
                 f'The result of {item["lq_path"]} holds values that are not finite (NaN or infinite), which a picture '
                 'would show as black. Weights that a training brought there are useless: take an earlier checkpoint.'
             )
@@ -79,13 +84,9 @@ class ValidationMixin:
             write_png(result, record['result'])
         if crops is not None and len(crops) < SHOWN:
             crops.append(crop_row(visuals))
-        images = {'img': result}
-        if 'gt' in visuals:
-            images['img2'] = tensor2img([visuals['gt']])
-            del self.gt
-        for metric, opt in (self.opt['val'].get('metrics') or {}).items():
-            if is_measurable(opt, result, 'gt' in visuals):
-                record[metric] = measure(images, opt)
+        gt = tensor2img([visuals['gt']]) if 'gt' in visuals else None
+        record |= measure(result, gt, self.opt['val'].get('metrics') or {})
+        vars(self).pop('gt', None)
         del self.lq, self.output
         return record
 
@@ -106,9 +107,9 @@ class ValidationMixin:
         self._log_validation_metric_values(current_iter, name, tb_logger)
         if summary['exact']:
             get_root_logger().info(f'{name}: results equal to the truth are left out of the mean: {summary["exact"]}')
-        if summary['undefined']:
-            get_root_logger().warning(
-                f'{name}: images for which a metric has no value are left out of its mean: {summary["undefined"]}'
+        if summary['without_value']:
+            get_root_logger().info(
+                f'{name}: images for which a metric has no value are left out of its mean: {summary["without_value"]}'
             )
         if self.is_train:
             self._keep_best(name, current_iter)  # first: what is noted as the best is on the disk
@@ -183,6 +184,34 @@ class ValidationMixin:
         with whole_or_nothing(path) as partial:
             partial.write_text(json.dumps(content, indent=1), encoding='utf-8')
         get_root_logger().info(f'Results of every image and kernel: {path}')
+
+
+def image_names(dataset):
+    """The whole names of those images that differ from another only by their extension, by path.
+
+    Args:
+        dataset (Dataset): One of BasicSR's, with ``paths``; of another one the names differ.
+
+    Returns:
+        dict[str, str]: E.g. ``{'a/photo.jpg': 'photo.jpg', 'a/photo.png': 'photo.png'}``, for results to differ too.
+    """
+    paths = [path['lq_path'] if isinstance(path, dict) else path for path in getattr(dataset, 'paths', ())]
+    stems = Counter(Path(path).stem for path in paths)
+    return {path: Path(path).name for path in paths if stems[Path(path).stem] > 1}
+
+
+def read_item(dataset, index):
+    """``dataset[index]``; a ValueError with the image's path where one of BasicSR's datasets fails to decode it."""
+    try:
+        return dataset[index]
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # BasicSR goes on with None where OpenCV cannot decode
+        where = getattr(dataset, 'paths', {index: f'number {index}'})[index]
+        raise InputError(
+            f'{where} of {dataset.opt["name"]} could not be read as an image. Replace the file or take it out of the '
+            f'folder. ({type(error).__name__}: {error})'
+        ) from error
 
 
 def read_json_lines(path):

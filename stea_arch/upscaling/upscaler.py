@@ -1,11 +1,14 @@
 """Arrays in, larger arrays out: gray, RGB, with or without transparency, of 8 or 16 bits or floating."""
 
+import os
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from stea_arch.archs.fused import optimize_for
+from stea_arch.backends import load_backend
 from stea_arch.inference import upscale_tensor
 from stea_arch.upscaling.colour import keep_low_frequencies
 from stea_arch.upscaling.memory import GIB, SHARE, choose_method, first_convolution, free_memory, lavish_bound
@@ -33,6 +36,8 @@ class Upscaler:
         alpha (str): 'network' upscales transparency as the colours, 'bicubic' interpolates it.
         colours (str): 'input' keeps the mean of each channel over blocks of 16x16 pixels of the input; 'network' takes
             the colours as they come: RealNet's drift by up to 9 of 255 levels. A gray image stays gray in both cases.
+        backend (str): 'torch', or 'onnxruntime' or 'openvino', which run on a CPU, see ``backends.load_backend``. An
+            image that does not fit as a whole is computed in strips by PyTorch all the same.
 
     Attributes:
         network (nn.Module): it, on its device, in its form for inference.
@@ -41,9 +46,19 @@ class Upscaler:
 
     Raises:
         FileNotFoundError, ValueError: the network cannot be loaded, or an argument is outside of what is listed.
+        ImportError, RuntimeError: the backend is not installed, or computes something else than PyTorch.
     """
 
-    def __init__(self, model=DEFAULT, device=None, dtype='fp32', max_memory=None, alpha='network', colours='input'):
+    def __init__(
+        self,
+        model: str | os.PathLike | nn.Module = DEFAULT,
+        device: str | torch.device | None = None,
+        dtype: str = 'fp32',
+        max_memory: float | None = None,
+        alpha: str = 'network',
+        colours: str = 'input',
+        backend: str = 'torch',
+    ):
         if dtype not in DTYPES:
             raise ValueError(f'dtype must be one of {", ".join(DTYPES)}, but {dtype!r} came.')
         if alpha not in ALPHAS:
@@ -52,18 +67,19 @@ class Upscaler:
             raise ValueError(f"colours must be 'input' or 'network', got {colours!r}.")
         if max_memory is not None and not max_memory > 0:
             raise ValueError(f'max_memory must be a number of GiB above 0, but {max_memory!r} came.')
-        self.device = find_device(device)
+        self.device = find_device(device if backend == 'torch' else device or 'cpu')
         network = model if isinstance(model, nn.Module) else load_network(model)
         channels = first_convolution(network).in_channels
         if channels != 3:
             raise ValueError(f'A network for RGB images was expected, but one for {channels} channels came.')
         check_weights(network.state_dict(), network, type(network).__name__)
         self.scale = network.upscale
+        self.whole = None if backend == 'torch' else load_backend(network.to(self.device), backend, DTYPES[dtype])
         self.network = optimize_for(network, self.device)
         self.model = model
         self.dtype, self.max_memory, self.alpha, self.colours = DTYPES[dtype], max_memory, alpha, colours
 
-    def __call__(self, image, scale=None):
+    def __call__(self, image: np.ndarray, scale: float | None = None) -> np.ndarray:
         """Upscale one image.
 
         Args:
@@ -81,9 +97,7 @@ class Upscaler:
         """
         pixels = _check(image, scale)
         height, width, channels = pixels.shape
-        enough = lavish_bound(self.network, height, width) / SHARE
-        allowed = self.max_memory * GIB if self.max_memory else SHARE * free_memory(self.device, enough)
-        way = choose_method(self.network, height, width, allowed, self.device, self.dtype)
+        way = self.find_way(height, width)
         size = _scaled(height, width, self.scale if scale is None else scale)
 
         planes = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32, order='C')).to(self.device)
@@ -97,12 +111,19 @@ class Upscaler:
         result = result.contiguous().cpu().numpy().astype(pixels.dtype, copy=False)
         return result[..., 0] if image.ndim == 2 else result
 
+    def find_way(self, height, width):
+        """The method and its sizes for an image, in the memory that is free now; a MemoryError if there is none."""
+        enough = lavish_bound(self.network, height, width) / SHARE
+        allowed = self.max_memory * GIB if self.max_memory else SHARE * free_memory(self.device, enough)
+        return choose_method(self.network, height, width, allowed, self.device, self.dtype, bool(self.whole))
+
     def _colours(self, planes, way, size):
         """``(1 or 3, H, W)`` in [0, 1] -> the same, larger, clipped to [0, 1]; gray is shown to the network as RGB."""
         channels, gray = len(planes), all(torch.equal(planes[0], plane) for plane in planes[1:])
         lq = planes.expand(3, -1, -1)[None]
+        network = self.whole if self.whole and way['method'] == 'whole' else self.network
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            sr = upscale_tensor(self.network, lq, **way).float()
+            sr = upscale_tensor(network, lq, **way).float()
         if not sr.sum().isfinite():
             raise ValueError(
                 'The network gives values that are not finite, though its weights and the image are. '
@@ -125,7 +146,9 @@ class Upscaler:
         return F.interpolate(alpha[None], size, mode='bicubic', antialias=True)[0].clamp_(0, 1)
 
 
-def upscale(image, model=DEFAULT, scale=None, **arguments):
+def upscale(
+    image: np.ndarray, model: str | os.PathLike | nn.Module = DEFAULT, scale: float | None = None, **arguments
+) -> np.ndarray:
     """Upscale one image. For several, make an :class:`Upscaler` once and call it: that loads the network only once.
 
     Args:

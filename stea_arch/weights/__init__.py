@@ -1,19 +1,28 @@
 """Networks by name or by file: the shipped weights, checkpoints that stea_arch trained, and the authors' own."""
 
+from __future__ import annotations
+
 import hashlib
 import json
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+from stea_arch.system.errors import InputError
 
 FOLDER = Path(__file__).parent
 DEFAULT = 'realnet-s-x4'
 
 
 def shipped():
-    """The shipped networks: name -> entry of ``registry.json`` (``file``, ``sha256``)."""
+    """The shipped networks: name -> entry of ``registry.json`` (``purpose``, ``file``, ``sha256``)."""
     return json.loads((FOLDER / 'registry.json').read_text(encoding='utf-8'))
 
 
-def load_network(model=DEFAULT):
+def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
     """A network with its weights, in eval mode, on the CPU, in fp32.
 
     The architecture comes from the metadata of a ``.safetensors`` file of ours (``stea-export`` writes it), else from
@@ -38,7 +47,7 @@ def load_network(model=DEFAULT):
     try:
         return build_network(*found)
     except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
+        raise InputError(f'{path}: {error}') from error
 
 
 def read_network(path, architecture=None):
@@ -63,7 +72,7 @@ def read_network(path, architecture=None):
     try:
         return identify(content, architecture)
     except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
+        raise InputError(f'{path}: {error}') from error
 
 
 def find_weights(model):
@@ -84,7 +93,7 @@ def find_weights(model):
     entry = known[str(model)]
     path = FOLDER / entry['file']
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry['sha256']:
-        raise ValueError(
+        raise InputError(
             f'The weights of {model} at {path} are missing or not those that were shipped (another SHA-256). Install '
             'stea_arch again.'
         )

@@ -5,6 +5,7 @@ import re
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
+from stea_arch.system.errors import InputError
 from stea_arch.weights.authors_naming import from_published, is_published
 from stea_arch.weights.files import check_weights, unwrap_state_dict
 from stea_arch.weights.shapes import count_blocks, expected_shapes
@@ -41,17 +42,17 @@ def build_network(name, arguments, weights):
         ValueError: no such class, wrong arguments, or weights that do not fit.
     """
     if name not in NETWORKS:
-        raise ValueError(f'The checkpoint is of a network {name}, but {" or ".join(NETWORKS)} was expected.')
+        raise InputError(f'The checkpoint is of a network {name}, but {" or ".join(NETWORKS)} was expected.')
     counted = count_blocks(one_stream(weights))
     wanted = arguments.get('num_blocks', counted)
     if not isinstance(wanted, (list, tuple)) or list(wanted) != counted:
-        raise ValueError(f'{name} with num_blocks {wanted!r:.60} was expected, the weights have {counted}.')
+        raise InputError(f'{name} with num_blocks {wanted!r:.60} was expected, the weights have {counted}.')
     expected = expected_shapes(NETWORKS[name], {**arguments, 'num_blocks': counted})
     found = {key: value.shape for key, value in weights.items()}
     wrong = [key for key in {**expected, **found} if expected.get(key) != found.get(key)]
     if wrong:
         shapes = [list(side[wrong[0]]) if wrong[0] in side else 'nothing' for side in (expected, found)]
-        raise ValueError(
+        raise InputError(
             f'The weights do not fit {name}: {len(wrong)} of them are missing, too many or of another shape. The first '
             f'is {wrong[0]}: expected {shapes[0]}, got {shapes[1]}.'
         )
@@ -77,7 +78,7 @@ def detect_network(state_dict):
     """
     if not is_ours(state_dict):
         names = ', '.join(list(state_dict)[:4]) or 'nothing'
-        raise ValueError(
+        raise InputError(
             'A checkpoint of LabNet or RealNet was expected, trained with stea_arch or published by the authors, but '
             f'the parameters found ({names}, ...) belong to another network.'
         )
@@ -127,7 +128,7 @@ def _detect_labnet(state_dict):
 def _detect_attention(state_dict):
     inside = {name.split('.attention.', 1)[1] for name in state_dict if '.attention.' in name}
     if 'query.weight' in inside:
-        raise ValueError(
+        raise InputError(
             "This network has the attention 'taylor' or 'softmax', and names and shapes do not tell which. "
             + USE_METADATA
         )
@@ -140,7 +141,7 @@ def _check_dilations(state_dict):
     prefix = 'enc1.0.large_field.branches.'
     sides = [value.shape[-1] for name, value in state_dict.items() if re.fullmatch(rf'{prefix}\d+\.near\.weight', name)]
     if sides != PUBLISHED_SIDES:
-        raise ValueError(
+        raise InputError(
             f'This network has other dilations than the published 2, 4, 6 (its dense kernels have the sides {sides}), '
             'and shapes do not tell which. ' + USE_METADATA
         )

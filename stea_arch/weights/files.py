@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
+from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 
 PARAM_KEYS = ('params', 'params_ema')
@@ -40,18 +41,18 @@ def read_checkpoint(path):
             return load_file(path)
         content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(
+        raise InputError(
             f'{path} is refused: expected a checkpoint of tensors and plain values, and found other objects in it, '
             'whose loading could execute code. If you trust its origin, save it again as a plain state dict with the '
             f'program that made it. ({_refused_object(error)})'
         ) from error
     except Exception as error:  # of any kind: torch's unpickler meets whatever a damaged file holds
-        raise ValueError(
+        raise InputError(
             f'{path} could not be read as a checkpoint: it is damaged, cut short or of another format. Copy or '
             f'download it again. ({_first_line(error)})'
         ) from error
     if not isinstance(content, dict):
-        raise ValueError(f'{path} is no checkpoint: a dict was expected in it, but a {type(content).__name__} came.')
+        raise InputError(f'{path} is no checkpoint: a dict was expected in it, but a {type(content).__name__} came.')
     return content
 
 
@@ -75,7 +76,7 @@ def read_architecture(path):
     except (ValueError, RecursionError) as error:
         arguments = error
     if not isinstance(arguments, dict):
-        raise ValueError(
+        raise InputError(
             f'{path}: the metadata should hold the arguments of a network as JSON, got {arguments!r:.200}.'
         )
     return metadata['architecture'], arguments
@@ -148,7 +149,7 @@ def find_param_key(checkpoint, param_key='params'):
         ValueError: ``param_key`` is not ``params`` or ``params_ema``.
     """
     if param_key not in (*PARAM_KEYS, None):
-        raise ValueError(f'param_key must be {" or ".join(PARAM_KEYS)}, got {param_key!r}.')
+        raise InputError(f'param_key must be {" or ".join(PARAM_KEYS)}, got {param_key!r}.')
     return next((key for key in (param_key, *PARAM_KEYS) if isinstance(checkpoint.get(key), dict)), None)
 
 
@@ -173,12 +174,12 @@ def check_tensors(state_dict):
     """Raise a ValueError unless a mapping holds nothing but names and plain tensors with all their values."""
     for name, value in state_dict.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            raise ValueError(
+            raise InputError(
                 f'Weights were expected, that is names with tensors, bare or under params or params_ema, got a '
                 f'{type(value).__name__} as {name!r}. Pass the file of a network, not that of a training state.'
             )
         if value.layout is not torch.strided or value.is_quantized or _bytes(value) > value.untyped_storage().nbytes():
-            raise ValueError(
+            raise InputError(
                 f'Plain tensors with all their values were expected, but {name} of shape {tuple(value.shape)} is '
                 'sparse, quantised or expanded. Save a plain state dict.'
             )
@@ -203,14 +204,14 @@ def check_weights(weights, network, where):
     floating = [name for name, value in network.state_dict().items() if value.is_floating_point() and name in weights]
     other = [name for name in floating if weights[name].dtype not in FLOATING]
     if other:
-        raise ValueError(
+        raise InputError(
             f'{where}: floating-point weights were expected (fp16, bf16, fp32 or fp64), got '
             f'{weights[other[0]].dtype} in {len(other)} of {len(floating)} parameters, the first {other[0]}. Save the '
             'network in floating point; quantised weights need their scales, which are not known here.'
         )
     broken = [name for name in floating if not weights[name].isfinite().all()]
     if broken:
-        raise ValueError(
+        raise InputError(
             f'{where}: {len(broken)} of {len(floating)} parameters hold values that are not finite (NaN or infinite), '
             f'the first {broken[0]}. The training had diverged or the file is damaged: take an earlier checkpoint.'
         )

@@ -4,6 +4,8 @@ import re
 
 import torch
 
+from stea_arch.system.errors import InputError
+
 STAGES = ('enc1', 'enc2', 'latent', 'dec1', 'dec2', 'refine')
 FIRST_BLOCK = re.compile(rf'((?:\w+\.)?({"|".join(STAGES)}))\.0\.(.+)')
 LONGEST_LIST = 64  # of an argument
@@ -28,7 +30,7 @@ def expected_shapes(network, arguments):
     try:
         blocks = dict(zip(STAGES, arguments['num_blocks'], strict=True))
         if any(isinstance(value, (list, tuple)) and len(value) > LONGEST_LIST for value in arguments.values()):
-            raise ValueError(f'a list of more than {LONGEST_LIST} elements')
+            raise InputError(f'a list of more than {LONGEST_LIST} elements')
         with torch.device('meta'):
             small = network(**{**arguments, 'num_blocks': [1] * len(STAGES)}).state_dict()
         shapes = {}
@@ -39,7 +41,7 @@ def expected_shapes(network, arguments):
             if not match:
                 shapes[name] = value.shape
     except Exception as error:  # of any kind: the arguments are whatever a file holds
-        raise ValueError(
+        raise InputError(
             f'{network.__name__} cannot be built with the arguments found: {" ".join(str(error).split())}'
         ) from error
     return shapes

@@ -62,6 +62,14 @@ def test_a_test_writes_every_image_and_the_means_by_group(make_model, loader, tm
     assert all((tmp_path / 'visualization/six' / f'im{i}_sigma{i // 2}_tiny.png').is_file() for i in range(6))
 
 
+def test_what_has_no_value_is_left_out_of_the_mean_and_counted():
+    """NaN is SSIM's of an image smaller than its window; broken weights are another matter, and end the test."""
+    records = [{'group': 'a', 'ssim': 0.5}, {'group': 'a', 'ssim': math.nan}, {'group': 'b', 'ssim': math.nan}]
+    summary = summarize([*records, {'group': 'b'}], ['ssim'])
+    assert summary['mean'] == {'ssim': 0.5} and summary['groups'] == {'a': {'ssim': 0.5}, 'b': {}}
+    assert summary['without_value'] == {'ssim': 3} and summary['exact'] == {}
+
+
 class Small(Images):
     """The first image is too small for SSIM, whose window has 11 pixels and a border of 2 goes off."""
 
@@ -79,18 +87,11 @@ def test_an_image_without_a_value_is_left_out_of_the_mean_and_counted(make_model
     (line,) = read_json_lines(tmp_path / 'experiments_root/validations.jsonl')
     model.validation(torch.utils.data.DataLoader(Images()), 1, None, save_img=False)
     _, whole = read_json_lines(tmp_path / 'experiments_root/validations.jsonl')
-    assert line['undefined'] == {'ssim': 1} and whole['undefined'] == {}
+    assert line['without_value'] == {'ssim': 1} and whole['without_value'] == {}
     first = whole['groups']['sigma0']['ssim'] * 2 - line['groups']['sigma0']['ssim']  # of two images under a kernel
     assert line['mean']['ssim'] == pytest.approx((whole['mean']['ssim'] * 6 - first) / 5)
     assert model.best_metric_results['small']['ssim']['val'] == line['mean']['ssim']
     assert (tmp_path / 'models/net_g_best.pth').is_file()
-
-
-def test_a_metric_without_any_value_has_no_mean():
-    records = [{'group': 'a', 'psnr': 30.0, 'niqe': None}, {'group': 'a', 'psnr': None, 'niqe': None}]
-    summary = summarize(records, ['psnr', 'niqe'])
-    assert summary['mean'] == {'psnr': 30.0} and summary['groups'] == {'a': {'psnr': 30.0}}
-    assert summary['undefined'] == {'psnr': 1, 'niqe': 2}
 
 
 def test_a_flat_image_has_no_niqe(make_model, tmp_path):
@@ -103,7 +104,7 @@ def test_a_flat_image_has_no_niqe(make_model, tmp_path):
     model = make_model({**BICUBIC, 'val': {'save_best': ..., 'metrics': BOTH}}, is_train=False)
     model.validation(torch.utils.data.DataLoader(Flat()), 'run', None, save_img=False)
     content = json.loads((tmp_path / 'results_root/metrics_flat.json').read_text())
-    assert content['undefined'] == {'niqe': 5} and content['mean'] == {}
+    assert content['without_value'] == {'niqe': 5} and content['mean'] == {}
 
 
 @pytest.mark.parametrize('moment', ['stea_arch.models.validation.os.fsync', 'stea_arch.system.files.os.replace'])
@@ -251,3 +252,31 @@ def test_other_weights_than_were_asked_for_are_said(make_model, loader, tmp_path
     assert (f'net.pth has no {wanted}: its {saved} are loaded' in caplog.text) == said
     model.validation(loader, 'run', None, save_img=False)
     assert json.loads((tmp_path / 'results_root/metrics_six.json').read_text())['param_key'] == saved
+
+
+def test_a_folder_of_photographs_as_people_have_it(make_model, tmp_path, monkeypatch):
+    """photo.jpg and photo.png have results of their own, what is no image is not read, a broken one is named."""
+    from basicsr.data import build_dataset
+    from PIL import Image
+
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for number, name in enumerate(['photo.jpg', 'photo.png', 'other.png']):
+        Image.new('RGB', (12, 8), (90 * number, 10, 10)).save(folder / name)
+    (folder / 'Thumbs.db').write_bytes(b'?')
+    opt = {'name': 'p', 'type': 'SingleImageDataset', 'dataroot_lq': str(folder), 'phase': 'val'}
+    model = make_model({**BICUBIC, 'val': {'metrics': {'niqe': {'type': 'calculate_niqe', 'crop_border': 2}}}}, False)
+
+    def test():
+        dataset = build_dataset({**opt, 'io_backend': {'type': 'disk'}})
+        model.validation(torch.utils.data.DataLoader(dataset), 'run', None, save_img=True)
+
+    test()
+    content = json.loads((tmp_path / 'results_root/metrics_p.json').read_text())
+    results = {record['image']: record['result'] for record in content['images']}
+    assert list(results) == ['other', 'photo.jpg', 'photo.png']
+    assert len(set(results.values())) == 3
+    assert {Image.open(path).getpixel((8, 8))[0] // 80 for path in results.values()} == {0, 1, 2}
+    (folder / 'other.png').write_bytes(b'broken')
+    with pytest.raises(ValueError, match=r'photos/other\.png of p could not be read as an image'):
+        test()

@@ -10,6 +10,7 @@ from torch import nn
 import stea_arch
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
+from stea_arch.backends import BACKENDS
 from stea_arch.inference import estimate_memory
 from stea_arch.upscaling import memory
 from stea_arch.upscaling.memory import GIB, choose_method, free_memory, lavish_bound
@@ -254,6 +255,32 @@ def test_without_a_gpu_it_is_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     assert find_device() == torch.device('cpu')
     assert find_device('cpu') == torch.device('cpu')
+
+
+def test_a_backend_computes_what_fits_as_a_whole(network, monkeypatch):
+    """PyTorch computes the rest, in strips."""
+    seen = []
+
+    def load(net, dtype, threads, folder):
+        return lambda lq: seen.append(tuple(lq.shape[2:])) or net(lq)
+
+    monkeypatch.setitem(BACKENDS, 'onnxruntime', load)
+    image = np.random.default_rng(0).integers(0, 256, (40, 33, 3)).astype(np.uint8)
+    expected = Upscaler(network, 'cpu')(image)
+    upscaler = Upscaler(network, backend='onnxruntime')
+    del seen[:]  # sizes on which a backend is checked before it is used
+    np.testing.assert_array_equal(upscaler(image), expected)
+    assert seen == [(40, 33)]
+    monkeypatch.setattr(memory, 'estimate_memory', lambda *_, method, **__: {'whole': 2 * GIB, 'strips': 0}[method])
+    upscaler.max_memory = 1e-6
+    np.testing.assert_allclose(upscaler(image).astype(int), expected, atol=1)
+    assert len(seen) == 1
+
+
+def test_a_large_image_is_left_whole_for_a_backend(network):
+    arguments = network, 1000, 1000, 1e15, torch.device('cpu'), torch.float32
+    assert choose_method(*arguments)['method'] == 'strips'
+    assert choose_method(*arguments, keep_whole=True) == {'method': 'whole'}
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
