@@ -308,3 +308,21 @@ def test_a_wrong_option_file_ends_before_anything_is_made(mini, capsys):
         r'compare\.yml: 1 problem in the options:\n  networks\.LabNet\.weights: none\.pth is not', printed.err
     )
     assert not Path('results').exists()
+
+
+@pytest.mark.parametrize('kilobytes', [8, 20, 30, 45])
+def test_a_full_disk_ends_in_a_paragraph_and_whole_files(mini, small_disk, capsys, kilobytes):
+    Path('compare.yml').write_text(yaml.safe_dump(mini, sort_keys=False))
+    with small_disk(kilobytes * 1000) as disk:
+        status = main(['-opt', 'compare.yml', '--out', str(disk / 'out')])
+        printed = capsys.readouterr()
+        assert status in (1, 2) and 'Traceback' not in printed.err
+        assert re.search('No space left|too large', printed.err), printed.err
+        for file in disk.rglob('*.*'):
+            assert file.suffix in ('.json', '.png', '.html', '.md'), file
+            if file.suffix == '.json':
+                json.loads(file.read_text())
+            if file.suffix == '.png':
+                assert cv2.imread(str(file)) is not None
+            if file.suffix == '.html':
+                assert file.read_text().rstrip().endswith('</html>')
