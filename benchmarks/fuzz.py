@@ -1,4 +1,4 @@
-"""Hostile files, thousands of them: option files, checkpoints and LMDBs, each mutated from a sound one.
+"""Hostile files, thousands of them: option files, checkpoints, LMDBs and images, each mutated from a sound one.
 
     python benchmarks/fuzz.py --minutes 10
     python benchmarks/fuzz.py --cases 5000 --kinds options checkpoints
@@ -263,7 +263,13 @@ class Lmdbs:
             shutil.rmtree(path)
 
 
-KINDS = {'options': Options, 'checkpoints': Checkpoints, 'lmdbs': Lmdbs}
+def _images(folder):
+    from fuzz_images import Images  # here: it loads torch and the whole decoder, which the others need not
+
+    return Images(folder)
+
+
+KINDS = {'options': Options, 'checkpoints': Checkpoints, 'lmdbs': Lmdbs, 'images': _images}
 
 
 def outcome_of(kind, rng):

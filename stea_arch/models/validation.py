@@ -201,13 +201,14 @@ def image_names(dataset):
 
 
 def read_item(dataset, index):
-    """``dataset[index]``; a ValueError with the image's path where one of BasicSR's datasets fails to decode it."""
+    """``dataset[index]``; an InputError with the image's path where one of BasicSR's datasets fails to decode it."""
     try:
         return dataset[index]
-    except (ValueError, OSError):
+    except (InputError, OSError):
         raise
     except Exception as error:  # BasicSR goes on with None where OpenCV cannot decode
-        where = getattr(dataset, 'paths', {index: f'number {index}'})[index]
+        where = dataset.paths[index] if hasattr(dataset, 'paths') else f'Image {index}'
+        where = where['lq_path'] if isinstance(where, dict) else where
         raise InputError(
             f'{where} of {dataset.opt["name"]} could not be read as an image. Replace the file or take it out of the '
             f'folder. ({type(error).__name__}: {error})'
