@@ -9,7 +9,6 @@ dropping either silently would change what is measured.
 import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from stea_arch.images.decode import decode_photo
@@ -148,6 +147,8 @@ def write_png(img, path):
         img (ndarray): (H, W, 3), uint8, BGR.
         path (str | Path): Target; its folder is made.
     """
+    import cv2  # here: who only upscales need not wait for it
+
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with whole_or_nothing(path) as partial:
         partial.write_bytes(cv2.imencode('.png', img)[1])
