@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # RealNet from a fresh clone, on the CPU or a GPU: installs into .venv, trains a small RealNet of two streams (x2) on
 # scikit-image's photographs, degraded in second order, first with a pixel loss, then with an adversarial one, and
-# enlarges low-quality photographs with both. Interrupted? Run it again: what is complete is kept, training continues.
+# compares both on low-quality photographs. Interrupted? Run it again: what is complete is kept, training continues.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 ./install.sh
@@ -12,18 +12,10 @@ data=datasets/sample
 [ -d "$data/tiles" ] || "$bin/stea-data" subimages "$data/photos/train" --out "$data/tiles" --size 240 --step 180
 [ -d "$data/train.lmdb" ] || "$bin/stea-data" lmdb "$data/tiles" --out "$data/train.lmdb"
 
-mkdir -p results
-for stage in RealNetT RealNetT-GAN; do
+for stage in RealNet-T RealNet-T-GAN; do
     [ -f "experiments/sample_${stage}_x2/models/net_g_latest.pth" ] \
-        || "$bin/python" -m stea_arch.train -opt "options/sample/train_${stage}_x2.yml" --auto_resume
-    echo "Testing $stage on low-quality photographs ..."
-    log=results/sample_test_$stage.log
-    "$bin/python" -m stea_arch.test -opt "options/sample/test_${stage}_x2.yml" >"$log" 2>&1 || { cat "$log"; exit 1; }
+        || "$bin/stea-train" -opt "options/sample/${stage}_x2.yml" --auto_resume
 done
-"$bin/python" -m stea_arch.commands.strengths -opt options/sample/test_RealNetT-GAN_x2.yml "$data/photos/real/page.png" \
-    --out results/sample_strengths.png
-
-echo
-echo "Results of both stages:  $PWD/results/sample_test_RealNetT_x2 and $PWD/results/sample_test_RealNetT-GAN_x2"
-echo "What the strengths do:   $PWD/results/sample_strengths.png"
-echo "Losses and crops:        tensorboard --logdir tb_logger"
+"$bin/stea-compare" -opt options/compare/quick_real_x2.yml
+echo "Weights: experiments/sample_RealNet-T-GAN_x2/models/net_g_latest.pth"
+echo "Losses and crops of the training: $bin/tensorboard --logdir tb_logger"

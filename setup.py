@@ -10,8 +10,10 @@ INIT = (ROOT / 'stea_arch' / '__init__.py').read_text(encoding='utf-8')
 VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).group(1)
 
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.1']
-METRICS = ['lpips>=0.1.4', 'DISTS-pytorch>=0.1']
+METRICS = ['lpips>=0.1.4']
 OPENVINO = [*EXPORT, 'openvino>=2024.6']
+
+ENDINGS = ('html', 'css', 'js', 'yml', 'json', 'md', 'safetensors')  # of what lies beside the code
 
 setup(
     name='stea_arch',
@@ -22,10 +24,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['stea_arch*', 'data_prep*']),
-    package_data={
-        'stea_arch': ['upscaling/*.html', 'weights/*.json', 'weights/*.md', 'weights/*.safetensors'],
-        'stea_arch.compare': ['*.yml', '*.css', '*.js'],
-    },
+    package_data={'stea_arch': ['py.typed', *(f'*/*.{ending}' for ending in ENDINGS)]},
     install_requires=[
         'torch>=2.6',
         'torchvision>=0.21',
@@ -34,6 +33,7 @@ setup(
         'opencv-python>=4.10',
         'lmdb>=1.4',
         'pyyaml>=6.0',
+        'jinja2>=3.1',
         'scikit-image>=0.24',
         'scipy>=1.11',
         'pillow>=10.1',
@@ -47,7 +47,15 @@ setup(
         'setuptools>=65,<81',
     ],
     extras_require={
-        'tests': ['pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8', 'spandrel>=0.4', *EXPORT, *METRICS],
+        'tests': [
+            'pytest>=8.0',
+            'pytest-xdist>=3.5',
+            'jsonschema>=4.18',
+            'ruff>=0.8',
+            'spandrel>=0.4',
+            *EXPORT,
+            *METRICS,
+        ],
         'export': EXPORT,
         'spandrel': ['spandrel>=0.4'],
         'onnxruntime': EXPORT,
@@ -59,7 +67,6 @@ setup(
         'console_scripts': [
             'stea-train=stea_arch.commands.train:main',
             'stea-test=stea_arch.commands.test:main',
-            'stea-report=stea_arch.commands.report:main',
             'stea-compare=stea_arch.commands.compare:main',
             'stea-page=stea_arch.commands.page:main',
             'stea-export=stea_arch.commands.export:main',

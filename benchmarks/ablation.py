@@ -17,11 +17,12 @@ from pathlib import Path
 
 import yaml
 
+from stea_arch.results.files import read_json
+from stea_arch.system.plain_values import parse_value
 from stea_arch.system.versions import get_versions
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = ROOT / 'options/ablation/LabNet-T_x4.yml'
-TEST = ROOT / 'options/ablation/test_LabNet-T_x4.yml'
 # name -> (row of the table, what differs from the file)
 VARIANTS = {
     'stea': ('STEA, dilations 2, 4, 6 (published)', []),
@@ -38,9 +39,9 @@ VARIANTS = {
 }
 
 
-def run_entry(module, options, force, folder):
+def run_entry(module, options, folder, *arguments):
     """``python -m module`` in ``folder``; what it said comes only if it failed."""
-    command = [sys.executable, '-m', module, '-opt', str(options), '--force_yml', *force]
+    command = [sys.executable, '-m', module, '-opt', str(options), *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f'{" ".join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}')
@@ -52,12 +53,20 @@ def measure(variant, seed, args):
     name = f'ablation_{variant}_seed{seed}'
     weights = args.work / 'experiments' / name / 'models/net_g_latest.pth'
     train = [f'name={name}', f'manual_seed={seed}', f'datasets:train:dataroot_gt={args.train.resolve()}', *network]
-    run_entry('stea_arch.train', TRAIN, train, args.work)
-    test = [f'name={name}', f'datasets:test_1:dataroot_gt={args.test.resolve()}', *network]
-    test += [f'path:pretrain_network_g={weights}', f'datasets:test_1:num_kernels={args.kernels}']
-    run_entry('stea_arch.test', TEST, test, args.work)
-    (file,) = (args.work / 'results' / name).glob('metrics_*.json')
-    result = json.loads(file.read_text(encoding='utf-8'))
+    run_entry('stea_arch.train', TRAIN, args.work, '--force_yml', *train)
+    changed = dict(entry.split('=') for entry in VARIANTS[variant][1])
+    section = {'from': str(TRAIN), 'network_g': {key: parse_value(value) for key, value in changed.items()}}
+    comparison = {
+        'name': name,
+        'scales': [4],
+        'networks': {name: {**section, 'weights': str(weights)}},
+        'datasets': {'test': {'protocol': 'gaussian8', 'gt': str(args.test.resolve()), 'num_kernels': args.kernels}},
+        'crops': {'rows': 0},
+    }
+    file = args.work / f'{name}.yml'
+    file.write_text(yaml.safe_dump(comparison), encoding='utf-8')
+    run_entry('stea_arch.commands.compare', file, args.work)
+    result = read_json(args.work / 'results/compare' / name / f'test_x4/{name}.json')
     return {'variant': variant, 'seed': seed, 'parameters': result['parameters'], **result['mean']}
 
 

@@ -14,7 +14,6 @@ counted once as if nothing stayed in a cache, divided by the time and by the ban
 """
 
 import argparse
-import copy
 import functools
 import json
 import multiprocessing
@@ -26,9 +25,10 @@ from pathlib import Path
 
 import torch
 from gpu_correctness import check_kernels, check_networks, check_steps
-from gpu_forms import Case, PlainDilated, make_step, switched
+from gpu_forms import Case, make_step, switched
 from gpu_kernels import measure_kernels, prepare_kernels
 from gpu_timing import count_traffic, free, measure_bandwidth, measure_matrix_rate, peak_memory, time_median
+from plain_form import make_plain
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stea_arch import triton_ops
@@ -42,8 +42,8 @@ PREPARING = 0.3  # largest share of the time that compiling beforehand may take
 class Run:
     """What the stages share: device, time that is left, and the report, which is on the disk after every result."""
 
-    def __init__(self, out, minutes, toy, only, start, resumed):
-        self.out, self.toy, self.only = out, toy, only
+    def __init__(self, out, minutes, toy, start, resumed):
+        self.out, self.toy = out, toy
         self.start, self.end = start, start + 60 * minutes
         self.device = torch.device('cpu' if toy else 'cuda')
         self.report = {'versions': get_versions(), 'commit': get_commit(), 'minutes': minutes, 'results': []}
@@ -131,17 +131,15 @@ def count_block(batch, channels, height, width):
     ``TRITON_INTERPRET=1`` must be set before Triton is imported, as the tensors are on the CPU; nothing is computed.
     """
     block = LabBlock(channels, 'stea', True).to(torch.bfloat16)
-    plain = copy.deepcopy(block)
-    for branch in plain.large_field.branches:
-        branch.far = PlainDilated(branch.far).to(torch.bfloat16)
+    plain = make_plain(block)
     fused = FusedBlock(block)
     counted = {}
     for name, module, on in [
         ('plain', plain, False),
-        ('dealt', block, False),
-        ('kernels', block, True),
+        ('ours', block, False),
+        ('ours+kernels', block, True),
         ('fused', fused, False),
-        ('fused, kernels', fused, True),
+        ('fused+kernels', fused, True),
     ]:
         with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
             x = torch.empty(batch, channels, height, width, dtype=torch.bfloat16)
@@ -170,8 +168,7 @@ def stage_networks(run):
     late = {*prepared.get('failed', ()), *prepared.get('not_done', ())}  # to be compiled here, which takes long
     forms = list_forms(run.toy)
     for case, form in sorted(forms, key=lambda each: name_preparation(*each) in late):
-        if run.only in f'{case} {form}':
-            run.measure(f'{case} {form}', measure_form, run, case, form)
+        run.measure(f'{case} {form}', measure_form, run, case, form)
 
 
 # name -> function of the Run; each gives ``run.measure`` what is to be put into the report, while ``run.left()`` lasts
@@ -322,7 +319,6 @@ def main():
     parser.add_argument('--minutes', type=float, default=7, help='no case is begun after this time')
     parser.add_argument('--out', type=Path, default=Path('benchmarks/gpu.json'))
     parser.add_argument('--stages', nargs='+', choices=STAGES, default=list(STAGES))
-    parser.add_argument('--only', default='', help='leave out the steps whose name does not contain this')
     parser.add_argument('--toy', action='store_true', help='toy sizes on the CPU, kernels in the interpreter')
     parser.add_argument('--resumed', type=float, help=argparse.SUPPRESS)  # start of a run that lost its GPU
     parser.add_argument('--count', action='store_true', help='count the traffic of one block instead')
@@ -341,7 +337,7 @@ def main():
     except RuntimeError as error:
         raise SystemExit(f'This measures a GPU; --toy runs without one. {error}') from None
     torch.backends.cudnn.benchmark = True
-    run = Run(args.out, args.minutes, args.toy, args.only, start, args.resumed)
+    run = Run(args.out, args.minutes, args.toy, start, args.resumed)
     budget = start + PREPARING * 60 * args.minutes
     if preparation:
         preparation.wait(budget, only='kernels')

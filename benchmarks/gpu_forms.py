@@ -2,8 +2,8 @@
 
 A form is written as parts joined by ``+``, e.g. ``ours+kernels+compile+graph``:
 
-    plain      the authors' operations: dilated 9x9 kernels left to the library
-    ours       LabNet as it is: each dilated 9x9 as an undilated one on interleaved sub-images
+    plain      the authors' operations: dilated 9x9 kernels left to the library, 1x1 convolutions one after the other
+    ours       LabNet as it is: each dilated 9x9 as an undilated one on interleaved sub-images, 1x1 convolutions merged
     fused      LabNet.fuse(), for inference
     first      channels first instead of channels-last, for networks that are not LabNet
     last       channels-last, for those
@@ -16,17 +16,15 @@ A training step is forward, L1 loss, backward and fused Adam; bf16 and fp16 mean
 in training. fp32 is PyTorch's default: TF32 in convolutions.
 """
 
-import copy
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from arch_speed import PlainDilated
 from gpu_timing import capture
+from plain_form import make_labnet, make_plain
 
 from stea_arch import triton_ops
 from stea_arch.archs.labnet_arch import LabNet
-from stea_arch.archs.mlfr import LargeFieldBranch
 
 SWINIR = {
     'upscale': 4, 'img_size': 64, 'img_range': 1.0, 'depths': [6] * 6, 'embed_dim': 180, 'num_heads': [6] * 6,
@@ -76,26 +74,13 @@ def make_network(name, device, toy=False, short=False):
     if short and kind == 'LabNet':
         arguments['num_blocks'] = (2, 2, 2, 2, 2, 2)
     if kind == 'LabNet':
-        network = LabNet(**arguments)
-        with torch.no_grad():
-            for key, parameter in network.named_parameters():
-                if key.endswith('beta') or 'norm' in key:
-                    parameter.normal_(0.5, 0.1)
-        return network.to(device)
+        return make_labnet(**arguments).to(device)
     import basicsr.archs  # noqa: F401 (fills the registry)
     from basicsr.utils.registry import ARCH_REGISTRY
 
     if kind != 'SwinIR':
         arguments |= {'num_in_ch': 3, 'num_out_ch': 3}
     return ARCH_REGISTRY.get(kind)(**arguments).to(device)
-
-
-def make_plain(network):
-    """A copy of a LabNet with dilated convolutions as the library computes them."""
-    network = copy.deepcopy(network)
-    for branch in [module for module in network.modules() if isinstance(module, LargeFieldBranch)]:
-        branch.far = PlainDilated(branch.far).to(branch.far.weight.device)
-    return network
 
 
 def compile_blocks(network, backend='inductor'):

@@ -14,7 +14,7 @@ from torch.ops import aten
 from stea_arch import triton_ops
 from stea_arch.archs.depthwise import Depthwise
 
-SIZES, DILATIONS = [9, 3, 9, 5, 9, 7, 1], [2, 1, 4, 1, 6, 1, 1]  # as triton_ops.large_field takes them
+SIZES, DILATIONS = [9, 3, 9, 5, 9, 7], [2, 1, 4, 1, 6, 1]  # MLFR's
 # (batch, channels, height, width): LabNet-S on 48x48 and 64x64, LabNet on 64x64
 SHAPES = [
     (16, 64, 48, 48),
@@ -64,13 +64,11 @@ def our_forms(x, gradient, weights, biases, dilations, planes):
     ops = torch.ops.stea_arch
     sizes = [weight.shape[-1] for weight in weights]
     taps, bias = torch.cat([weight.flatten(1) for weight in weights], dim=1).float(), torch.stack(biases).float()
-    name = 'plane_group' if planes else 'depthwise_group'
-    if not planes:
-        taps = taps.t().contiguous()
+    group = sizes, dilations, planes
     return {
-        'results': lambda: getattr(ops, name)(x, taps, bias, sizes, dilations),
-        'input gradient': lambda: getattr(ops, f'{name}_input_gradient')(gradient, taps, sizes, dilations),
-        'weight gradient': lambda: getattr(ops, f'{name}_weight_gradient')(gradient, x, sizes, dilations),
+        'results': lambda: ops.depthwise_group(x, taps, bias, *group),
+        'input gradient': lambda: ops.depthwise_group_input_gradient(gradient, taps, *group),
+        'weight gradient': lambda: ops.depthwise_group_weight_gradient(gradient, x, *group),
     }
 
 
@@ -196,8 +194,6 @@ def prepare_kernels(device, toy):
 def _run_group(way, part, shape, dtype, device):
     triton_ops.enable()
     group_forms(shape, SIZES, DILATIONS, device, dtype)[way][part]()
-    if part == 'results' and way == 'kernels':  # LabNet.fuse() leaves the last one out
-        group_forms(shape, SIZES[:-1], DILATIONS[:-1], device, dtype)[way][part]()
 
 
 def _run_gates(dtype, device):

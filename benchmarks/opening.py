@@ -20,7 +20,7 @@ from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import decode
 from stea_arch.degradations.classical import degrade
 from stea_arch.degradations.resize import imresize
-from stea_arch.results.picture import cut, draw_rows
+from stea_arch.results.picture import cut, draw_grid
 from stea_arch.upscaling.upscaler import Upscaler
 
 # after the plugin, which mends what basicsr needs to be imported
@@ -48,7 +48,7 @@ def low_quality(gt, kernel):
 
 
 def row(file, kernel, top, left, networks):
-    """Tiles and captions of a row."""
+    """Captions and tiles of a row."""
     name = 'labnet-s-x4' if kernel else 'realnet-s-x4'
     gt = decode(Path(skimage.data.__file__).with_name(file).read_bytes(), file, allow_gray=False)
     height, width = (length // SCALE * SCALE for length in gt.shape[:2])
@@ -61,7 +61,8 @@ def row(file, kernel, top, left, networks):
     said = (
         f'blur {kernel.removeprefix("sigma")}, x4 smaller' if kernel else f'x4 smaller, noise {NOISE}, JPEG {QUALITY}'
     )
-    return tiles, [said, f'{scores[0]:.2f} dB', f'{name}: {scores[1]:.2f} dB', '']
+    texts = [f'input\n{said}', f'bicubic\n{scores[0]:.2f} dB', f'ours\n{name}: {scores[1]:.2f} dB', 'truth\n']
+    return list(zip(texts, tiles, strict=True))
 
 
 def main():
@@ -69,11 +70,10 @@ def main():
     parser.add_argument('--out', type=Path, default=Path('benchmarks/opening.png'))
     args = parser.parse_args()
     networks = {name: Upscaler(name) for name in ('labnet-s-x4', 'realnet-s-x4')}
-    lines = [row(*entry, networks) for entry in ROWS]
-    picture = draw_rows(['input', 'bicubic', 'ours', 'truth'], lines)
-    picture.quantize(256, method=Image.Quantize.MEDIANCUT).save(args.out, optimize=True)
-    for _, captions in lines:
-        print(', '.join(filter(None, captions)))
+    rows = [row(*entry, networks) for entry in ROWS]
+    draw_grid(rows, 240).quantize(256, method=Image.Quantize.MEDIANCUT).save(args.out, optimize=True)
+    for texts in rows:
+        print(', '.join(' '.join(text.split()) for text, _ in texts))
 
 
 if __name__ == '__main__':

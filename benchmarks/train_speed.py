@@ -10,6 +10,7 @@ above what it held before its first step.
 """
 
 import argparse
+import importlib
 import json
 import os
 import resource
@@ -32,10 +33,10 @@ def work(name, blocks, batch, side, bf16):
     """Make a step for every line of stdin and answer its processor seconds and the peak of memory in MiB."""
     import torch
     import yaml
-    from basicsr.archs import build_network
 
-    import stea_arch  # noqa: F401  (registers its networks)
+    import stea_arch  # noqa: F401  (before BasicSR, which it makes fit for today's torchvision)
 
+    build_network = importlib.import_module('basicsr.archs').build_network
     torch.set_num_threads(1)
     torch.manual_seed(0)
     settings = yaml.safe_load((OPTIONS / f'{name}.yml').read_text())['network_g']

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from data_prep.parallel import cores
+from stea_arch.system.console import print_any_name
 from stea_arch.system.threads import wait_passively
 
 DESCRIPTION = """\
@@ -36,6 +37,7 @@ def main(argv=None):
     """
     args = _parser().parse_args(argv)
     wait_passively()
+    print_any_name()
     try:
         return args.run(args)
     except (ValueError, OSError) as error:
@@ -72,7 +74,7 @@ def _lmdb(args):
     from data_prep.lmdb_writer import unknown_to_basicsr, write_lmdb
     from stea_arch.data.meta_info import read_meta_info
 
-    print(write_lmdb(args.folders, args.out, args.allow_gray, args.recompress, **vars(_way(args))))
+    print(write_lmdb(args.folders, args.out, args.allow_gray, **vars(_way(args))))
     foreign = unknown_to_basicsr(read_meta_info(f'{args.out}/meta_info.txt'))
     if foreign:
         print(
@@ -198,7 +200,6 @@ def _parser():
     lmdb = command('lmdb', _lmdb, "pack folders of images into one LMDB in BasicSR's layout")
     lmdb.add_argument('folders', metavar='FOLDER', nargs='+', help='folder of images and sub-folders')
     out(lmdb, 'LMDB to make; the name ends in .lmdb')
-    lmdb.add_argument('--recompress', type=_level, metavar='LEVEL', help='encode as PNG, 0 to 9 (default: keep files)')
     gray(lmdb)
     making(lmdb)
 

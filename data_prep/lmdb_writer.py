@@ -1,27 +1,27 @@
-"""Folders of images -> one LMDB in BasicSR's layout (see :mod:`data_prep.sinks`), as they are or encoded anew.
+"""Folders of images -> one LMDB in BasicSR's layout (see :mod:`data_prep.sinks`).
 
 BasicSR's own readers cut a name at its first dot and know ASCII only, ours cut at the last dot and know all letters: an
 image ``a.b.png`` or ``über.png`` is found by ours alone.
 """
 
+import os
 from pathlib import Path
 
 from data_prep.produce import Way, produce
 from data_prep.record import file_record
-from data_prep.space import check_space, expected_bytes
-from stea_arch.data.image_io import list_images, read_header, stem
+from data_prep.space import RECORD_BYTES, check_space
+from stea_arch.data.image_io import list_images, stem
 
 LONGEST_KEY = 511  # bytes, LMDB's limit
 
 
-def write_lmdb(folders, target, allow_gray=False, level=None, **way):
+def write_lmdb(folders, target, allow_gray=False, **way):
     """Make an LMDB of all images of some folders and their sub-folders.
 
     Args:
         folders (list[str]): Folders of images. An image ``sub/a.png`` gets the key ``sub/a``.
         target (str): Folder to make; BasicSR wants its name to end in .lmdb. It exists only when it is complete.
         allow_gray (bool): Accept images of one channel, as evaluation does.
-        level (int | None): Encode all as PNG of this compression level; None keeps the files' own bytes.
         way: How to work: fields of :class:`data_prep.produce.Way`.
 
     Returns:
@@ -39,13 +39,13 @@ def write_lmdb(folders, target, allow_gray=False, level=None, **way):
             f'Write {target}.lmdb.'
         )
     paths = _paths_by_name(folders)
-    needed = sum(path.stat().st_size + 4096 for path in paths.values()) if level is None else _recompressed(paths)
+    needed = sum(path.stat().st_size + RECORD_BYTES for path in paths.values())
     check_space(target, needed, way.progress)
 
     def make(name, path):
-        return [file_record(path, name, allow_gray, level)]
+        return [file_record(path, name, allow_gray)]
 
-    return produce(paths, make, target, way, needed, kind='files', allow_gray=allow_gray, level=level)
+    return produce(paths, make, target, way, needed, kind='files', allow_gray=allow_gray)
 
 
 def unknown_to_basicsr(names):
@@ -63,21 +63,10 @@ def _paths_by_name(folders):
                     f'The images of one LMDB need different names, but {keys[key]} and {path} are both '
                     f'called {key}. Rename one, or make two LMDBs.'
                 )
-            if len(key.encode()) > LONGEST_KEY:
+            if len(os.fsencode(key)) > LONGEST_KEY:
                 raise ValueError(
                     f'The name of an image in an LMDB can have {LONGEST_KEY} bytes, but that of {path} has '
-                    f'{len(key.encode())}. Shorten it.'
+                    f'{len(os.fsencode(key))}. Shorten it.'
                 )
             keys[key] = paths[name] = path
     return paths
-
-
-def _recompressed(paths):
-    def image(path):
-        try:
-            height, width = read_header(path)[:2]
-        except ValueError:
-            return path, 1, 0, 0  # said later, with the rest
-        return path, height * width, 1, height * width
-
-    return expected_bytes(image(path) for path in paths.values())

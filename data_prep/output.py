@@ -4,7 +4,6 @@ A result NAME is written in ``.NAME.part`` beside it and renamed at the end. A k
 nothing takes for the result; the next run with the same identity goes on in it.
 """
 
-import ctypes
 import hashlib
 import json
 import os
@@ -15,8 +14,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from stea_arch.system.files import whole_or_nothing
+
 IDENTITY = '.prepared.json'  # in a result: what it was made of and how
-AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def resumable(target, identity, replace=False, same=('settings', 'sources')):
     Args:
         target (str | Path): Folder to make.
         identity (dict): What it is made of and how; see :func:`identity_of`.
-        replace (bool): Put the new folder in the place of an old one, in one step where the system can.
+        replace (bool): Put the new folder in the place of an old one; between two renames the name is free.
         same (tuple[str]): Parts of the identity in which the interrupted run must agree; else what it left is removed.
 
     Yields:
@@ -76,13 +76,14 @@ def resumable(target, identity, replace=False, same=('settings', 'sources')):
         part.mkdir(exist_ok=True)
         _write(part, identity)
         yield part
+        old = target.with_name(f'.{target.name}.old')
+        shutil.rmtree(old, ignore_errors=True)
         if target.exists():
             if not replace:
                 refuse_existing(target)
-            _exchange(part, target)
-            shutil.rmtree(part)
-        else:
-            os.rename(part, target)
+            os.rename(target, old)
+        os.rename(part, target)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def part_of(target):
@@ -132,13 +133,11 @@ def refuse_existing(target):
 
 def write_whole(path, lines):
     """Write a text file that is complete or absent, also after a kill; returns the number of lines it got."""
-    path, count = Path(path), 0
-    new = path.with_name(f'.{path.name}.new')
-    with open(new, 'w', encoding='utf-8') as file:
+    count = 0
+    with whole_or_nothing(path) as new, open(new, 'w', encoding='utf-8') as file:
         for line in lines:
             file.write(line)
             count += 1
-    os.replace(new, path)
     return count
 
 
@@ -168,18 +167,6 @@ def _locked(part):
             f'Only one process can write a result, but another one is at work in {part}. Wait until it is done, '
             'or stop it first.'
         ) from None
-
-
-def _exchange(new, old):
-    """Swap two folders, in one step on Linux; elsewhere the name is free for a moment."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    rename = getattr(libc, 'renameat2', None)
-    if rename and rename(AT_FDCWD, os.fsencode(new), AT_FDCWD, os.fsencode(old), RENAME_EXCHANGE) == 0:
-        return
-    aside = old.with_name(f'.{old.name}.old')
-    os.rename(old, aside)
-    os.rename(new, old)
-    os.rename(aside, new)
 
 
 def _umask():

@@ -7,6 +7,7 @@ from pathlib import Path
 from data_prep.output import identity_of, is_complete, resumable, stamp_of, write_whole
 from data_prep.parallel import cores, in_threads
 from data_prep.sinks import JOURNAL, sink_for
+from stea_arch.data.meta_info import can_be_listed
 
 SHOWN = 20  # broken images that a message names
 SKIPPED = '.skipped.txt'  # in a result: what was left out of it, and why
@@ -77,6 +78,10 @@ def produce(paths, make, target, way, expected_bytes=0, skipped=(), **settings):
         FileExistsError: ``target`` exists and is something else.
         ValueError: Images that cannot be used, all of them; what is done stays for the next run.
     """
+    paths, unlisted = _by_names(paths)
+    if unlisted and not (way.skip_broken and paths):
+        raise ValueError(_refusal(unlisted, len(paths) + len(unlisted)))
+    skipped = [*skipped, *unlisted]
     stamps = {name: stamp_of(path) for name, path in paths.items()}
     identity = identity_of(stamps, **settings)
     if is_complete(target, identity) and not way.replace:
@@ -106,6 +111,17 @@ def produce(paths, make, target, way, expected_bytes=0, skipped=(), **settings):
             sink.close()
     Path(target, JOURNAL).unlink()
     return Outcome(str(target), records, kept, left_out)
+
+
+def _by_names(paths):
+    """Those whose names the lists of a result can hold, and a sentence for each of the others."""
+    good = {name: path for name, path in paths.items() if can_be_listed(name)}
+    return good, [
+        f'{name!a}: the name has line breaks, blanks at its ends or bytes that are not UTF-8, which lists of names '
+        'cannot hold: rename it'
+        for name in paths
+        if name not in good
+    ]
 
 
 def _lines(path):

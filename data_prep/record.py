@@ -64,14 +64,13 @@ def encode_png(img, level=FAST):
     return cv2.imencode('.png', img if img.ndim == 2 else cv2.cvtColor(img, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
-def file_record(path, name, allow_gray=False, level=None):
-    """An image file as it is, after decoding it once, or encoded anew.
+def file_record(path, name, allow_gray=False):
+    """An image file as it is, after decoding it once.
 
     Args:
         path (str | Path): The file.
         name (str): What the record is called.
         allow_gray (bool): Accept one channel; it stays one.
-        level (int | None): PNG level to encode with; None keeps the file's bytes.
 
     Returns:
         Record: Of the checked image.
@@ -81,7 +80,4 @@ def file_record(path, name, allow_gray=False, level=None):
     """
     data = Path(path).read_bytes()
     img = decode(data, str(path), allow_gray)
-    shape = (*img.shape[:2], read_header(path)[2])
-    if level is None:
-        return Record(name, shape, FAST, data)
-    return Record(f'{stem(name)}.png', shape, level, encode_png(img if shape[2] == 3 else img[..., 0], level))
+    return Record(name, (*img.shape[:2], read_header(path)[2]), FAST, data)

@@ -15,6 +15,7 @@ import lmdb
 from data_prep.journal import Journal
 from data_prep.output import write_whole
 from stea_arch.data.image_io import stem
+from stea_arch.data.meta_info import read_meta_info
 
 JOURNAL = '.journal'
 LMDB_CHECKSUMS, FOLDER_CHECKSUMS = 'checksums.txt', '.checksums.txt'
@@ -116,8 +117,15 @@ class LmdbSink(_Sink):
                 ) from error
 
     def write_meta_info(self, records):
+        records = list(records)
         lines = (f'{name} ({h},{w},{c}) {level}\n' for name, (h, w, c), level, _ in records)
         write_whole(self.part / 'meta_info.txt', lines)
+        expected = {name: tuple(shape) for name, shape, *_ in records}
+        if records and read_meta_info(self.part / 'meta_info.txt') != expected:
+            raise ValueError(
+                f'{self.part}/meta_info.txt does not read back as it was written, so nothing could read the LMDB: an '
+                'image has a name that the list cannot hold. Give the images plain names.'
+            )
 
     def close(self):
         self.env.close()

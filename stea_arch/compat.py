@@ -27,6 +27,7 @@ def apply():
     several_roots()
     sound_estimate()
     prefetching_hands_errors_on()
+    only_images_in_folders()
 
 
 def restore_functional_tensor():
@@ -140,6 +141,20 @@ def _handing_errors_on(original):
             raise self.error
 
     return PrefetchGenerator
+
+
+def only_images_in_folders():
+    """Let the datasets that read a folder take its images alone.
+
+    Breaks: a ``Thumbs.db`` or ``notes.txt`` beside the images ends the test in a traceback. Since: always.
+    """
+    from stea_arch.data.image_io import EXTENSIONS
+
+    def images_only(original):
+        return lambda *args, **kwargs: (p for p in original(*args, **kwargs) if p.lower().endswith(EXTENSIONS))
+
+    for module in ('basicsr.data.single_image_dataset', 'basicsr.data.data_util'):
+        _replace(module, 'scandir', images_only)
 
 
 def take_vgg19_from(path):

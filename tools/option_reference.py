@@ -77,7 +77,7 @@ def _sections():
     yield (
         'All models of ours',
         '`model_type: LabNetModel`, `RealNetModel` or `RealGANModel`, beside the keys of SRModel and SRGANModel; '
-        f'`train.cuda_graph` with LabNetModel alone. `optim_g.type` is {" or ".join(schema.OURS["optimizers"])}.',
+        f'`train.cuda_graph` without RealGANModel. `optim_g.type` is {" or ".join(schema.OURS["optimizers"])}.',
         [row for name, table in ours.items() for row in rows_of(table, f'{name}.')],
     )
     sizes = {name: bounds for method in METHODS.values() for name, bounds in method.items()}

@@ -55,7 +55,10 @@ def load_backend(network, name='torch', dtype=torch.float32, threads=None, folde
         raise ValueError(f'Expected one of the backends {", ".join(BACKENDS)}, but {name!r} came.')
     if dtype not in TOLERANCES:
         raise ValueError(f'dtype must be torch.float32 or torch.bfloat16, but {dtype} came.')
-    backend = BACKENDS[name](network, dtype, threads, folder)
+    try:
+        backend = BACKENDS[name](network, dtype, threads, folder)
+    except ImportError as error:
+        raise ImportError(f"{error} Or use the backend 'torch'.") from error
     _check(backend, network, name, dtype)
     return backend
 

@@ -1,21 +1,20 @@
 """Backends that run an exported graph on the CPU: ONNX Runtime and OpenVINO."""
 
 import hashlib
-import importlib
-import logging
 import os
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from stea_arch import archs
+from stea_arch.system.files import whole_or_nothing
+from stea_arch.weights.export import require, require_exporter, write_onnx
 
 
 def load_onnxruntime(network, dtype, threads, folder):
     """ONNX Runtime, see ``load_backend``."""
-    onnxruntime = _import('onnxruntime')
+    onnxruntime = require('onnxruntime', 'onnxruntime')
     if dtype != torch.float32:
         raise ValueError(f'The backend onnxruntime computes in torch.float32 only, but {dtype} came. Use openvino.')
     options = onnxruntime.SessionOptions()
@@ -29,7 +28,7 @@ def load_onnxruntime(network, dtype, threads, folder):
 
 def load_openvino(network, dtype, threads, folder):
     """OpenVINO, see ``load_backend``."""
-    openvino = _import('openvino')
+    openvino = require('openvino', 'openvino')
     # Left to itself it would compute in bf16 wherever the processor can.
     settings = {'INFERENCE_PRECISION_HINT': {torch.float32: 'f32', torch.bfloat16: 'bf16'}[dtype], 'NUM_STREAMS': 1}
     if threads is not None:
@@ -61,22 +60,12 @@ def export(network, folder=None):
     device = next(network.parameters()).device
     if device.type != 'cpu':
         raise ValueError(f'Exported networks run on the CPU, but this network is on {device}. Use network.cpu().')
-    _import('onnx', 'export')
-    _import('onnxscript', 'export')
+    require_exporter()
     path = _folder(folder) / f'{fingerprint(network)}.onnx'
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Weights are kept inside of the file, so that renaming it when it is complete makes it appear at once.
-        unfinished = path.with_suffix(f'.{os.getpid()}.part')
-        free = torch.export.Dim.DYNAMIC
-        arguments = {'dynamic_shapes': {'lq': {0: free, 2: free, 3: free}}, 'external_data': False, 'verbose': False}
-        example = torch.rand(2, network.num_in_ch, 13, 10)
-        try:
-            with _quiet():
-                torch.onnx.export(network.fuse().float(), (example,), str(unfinished), dynamo=True, **arguments)
-            unfinished.rename(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with whole_or_nothing(path) as partial:
+            write_onnx(network.fuse().float(), partial)
     return path
 
 
@@ -100,27 +89,3 @@ def _folder(folder):
     if folder is None:
         folder = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache') / 'stea_arch'
     return Path(folder).expanduser()
-
-
-def _import(name, extra=None):
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f'This backend needs the package {name}, which could not be imported: {error}. Install it with pip install '
-            f"'stea_arch[{extra or name}]', or use the backend 'torch'."
-        ) from error
-
-
-@contextmanager
-def _quiet():
-    """The exporter warns about what it is about to handle well."""
-    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript')]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels):
-            logger.setLevel(level)

@@ -1,13 +1,14 @@
 """What ``stea-train`` and ``stea-test`` share: BasicSR's flags, the strict check, and errors without a traceback."""
 
 import argparse
+import logging
 import os
 import sys
-import traceback
 from pathlib import Path
 
 from stea_arch.options import OptionError, read_options
 from stea_arch.system.allocator import keep_freed_memory
+from stea_arch.system.errors import InputError
 from stea_arch.system.stopping import Stopped, request
 
 
@@ -46,11 +47,10 @@ def _run_pipeline(args, is_train):
         from basicsr.train import train_pipeline as pipeline
     else:
         from basicsr.test import test_pipeline as pipeline
+    logging.raiseExceptions = False  # a full disk must not answer each line of the log with a traceback
     try:
         pipeline(os.getcwd())
-    except (ValueError, FileNotFoundError, TrainingDiverged, CheckpointNotWritten) as error:
-        if not _raised_by_us(error):
-            raise
+    except (InputError, OSError, TrainingDiverged, CheckpointNotWritten) as error:
         _end(args, 1, f'{args.opt}: {error}')
     finally:
         if dist.is_available() and dist.is_initialized():
@@ -72,14 +72,6 @@ def _what_is_saved(args, opt):
     states = list(Path('experiments', name, 'training_states').glob('*.state'))
     newest = max(states, key=lambda state: state.stat().st_mtime, default=None)
     return f' --auto_resume continues from {newest}.' if newest else ' No state had been saved.'
-
-
-def _raised_by_us(error):
-    """Whether the error was raised in this package, with a message meant for whoever wrote the option file."""
-    if type(error).__module__.startswith('stea_arch.'):  # also one that a loader process has passed on
-        return True
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return frames[-1].f_globals['__name__'].partition('.')[0] == 'stea_arch'
 
 
 def _parser(is_train):

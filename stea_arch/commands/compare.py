@@ -1,27 +1,30 @@
 """``stea-compare -opt FILE``: networks side by side on one page."""
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
 from stea_arch.options import OptionError
 from stea_arch.options.reading import read_file
 from stea_arch.system.allocator import keep_freed_memory
+from stea_arch.system.files import whole_or_nothing
 
 
 def main(argv=None):
-    """Check the option file, run what is not finished, write ``report.md`` and ``index.html``.
+    """Check the option file, run what is not finished, write ``report.md``, ``picture.png`` and ``index.html``.
 
     Args:
         argv (list[str] | None): Command line without the program's name. Default: ``sys.argv[1:]``.
 
     Returns:
-        int: 0 if all went well, 1 if a network failed somewhere (the pages show the rest), 2 for a wrong option file.
+        int: 0 if all went well, 1 if a network failed somewhere (the pages show the rest) or the
+            disk is full, 2 for a wrong option file.
     """
     parser = argparse.ArgumentParser(
         prog='stea-compare',
-        description='Test several networks on several sets; one JSON each, one Markdown and one HTML page. What is '
-        'finished and has not changed is not computed again.',
+        description='Test several networks on several sets; one JSON each, one table, one picture of crops and one '
+        'HTML page. What is finished and has not changed is not computed again.',
     )
     parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML), see options/compare')
     parser.add_argument('--out', type=Path, metavar='DIR', help='default: results/compare/<name>')
@@ -35,11 +38,19 @@ def main(argv=None):
     except KeyboardInterrupt:
         print('\nInterrupted. The same command continues with what is not finished.', file=sys.stderr)
         return 130
+    except OSError as error:
+        print(
+            f'stea-compare: the results could not be written: {error.strerror or error}. What is there is complete. '
+            'Make room, or choose another folder (--out): the same command continues.',
+            file=sys.stderr,
+        )
+        return 1
 
 
 def _compare(file, out):
     read_file(file)  # PyTorch takes seconds to load: what is no option file at all is said before
 
+    from stea_arch.compare.crops import draw_picture
     from stea_arch.compare.markdown import as_markdown
     from stea_arch.compare.options import read_compare_options
     from stea_arch.compare.page import as_html
@@ -49,14 +60,26 @@ def _compare(file, out):
     out = out or Path('results', 'compare', opt['name'])
     out.mkdir(parents=True, exist_ok=True)
     comparison = compare(opt, out)
-    text = as_markdown(comparison)
-    (out / 'report.md').write_text(text, encoding='utf-8')
-    (out / 'index.html').write_text(as_html(comparison), encoding='utf-8')
-    print(f'\n{text}\nTable: {out / "report.md"}\nPage:  {out / "index.html"}')
+    text, picture = as_markdown(comparison), draw_picture(comparison)
+    _write(out / 'report.md', text.encode())
+    if picture:
+        data = io.BytesIO()
+        picture.save(data, 'PNG', optimize=True)
+        _write(out / 'picture.png', data.getvalue())
+    _write(out / 'index.html', as_html(comparison).encode())
+    print(f'\n{text}\nTable:   {out / "report.md"}')
+    if picture:
+        print(f'Picture: {out / "picture.png"}')
+    print(f'Page:    {out / "index.html"}')
     failed = failures(comparison)
     if failed:
         print('\nFailed:\n' + '\n'.join(f'  {line}' for line in failed), file=sys.stderr)
     return int(bool(failed))
+
+
+def _write(path, data):
+    with whole_or_nothing(path) as partial:
+        partial.write_bytes(data)
 
 
 if __name__ == '__main__':

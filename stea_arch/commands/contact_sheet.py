@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from stea_arch.data.image_io import decode
 from stea_arch.data.patches import to_tensor
@@ -26,10 +25,11 @@ from stea_arch.degradations.second_order_kernels import KernelSampler, KernelTri
 from stea_arch.degradations.second_order_sampling import RECIPES
 from stea_arch.options import OptionError
 from stea_arch.options.problems import part
-from stea_arch.options.reading import load
+from stea_arch.options.reading import read_file
+from stea_arch.results.picture import draw_grid
 from stea_arch.system.versions import get_versions
 
-SHOWN, MARGIN, LINE, COLUMNS = 272, 12, 17, 4  # pixels: side of a tile, between tiles, of a text line; tiles in a row
+SHOWN, COLUMNS = 272, 4  # pixels of a tile's side, tiles in a row
 
 
 def draw_samples(number, size, sampler, kernel_sampler, seed):
@@ -91,22 +91,6 @@ def _jpeg(qualities):
     return 'no JPEG' if qualities is None else f'JPEG {qualities[0]:.0f}'
 
 
-def draw_sheet(patch, tiles, captions):
-    """A picture of the patch and all tiles, each enlarged to one size, with its lines of text below."""
-    tiles, captions = [patch, *tiles], [['ground truth, before sharpening'], *captions]
-    rows, height = -(-len(tiles) // COLUMNS), SHOWN + LINE * (max(map(len, captions)) + 1)
-    canvas = Image.new('RGB', (COLUMNS * (SHOWN + MARGIN) + MARGIN, rows * (height + MARGIN) + MARGIN), 'white')
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
-    for position, (tile, lines) in enumerate(zip(tiles, captions, strict=True)):
-        row, column = divmod(position, COLUMNS)
-        x, y = MARGIN + column * (SHOWN + MARGIN), MARGIN + row * (height + MARGIN)
-        # pixels stay pixels: smoothing would hide what the degradation did
-        canvas.paste(Image.fromarray(tile).resize((SHOWN, SHOWN), Image.Resampling.NEAREST), (x, y))
-        for number, line in enumerate(lines):
-            draw.text((x, y + SHOWN + LINE * number + 3), line, 'black', font)
-    return canvas
-
-
 def middle(img, size, scale):
     """The middle square of an image, (S, S, 3): S is ``size`` or what fits, cut to a multiple of the scale."""
     side = min(size, *img.shape[:2]) // scale * scale
@@ -117,9 +101,7 @@ def middle(img, size, scale):
 def _samplers(args):
     if args.opt is None:
         return SecondOrderSampler(args.scale, recipe=args.recipe), KernelSampler()
-    opt, _ = load(args.opt.read_bytes())
-    if not isinstance(opt, dict):
-        raise ValueError(f'{args.opt} should be an option file of keys and values, but has none. Give another one.')
+    opt, _ = read_file(args.opt)
     section = part(opt, 'datasets', 'train')
     return SecondOrderSampler.from_options(opt, opt.get('scale')), KernelSampler.from_options(section)
 
@@ -172,10 +154,14 @@ def main(argv=None):
             sampler, kernel_sampler = _samplers(args)
             patch = middle(img, args.size, sampler.scale)
             samples = draw_samples(args.num, len(patch), sampler, kernel_sampler, args.seed)
-        tiles = [apply_sample(patch, *sample) for sample in samples]
+        tiles = [('ground truth, before sharpening', patch)]
+        tiles += [('\n'.join(describe(*sample)), apply_sample(patch, *sample)) for sample in samples]
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        draw_sheet(patch, tiles, [describe(*sample) for sample in samples]).save(args.out)
-    except (OptionError, OSError, ValueError) as error:
+        draw_grid([tiles[at : at + COLUMNS] for at in range(0, len(tiles), COLUMNS)], SHOWN, 13).save(args.out)
+    except OptionError as error:
+        print(f'{args.opt}: {error}', file=sys.stderr)
+        return 2
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     content = {

@@ -1,6 +1,7 @@
 """``stea-page``: serve the page that upscales a photograph in the browser."""
 
 import argparse
+import errno
 import sys
 
 from stea_arch.weights import DEFAULT, shipped
@@ -19,7 +20,7 @@ def main(argv=None):
         prog='stea-page', description='Upscale photographs on a page in the browser, on this machine.'
     )
     parser.add_argument('--model', action='append', help='shipped network or checkpoint; may be given several times')
-    parser.add_argument('--port', type=int, default=7860)
+    parser.add_argument('--port', type=_port, default=7860, help='0 takes a free one (default: 7860)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
     parser.add_argument('--max-memory', type=float, metavar='GIB', help='as for stea-upscale')
     args = parser.parse_args(argv)
@@ -28,6 +29,8 @@ def main(argv=None):
 
         server = PageServer(args.model or list(shipped()) or [DEFAULT], args.port, args.device, args.max_memory)
     except (ValueError, OSError) as error:
+        if getattr(error, 'errno', None) in (errno.EADDRINUSE, errno.EACCES):
+            error = f'Port {args.port} cannot be used ({error.strerror}). Give another one; --port 0 takes a free one.'
         print(f'stea-page: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -40,6 +43,13 @@ def main(argv=None):
     finally:
         server.server_close()
     return 0
+
+
+def _port(text):
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f'a number from 0 to 65535 was expected, got {text}')
+    return value
 
 
 if __name__ == '__main__':

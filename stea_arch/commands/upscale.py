@@ -40,19 +40,27 @@ def main(argv=None):
 
 def _upscale(args):
     # PyTorch takes seconds to load: what can be wrong with the arguments is said before
-    from stea_arch.upscaling.batch import find_images, plan, run
+    from stea_arch.upscaling.batch import check_results, find_images, plan, run
     from stea_arch.weights import find_weights
 
-    images = find_images(args.inputs)
+    images = find_images(args.inputs, note=print)
+    if args.out:  # then the names do not depend on the network's scale
+        plan(images, args.out, extension=FORMATS.get(args.format), compare=args.compare)
     find_weights(args.model)
 
     from stea_arch.upscaling.progress import Progress
     from stea_arch.upscaling.upscaler import Upscaler
 
-    upscaler = Upscaler(args.model, args.device, args.dtype, args.max_memory, args.alpha)
+    try:
+        upscaler = Upscaler(
+            args.model, args.device, args.dtype, args.max_memory, args.alpha, args.colours, args.backend
+        )
+    except RuntimeError as error:  # the backend computes something else, or a GPU has not enough memory
+        raise ValueError(str(error)) from error
     scale = args.scale or upscaler.scale
     jobs = plan(images, args.out, f'_x{scale:g}', FORMATS.get(args.format), args.compare)
     left = [job for job in jobs if not (args.skip_existing and job.target.is_file())]
+    check_results(left, scale)
     progress = Progress(left, upscaler.network)
     try:
         failed = run(left, lambda pixels: upscaler(pixels, scale), done=progress.done, warn=progress.warn)
@@ -91,9 +99,16 @@ def _parser():
     add('--scale', type=_positive, help="another scale than the network's, by resizing its result")
     add('--format', choices=list(FORMATS), help="of the results (default: each input's own)")
     add('--alpha', choices=['network', 'bicubic'], default='network', help='how transparency is upscaled')
+    add('--colours', choices=['input', 'network'], default='input', help="keep the input's, or take the network's own")
     add('--compare', choices=['png', 'html'], help='also write before and after: in one picture, or with a slider')
     add('--skip-existing', action='store_true', help='leave out what has a result already: continues a stopped run')
     add('--device', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
+    add(
+        '--backend',
+        choices=['torch', 'onnxruntime', 'openvino'],
+        default='torch',
+        help='what computes; the others run on a CPU, and export the network the first time, which takes minutes',
+    )
     add('--dtype', choices=['fp32', 'bf16', 'fp16'], default='fp32', help='precision of the convolutions')
     add(
         '--max-memory',

@@ -1,8 +1,13 @@
 """Crops side by side: the same square of the input, of every network's result and of the truth."""
 
+import math
+
 import cv2
 
-from stea_arch.results.picture import choose_rows, cut, find_region, to_rgb
+from stea_arch.results.picture import choose_rows, cut, draw_grid, find_region, to_rgb
+from stea_arch.results.tables import format_number
+
+SHOWN = 240  # pixels of a crop's side in the picture
 
 
 def pictured_cases(testset, rows, chosen=None):
@@ -59,3 +64,32 @@ def make_crops(testset, index, pictures, size, region=None):
         'whole': whole,
         'tiles': tiles,
     }
+
+
+def caption(label, crops, section):
+    """What stands at a crop: the first metric of its whole image, where it has one; else an empty text."""
+    metric, result = next(iter(section['metrics']), None), section['results'].get(label)
+    value = result['images'][crops['case']].get(metric) if result else None
+    if value is None:
+        return ''
+    return f'{metric.upper()} {"exact" if value == math.inf else format_number(value)}'
+
+
+def draw_picture(comparison):
+    """All crops of a comparison in one picture, a row a case.
+
+    Args:
+        comparison (dict): As :func:`stea_arch.compare.run.compare` gives it.
+
+    Returns:
+        Image | None: None where there is no crop.
+    """
+    rows = []
+    for scale, part in comparison['scales'].items():
+        for section in part['sections']:
+            for crops in section['crops']:
+                where = ' '.join(filter(None, (crops['image'], crops['kernel'])))
+                texts = {label: caption(label, crops, section) for label in crops['tiles']}
+                texts['input'] = f'{where}, x{scale}'
+                rows.append([(f'{label}\n{texts[label]}', tile) for label, tile in crops['tiles'].items()])
+    return draw_grid(rows, SHOWN) if rows else None

@@ -2,27 +2,24 @@
 
 import hashlib
 import json
-import math
-import os
 import shutil
+import sys
 import time
-import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-from basicsr.metrics import calculate_metric
-from basicsr.utils import imwrite, tensor2img
+from basicsr.utils import tensor2img
 from tqdm import tqdm
 
 from stea_arch.compare.options import DEFAULT_METRICS
+from stea_arch.data.image_io import write_png
 from stea_arch.options.comparison import WITH_REFERENCE
-from stea_arch.results.summary import summarize
-from stea_arch.system.files import whole_or_nothing
-from stea_arch.system.versions import get_commit, get_versions
+from stea_arch.results.files import read_json, write_json
+from stea_arch.results.summary import measure, summarize
+from stea_arch.system.versions import code_fingerprint, get_commit, get_versions
 
-LOWER_IS_BETTER = ('niqe', 'lpips', 'dists')
-WITHOUT_VALUE = 'niqe'  # it fits a model to 96x96 blocks, which small or flat images do not allow
+LOWER_IS_BETTER = ('niqe', 'lpips')
+HEARTBEAT = 30  # seconds between two lines of progress, where there is no terminal for a bar
 
 
 def metric_options(names, scale, has_truth):
@@ -46,15 +43,16 @@ def metric_options(names, scale, has_truth):
 
 
 def fingerprint(network, testset_fingerprint, metrics):
-    """What a result depends on: weights, arguments, images, kernels, metrics.
+    """What a result depends on: weights, arguments, images, kernels, metrics, code, versions and device.
 
     Args:
         network (dict): As :func:`stea_arch.compare.networks.describe` gives it.
         testset_fingerprint (str): As :meth:`stea_arch.compare.testsets.TestSet.fingerprint` gives it.
         metrics (dict[str, dict]): What is measured.
     """
-    parts = json.dumps([network['fingerprint'], testset_fingerprint, metrics], sort_keys=True)
-    return hashlib.sha256(parts.encode()).hexdigest()
+    code = code_fingerprint('METRIC_REGISTRY', [metric['type'] for metric in metrics.values()])
+    parts = [network['fingerprint'], testset_fingerprint, metrics, code]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def evaluate(network, testset, metrics, indices=None, pictures=None):
@@ -68,48 +66,37 @@ def evaluate(network, testset, metrics, indices=None, pictures=None):
         pictures (dict[int, Path]): Where to write the results of some cases, as PNG.
 
     Returns:
-        list[dict]: ``image``, ``group`` and a value a metric for each case. NIQE is left out where it has none.
+        list[dict]: ``image``, ``group`` and a value a metric for each case. A metric is left out where it has none.
     """
     pictures, records = pictures or {}, []
     indices = range(len(testset)) if indices is None else indices
-    for index in tqdm(
-        indices, desc=f'{network.label}, {testset.name} x{testset.scale}', unit='image', leave=False, disable=None
-    ):
+    for index in with_progress(indices, f'{network.label} on {testset.name} x{testset.scale}'):
         item, case = testset[index], testset.cases[index]
         result = network(item['lq'])
         gt = tensor2img([item['gt']]) if 'gt' in item else None
         if gt is not None and result.shape != gt.shape:
             raise ValueError(f'A result of {gt.shape} was expected, the network gave {result.shape} for {case.name}.')
         if index in pictures:
-            _write_picture(result, pictures[index])
+            write_png(result, pictures[index])
         record = {'image': case.image, 'group': case.group, 'size': list(result.shape[:2])}
         if case.params and testset.protocol == 'setting2':
             record['kernel'] = {key: getattr(case.params, key) for key in ('sigma_x', 'sigma_y', 'theta', 'seed')}
-        records.append(record | _measure(result, gt, metrics))
+        records.append(record | measure(result, gt, metrics))
     return records
 
 
-def _write_picture(img, path):
-    partial = path.with_name(f'.{os.getpid()}.{path.name}')
-    imwrite(img, str(partial))
-    os.replace(partial, path)
-
-
-def _measure(result, gt, metrics):
-    images = {'img': result} if gt is None else {'img': result, 'img2': gt}
-    values = {}
-    for name, opt in metrics.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', RuntimeWarning)  # of means over no block at all
-            try:
-                value = float(calculate_metric(images, opt))
-            except (np.linalg.LinAlgError, RuntimeError):
-                if name != WITHOUT_VALUE:
-                    raise
-                value = math.nan
-        if name != WITHOUT_VALUE or math.isfinite(value):
-            values[name] = value
-    return values
+def with_progress(indices, what):
+    """Go through ``indices`` under a bar, or with a line now and then where the output is no terminal."""
+    if sys.stderr.isatty():
+        yield from tqdm(indices, desc=what, unit='image', leave=False)
+        return
+    start = said = time.monotonic()
+    for done, index in enumerate(indices):
+        now = time.monotonic()
+        if now - said > HEARTBEAT:
+            said, left = now, (now - start) / done * (len(indices) - done)
+            print(f'{what}: {done} of {len(indices)} images, about {left / 60:.1f} min left', flush=True)
+        yield index
 
 
 def make_result(network, about, testset, metrics, mark, records, seconds):
@@ -150,7 +137,7 @@ def compare_one(open_network, about, testset, set_mark, metrics, folder, picture
     label = about['network']
     file, mark = Path(folder, f'{label}.json'), fingerprint(about, set_mark, metrics)
     paths = {index: Path(folder, 'pictures', label, name) for index, name in pictures.items()}
-    known = read_result(file)
+    known = read_json(file)
     if known and known['fingerprint'] == mark:
         missing = {index: path for index, path in paths.items() if not path.is_file()}
         if missing:
@@ -161,35 +148,5 @@ def compare_one(open_network, about, testset, set_mark, metrics, folder, picture
     network, start = open_network(), time.perf_counter()
     records = evaluate(network, testset, metrics, pictures=paths)
     result = make_result(network, about, testset, metrics, mark, records, time.perf_counter() - start)
-    write_result(result, file)
+    write_json(result, file)
     return result, False
-
-
-def write_result(result, file):
-    """Write JSON so that the name holds all of it or what it held before. An infinite PSNR becomes ``"inf"``."""
-    file = Path(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with whole_or_nothing(file) as partial:
-        partial.write_text(json.dumps(_finite(result), indent=1, allow_nan=False) + '\n', encoding='utf-8')
-
-
-def read_result(file):
-    """What :func:`write_result` has written, or None where there is no such file."""
-    file = Path(file)
-    return _infinite(json.loads(file.read_text(encoding='utf-8'))) if file.is_file() else None
-
-
-def _finite(value):
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return 'inf' if value == math.inf else value
-
-
-def _infinite(value):
-    if isinstance(value, dict):
-        return {key: _infinite(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_infinite(entry) for entry in value]
-    return math.inf if value == 'inf' else value

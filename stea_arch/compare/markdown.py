@@ -30,10 +30,10 @@ def as_markdown(comparison):
 
 
 def _table(table):
-    rows = [table.head]
+    rows = [[*map(str, table.head)]]
     for row in table.rows:
         label = f'{row.label} †' if row.kind == 'published' else row.label
-        rows.append([label, *(f'**{cell.text}**' if cell.best else cell.text for cell in row.cells)])
+        rows.append([label, *(f'**{cell.text}**' if cell.best else str(cell) for cell in row.cells)])
     return align([[cell.replace('|', '\\|') for cell in row] for row in rows])
 
 
@@ -56,10 +56,11 @@ def describe_costs(costs):
     """How costs were measured, in a sentence."""
     how = costs['protocol']
     height, width = costs['input']
-    return (
+    text = (
         f'Input of {height}x{width} pixels. MACs: {how["macs"]}. Latency: {how["latency"]}, on {how["device"]}. '
         f'Memory: {how["memory"]}.'
     )
+    return f'{text} {costs["warning"]}' if costs['warning'] else text
 
 
 def describe_origin(comparison):

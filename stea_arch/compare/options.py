@@ -1,6 +1,8 @@
 """The strict check of a comparison's option file: everything that is wrong with it, at once, before anything runs."""
 
-from stea_arch.compare.networks import BICUBIC, as_test_options, scale_of
+from pathlib import Path
+
+from stea_arch.compare.networks import BICUBIC, as_section, as_test_options, scale_of
 from stea_arch.compare.testsets import TestSet
 from stea_arch.options.check import check_options
 from stea_arch.options.comparison import (
@@ -39,7 +41,8 @@ def read_compare_options(path, check_files=True):
         check_files (bool): Also open the test sets and look for the weights.
 
     Returns:
-        dict: Its content.
+        dict: Its content. Networks are written out, see :func:`stea_arch.compare.networks.as_section`; those ``from``
+        a training file that has not been trained yet are under ``untrained``: {label: the training file}.
 
     Raises:
         FileNotFoundError: No such file.
@@ -61,8 +64,11 @@ def _check(problems, opt, check_files):
         check_devices(problems, opt)
     scales = opt.get('scales')
     scales = [scale for scale in scales if scale in (2, 3, 4)] if isinstance(scales, list) else []
-    for label in part(opt, 'networks'):
+    for label in list(part(opt, 'networks')):
         _network(problems, opt, label, scales, check_files)
+    if 'untrained' in opt and all(entry == BICUBIC for entry in opt['networks'].values()):
+        first = next(iter(opt['untrained'].values()))
+        problems.add('networks', f'none of them has been trained yet: begin with stea-train -opt {first}')
     for name in part(opt, 'datasets'):
         _dataset(problems, opt, name, scales, check_files)
     for key in ('networks', 'datasets'):
@@ -75,12 +81,25 @@ def _network(problems, opt, label, scales, check_files):
     if not isinstance(label, str) or '/' in label or not label.strip():
         problems.add(path, f'a network is called by a text without slashes (it names a file), got {label!r}')
         return
-    if section == BICUBIC:
+    if not isinstance(section, (str, dict)):
+        problems.add(path, f'expected bicubic, a shipped name, a checkpoint or a section, got {section!r}')
         return
-    if not isinstance(section, dict):
-        problems.add(path, f'{mismatch(mapping(), section)}; only {BICUBIC} needs none: write {label}: {BICUBIC}')
+    if isinstance(section, dict) and not check_table(problems, path, section, NETWORK):
         return
-    if not check_table(problems, path, section, NETWORK) or not scales:
+    trains = section.get('from') if isinstance(section, dict) and 'weights' not in section else None
+    try:
+        section = opt['networks'][label] = as_section(section)
+    except OptionError as error:
+        problems.add(join(path, 'from'), f'{section["from"]}: {error}')
+        return
+    except (FileNotFoundError, ValueError) as error:
+        _unknown(problems, path, section, error, check_files)
+        return
+    if trains and check_files and not Path(section['weights']).is_file():
+        opt.setdefault('untrained', {})[label] = trains
+        del opt['networks'][label]
+        return
+    if section == BICUBIC or not scales:
         return
     if 'scale' not in section and len(scales) > 1:
         problems.add(join(path, 'scale'), f'missing, expected one of the scales {scales} of this file')
@@ -97,6 +116,17 @@ def _network(problems, opt, label, scales, check_files):
             home = next((key for key in AT_HOME if where == key or where.startswith(f'{key}.')), None)
             if home:
                 problems.add(join(path, AT_HOME[home] + where.removeprefix(home)), what)
+
+
+def _unknown(problems, path, section, error, check_files):
+    """What is wrong with an entry whose network could not be found."""
+    if isinstance(section, dict) and 'from' in section:
+        problems.add(join(path, 'from'), str(error))
+    elif isinstance(section, dict) and 'weights' not in section:
+        problems.add(join(path, 'network_g'), "missing, or give from, or weights that are ours or the authors'")
+    elif check_files or not isinstance(error, FileNotFoundError):
+        where = join(path, 'weights') if isinstance(section, dict) else path
+        problems.add(where, f'expected {BICUBIC}, a shipped name or a checkpoint: {error}')
 
 
 def _dataset(problems, opt, name, scales, check_files):

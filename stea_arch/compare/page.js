@@ -19,3 +19,43 @@ for (const button of document.querySelectorAll('thead button')) {
     body.append(...rows);
   });
 }
+
+// A crop opens large; the same place of every network follows at a click, an arrow or a number.
+const large = document.getElementById('large');
+const names = large.querySelector('.names');
+const picture = names.insertAdjacentElement('afterend', document.createElement('img'));
+let tiles = [];
+let shown = 0;
+
+function show(number) {
+  shown = (number + tiles.length) % tiles.length;
+  const small = tiles[shown].querySelector('img');
+  Object.assign(picture, { src: small.src, alt: small.alt });
+  [...names.children].forEach((name, at) => name.setAttribute('aria-pressed', at === shown));
+  names.children[shown].focus();
+}
+
+function open(button) {
+  const crops = button.closest('.crops');
+  tiles = [...crops.querySelectorAll('.tile')];
+  names.replaceChildren(...tiles.map((tile, at) => {
+    const name = document.createElement('button');
+    name.textContent = `${at + 1} ${tile.parentElement.querySelector('figcaption').innerText.replace('\n', ' ')}`;
+    name.onclick = () => show(at);
+    return name;
+  }));
+  large.showModal();
+  show(tiles.indexOf(button));
+}
+
+for (const button of document.querySelectorAll('.tile')) button.addEventListener('click', () => open(button));
+picture.addEventListener('click', () => show(shown + 1));
+large.addEventListener('click', (event) => { if (event.target === large) large.close(); });
+large.addEventListener('keydown', (event) => {
+  const number = '123456789'.indexOf(event.key);
+  if (event.key === 'ArrowRight' || event.key === ' ') show(shown + 1);
+  else if (event.key === 'ArrowLeft') show(shown - 1);
+  else if (number >= 0 && number < tiles.length) show(number);
+  else return;
+  event.preventDefault();
+});

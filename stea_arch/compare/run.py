@@ -1,5 +1,6 @@
 """The whole comparison: every network on every set, what is finished from the disk, a failure kept as such."""
 
+import errno
 import functools
 import re
 from pathlib import Path
@@ -8,13 +9,16 @@ from tqdm import tqdm
 
 from stea_arch.compare.cost import DEFAULT_ROUNDS, cost_mark, measure_costs
 from stea_arch.compare.crops import make_crops, pictured_cases
-from stea_arch.compare.evaluate import compare_one, metric_options, read_result, write_result
+from stea_arch.compare.evaluate import compare_one, metric_options
 from stea_arch.compare.literature import published_results
 from stea_arch.compare.networks import Network, describe, scale_of
 from stea_arch.compare.options import DEFAULT_CROPS, find_case
 from stea_arch.compare.tables import kernels_of
 from stea_arch.compare.testsets import TestSet
 from stea_arch.metrics.perceptual import why_unavailable
+from stea_arch.results.files import read_json, write_json
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room, none left of a quota, a file-size limit
 
 
 def compare(opt, out):
@@ -27,6 +31,9 @@ def compare(opt, out):
         opt (dict): As :func:`stea_arch.compare.options.read_compare_options` gives it.
         out (Path): Folder of the results; ``<set>_x<scale>/<network>.json`` and pictures below.
 
+    Raises:
+        OSError: The disk is full.
+
     Returns:
         dict: ``name``, ``labels`` (all networks, in order), ``remarks`` (what was left out), and ``scales``
         {scale: {'sections': [...], 'costs': dict | None}}; a section has ``dataset``,
@@ -35,6 +42,8 @@ def compare(opt, out):
     wanted = opt.get('metrics')
     reasons = {metric: why_unavailable(metric) for metric in wanted or ()}
     remarks = [f'{reason}. {metric} is left out.' for metric, reason in reasons.items() if reason]
+    for label, source in opt.get('untrained', {}).items():
+        remarks.append(f'{label} is left out: {source} has not been trained yet (stea-train -opt {source}).')
     usable = [metric for metric in wanted if not reasons[metric]] if wanted else None
     opened = functools.cache(lambda label, scale: _attempt(lambda: Network(opt, label, scale)))
     scales = {}
@@ -63,10 +72,12 @@ def failures(comparison):
 
 
 def _attempt(action):
-    """The action's result, or the error it ended with: one network must not stop the others."""
+    """The action's result, or the error it ended with: one network must not stop the others, a full disk does."""
     try:
         return action()
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise
         return error
 
 
@@ -130,13 +141,13 @@ def _costs(opt, scale, labels, opened, out):
         return None
     about = {network.label: describe(opt, network.label, scale) for network in networks}
     mark, file = cost_mark(opt['cost'], about, str(networks[0].device)), Path(out, f'cost_x{scale}.json')
-    known = read_result(file)
+    known = read_json(file)
     if known and known['fingerprint'] == mark:
         return known
     tqdm.write(f'Costs at x{scale}, input {opt["cost"]["size"]}, in turn: {", ".join(about)}')
     costs = measure_costs(networks, opt['cost']['size'], opt['cost'].get('rounds', DEFAULT_ROUNDS))
     if not costs['failed']:
-        write_result({**costs, 'fingerprint': mark}, file)
+        write_json({**costs, 'fingerprint': mark}, file)
     return costs
 
 

@@ -1,22 +1,30 @@
 """The tables of a comparison as rows of cells, from which the Markdown and the HTML page are printed alike."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stea_arch.compare.evaluate import LOWER_IS_BETTER
 from stea_arch.results.tables import format_number
 
 NOTHING = '–'  # noqa: RUF001
 SIGMA = 'σ'  # noqa: RUF001
+WITHOUT_VALUE = {  # why
+    'niqe': 'flat, or smaller than two blocks of 96x96 pixels',
+    'ssim': 'smaller than its window of 11x11 pixels',
+}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a table. ``value`` sorts it; ``best`` marks the best of ours in its column."""
+    """What stands in a table. ``value`` sorts it; ``best`` marks the best of ours in its column; ``more`` is small."""
 
     text: str
     value: float | None = None
     best: bool = False
+    more: str = ''
+
+    def __str__(self):
+        return f'{self.text} ({self.more})' if self.more else self.text
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Row:
 
 @dataclass
 class Table:
-    """``head`` includes that of the labels."""
+    """``head`` are cells, too, and include that of the labels."""
 
     head: list
     rows: list = field(default_factory=list)
@@ -50,7 +58,8 @@ def overview(sections, costs):
     measured = costs['networks'] if costs else {}
     head = ['network', 'parameters', *(['MACs', 'latency', 'memory'] if measured else [])]
     first = len(head) - 1  # of the sets' cells in a row
-    table = Table(head + [f'{section["dataset"]}: {" / ".join(section["metrics"]).upper()}' for section in sections])
+    sets = [Cell(section['dataset'], more=' / '.join(section['metrics']).upper()) for section in sections]
+    table = Table([*map(Cell, head), *sets])
     for label in labels:
         results = [section['results'].get(label, {}) for section in sections]
         parameters = next((result['parameters'] for result in results if 'parameters' in result), None)
@@ -83,15 +92,15 @@ def set_table(section):
     """
     metrics, kernels = list(section['metrics']), kernels_of(section)
     columns = [*metrics, *(metrics[0] for _ in kernels)]
-    table = Table(['network', *map(str.upper, metrics), *map(kernel_title, kernels)])
+    table = Table([*map(Cell, ('network', *map(str.upper, metrics), *map(kernel_title, kernels)))])
     for label, result in section['results'].items():
         if 'error' in result:
             table.rows.append(
                 Row(label, [Cell('failed' if at == 0 else NOTHING) for at in range(len(columns))], 'failed')
             )
             continue
-        cells = [_number_cell(result['mean'][metric], result, metric) for metric in metrics]
-        cells += [_number_cell(result['groups'][kernel][metrics[0]]) for kernel in kernels]
+        cells = [_number_cell(result['mean'].get(metric)) for metric in metrics]
+        cells += [_number_cell(result['groups'][kernel].get(metrics[0])) for kernel in kernels]
         table.rows.append(Row(label, cells))
     for column, metric in enumerate(columns):
         _mark_best(table, column, metric in LOWER_IS_BETTER)
@@ -128,8 +137,8 @@ def notes(section):
             missing = sum(metric not in record for record in result['images'])
             if missing:
                 found.append(
-                    f'{label}: {metric.upper()} has no value for {missing} of {len(result["images"])} images (flat, '
-                    'or smaller than two blocks of 96x96 pixels); they are left out of its mean.'
+                    f'{label}: {metric.upper()} has no value for {missing} of {len(result["images"])} images '
+                    f'({WITHOUT_VALUE.get(metric, "too small")}); they are left out of its mean.'
                 )
     return found
 
@@ -150,13 +159,13 @@ def _mean_cell(result, section):
         return Cell('failed')
     if not result or not section['metrics']:
         return Cell(NOTHING)
-    cells = [_number_cell(result['mean'][metric], result, metric) for metric in section['metrics']]
+    cells = [_number_cell(result['mean'].get(metric)) for metric in section['metrics']]
     return Cell(' / '.join(cell.text for cell in cells), cells[0].value)
 
 
-def _number_cell(value, result=None, metric=None):
-    if value == math.inf and result is not None and not result['exact'].get(metric):
-        return Cell(NOTHING)  # no image had a value
+def _number_cell(value):
+    if value is None:  # no image had one
+        return Cell(NOTHING)
     return Cell('exact' if value == math.inf else format_number(value), value if math.isfinite(value) else None)
 
 
@@ -164,9 +173,11 @@ def _cost_cells(cost):
     if cost is None:
         return [Cell(NOTHING)] * 3
     macs, seconds, memory = cost['macs'], cost['latency_seconds'], cost['peak_bytes']
+    digits = 0 if seconds >= 0.01 else 1
+    median, fastest, slowest = (f'{1e3 * value:.{digits}f}' for value in (seconds, *cost['latency_range']))
     return [
         Cell(f'{macs / 1e9:.2f} G', macs),
-        Cell(f'{seconds * 1e3:.0f} ms' if seconds >= 0.01 else f'{seconds * 1e3:.1f} ms', seconds),
+        Cell(f'{median} ms', seconds, more=f'{fastest} to {slowest}'),
         Cell(f'{memory / 2**20:.0f} MiB' if memory >= 10 * 2**20 else f'{memory / 2**20:.1f} MiB', memory),
     ]
 
@@ -179,4 +190,4 @@ def _mark_best(table, column, lower):
     for row in ours:
         cell = row.cells[column]
         if cell.value == best:
-            row.cells[column] = Cell(cell.text, cell.value, True)
+            row.cells[column] = replace(cell, best=True)

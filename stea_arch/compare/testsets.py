@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import skimage
 from basicsr.utils import img2tensor
 
 from stea_arch.data.gaussian8 import gaussian8
@@ -19,6 +20,9 @@ from stea_arch.degradations.classical import (
     ClassicalSampler,
     degrade,
 )
+
+SAMPLE = 'scikit-image'
+SAMPLE_IMAGES = {'gt': ['chelsea.png', 'coffee.png'], 'lq': ['coins.png', 'page.png', 'text.png']}
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Case:
 
 def root_at(root, scale):
     """The path of a folder or LMDB that an option file of a comparison names."""
+    if root == SAMPLE:
+        return Path(skimage.__file__).parent / 'data'
     return Path(root.replace('{scale}', str(scale))).expanduser()
 
 
@@ -88,9 +94,11 @@ class TestSet:
         root = self.section.get(key)
         if root is None:
             return None
-        root = root_at(root, self.scale)
+        sample, root = root == SAMPLE, root_at(root, self.scale)
         backend = 'lmdb' if (root / 'data.mdb').is_file() or root.suffix == '.lmdb' else 'disk'
         source = ImageSource(str(root), backend, self.section.get('meta_info'), allow_gray=True)
+        if sample:
+            source.names = SAMPLE_IMAGES[key]
         left_out = self.section.get('leave_out', [])  # never given with pairs
         if unknown := set(left_out) - set(source.names):
             raise ValueError(f'leave_out should name images of {root}, but {", ".join(sorted(unknown))} is not there.')

@@ -10,12 +10,14 @@ from stea_arch.data.device_images import DeviceImages, place_tensor
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import stem
 from stea_arch.data.image_source import ImageSource
+from stea_arch.data.loading import ErrorsAsItems
 from stea_arch.data.patches import cut, draw_place, generator_of, to_tensor
 from stea_arch.data.training_images import MAX_BAD_IMAGES, TrainingImages
 from stea_arch.degradations.checks import check_scale
 from stea_arch.degradations.classical import ClassicalParams, ClassicalSampler, degrade
 from stea_arch.degradations.classical_batch import BatchDegrader, parameter_tensors
 from stea_arch.registry import register
+from stea_arch.system.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class PatchRecipe:
 
 
 @register(DATASET_REGISTRY)
-class ClassicalDegradationDataset(Dataset):
+class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
     """Pairs made on the fly from ground truth alone, by :func:`stea_arch.degradations.classical.degrade`.
 
     In training an item is a random crop under random parameters. They come from the generator of
@@ -98,7 +100,7 @@ class ClassicalDegradationDataset(Dataset):
         self.scale = opt.get('scale')
         check_scale(self.scale)
         if opt.get('phase') not in ('train', 'val', 'test'):
-            raise ValueError(
+            raise InputError(
                 f'phase must be train, val or test, but {opt.get("phase")!r} came. BasicSR takes it from '
                 'the name of the section below datasets.'
             )
@@ -128,7 +130,7 @@ class ClassicalDegradationDataset(Dataset):
     def _checked_gt_size(self):
         size = self.opt.get('gt_size')
         if type(size) is not int or size < self.scale or size % self.scale:
-            raise ValueError(
+            raise InputError(
                 f'gt_size, the side of the ground-truth crops, must be a whole multiple of the scale '
                 f'{self.scale}, but {size!r} came. For low-quality patches of 64 pixels give '
                 f'{64 * self.scale}.'
@@ -139,7 +141,7 @@ class ClassicalDegradationDataset(Dataset):
         plain = {'kernel_type': 'isotropic', 'kernel_noise': 0, 'noise_range': [0, 0]}
         for key, value in self._given(*plain).items():
             if (list(value) if isinstance(value, tuple) else value) != plain[key]:
-                raise ValueError(
+                raise InputError(
                     f'In the phases val and test the kernels are isotropic Gaussians without disturbance '
                     f'or noise (Gaussian8), but {key}: {value} came. Leave {key} to the training section.'
                 )
@@ -202,7 +204,7 @@ class ClassicalDegradationDataset(Dataset):
         img = self._last[1]
         height, width = (length - length % self.scale for length in img.shape[:2])
         if not (height and width):
-            raise ValueError(
+            raise InputError(
                 f'Images of at least {self.scale}x{self.scale} pixels were expected (the scale), but '
                 f'{self.source.location(name)} has {img.shape[0]}x{img.shape[1]}. Leave it out by listing '
                 'the others in a file given as meta_info.'

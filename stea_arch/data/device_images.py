@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from stea_arch.system.errors import InputError
+
 LARGEST_SHARE = 0.6  # of the free memory of a GPU; the rest is for the training itself
 
 
@@ -40,7 +42,7 @@ class DeviceImages:
             return
         free = torch.cuda.mem_get_info(device)[0]
         if needed > LARGEST_SHARE * free:
-            raise ValueError(
+            raise InputError(
                 f'device_images: true keeps all {count} images on the GPU. They take {needed / 2**30:.1f} GiB decoded, '
                 f'and {free / 2**30:.1f} GiB are free, of which {LARGEST_SHARE:.0%} may be used. Write '
                 'device_images: false, or name fewer images in meta_info.'

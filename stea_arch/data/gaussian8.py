@@ -7,6 +7,7 @@ import numpy as np
 
 from stea_arch.degradations.checks import check_kernel_size, check_range, check_scale
 from stea_arch.degradations.classical import ClassicalParams
+from stea_arch.system.errors import InputError
 
 SIGMA_RANGES = {2: (0.80, 1.60), 3: (1.35, 2.40), 4: (1.80, 3.20)}
 
@@ -30,7 +31,7 @@ def gaussian8(scale, kernel_size=21, sigma_range=None, num_kernels=8):
     check_kernel_size(kernel_size)
     low, high = check_range('sigma_range', SIGMA_RANGES[scale] if sigma_range is None else sigma_range, above_zero=True)
     if type(num_kernels) is not int or num_kernels < 1 or (num_kernels == 1) != (low == high):
-        raise ValueError(
+        raise InputError(
             'num_kernels must be a whole number above 1, or 1 with a sigma_range of twice the same sigma, '
             f'but num_kernels {num_kernels!r} with sigma_range [{low}, {high}] came. The published '
             'protocol has 8.'

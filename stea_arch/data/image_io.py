@@ -7,11 +7,15 @@ dropping either silently would change what is measured.
 """
 
 import os
+from pathlib import Path
 
+import cv2
 import numpy as np
 
 from stea_arch.images.decode import decode_photo
 from stea_arch.images.decode import read_header as read_photo_header
+from stea_arch.system.errors import InputError
+from stea_arch.system.files import whole_or_nothing
 
 EXTENSIONS = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
 GRAY_HELP = 'Convert it to RGB, or leave it out by listing the other images in a file given as meta_info.'
@@ -39,7 +43,7 @@ def list_images(folder, sub_folders=False):
         )
     names = sorted(_images_below(folder, '', sub_folders))
     if not names:
-        raise ValueError(
+        raise InputError(
             f'At least one image ({", ".join(EXTENSIONS)}) was expected in {folder}, but there is none'
             f'{"" if sub_folders else "; sub-folders are not searched"}. Check the path.'
         )
@@ -63,7 +67,7 @@ def check_stems(names, where):
     for name in names:
         other = stems.setdefault(stem(name), name)
         if other != name:
-            raise ValueError(
+            raise InputError(
                 f'Images should differ in more than their extension, but {where} has {other} and {name}: '
                 'the result of one would overwrite that of the other. Rename one.'
             )
@@ -86,7 +90,7 @@ def decode(data, name, allow_gray):
     try:
         pixels = decode_photo(data).pixels
     except (ValueError, MemoryError) as error:
-        raise ValueError(
+        raise InputError(
             f'An encoded image (png, jpg, webp, bmp, tif) was expected in {name}, but its {len(data)} '
             f'bytes could not be decoded: {error}. Replace it or leave it out; stea-data check finds every such image.'
         ) from error
@@ -97,13 +101,13 @@ def decode(data, name, allow_gray):
 def check_kind(name, channels, bits, allow_gray):
     """Raise a ValueError unless an image has 8 bits and three channels (or one, where gray is allowed)."""
     if bits != 8:
-        raise ValueError(
+        raise InputError(
             f'An image of 8 bits a channel was expected, but {name} has {bits}. Convert it to 8 bits, or leave it out.'
         )
     if channels == 1 and not allow_gray:
-        raise ValueError(f'An RGB image was expected for training, but {name} is gray (one channel). {GRAY_HELP}')
+        raise InputError(f'An RGB image was expected for training, but {name} is gray (one channel). {GRAY_HELP}')
     if channels not in (1, 3):
-        raise ValueError(
+        raise InputError(
             f'An image of three channels (RGB) was expected, but {name} has {channels}: transparency '
             'cannot be used. Paint it onto a background or remove the alpha channel.'
         )
@@ -124,7 +128,7 @@ def read_header(path):
     try:
         header = read_photo_header(path)
     except (ValueError, OSError) as error:
-        raise ValueError(
+        raise InputError(
             f'An encoded image was expected in {path}, but it could not be recognised: {error}. Replace '
             'the file or leave it out; stea-data check finds every such image.'
         ) from error
@@ -135,3 +139,15 @@ def stem(name):
     """An image's name without the extension of an image; other dots stay, so ``a.b.png`` and ``a.b`` are ``a.b``."""
     head, extension = os.path.splitext(name)
     return head if extension.lower() in EXTENSIONS else name
+
+
+def write_png(img, path):
+    """Write an image that is whole or absent.
+
+    Args:
+        img (ndarray): (H, W, 3), uint8, BGR.
+        path (str | Path): Target; its folder is made.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole_or_nothing(path) as partial:
+        partial.write_bytes(cv2.imencode('.png', img)[1])

@@ -5,6 +5,7 @@ import os
 from stea_arch.data.image_io import check_kind, check_stems, decode, list_images, read_header
 from stea_arch.data.lmdb_store import LmdbStore
 from stea_arch.data.meta_info import read_meta_info
+from stea_arch.system.errors import InputError
 
 BACKENDS = ('disk', 'lmdb')
 
@@ -27,12 +28,12 @@ class ImageSource:
 
     def __init__(self, dataroot, backend, meta_info=None, allow_gray=False):
         if backend not in BACKENDS:
-            raise ValueError(
+            raise InputError(
                 f'io_backend.type must be disk or lmdb, but {backend!r} came. Use disk for a folder of '
                 'images and lmdb for what stea-data lmdb has made.'
             )
         if not dataroot:
-            raise ValueError(
+            raise InputError(
                 'dataroot_gt, the folder or LMDB of the ground-truth images, was expected, but none '
                 'came. Set dataroot_gt in the section of the dataset.'
             )
@@ -105,7 +106,7 @@ class ImageSource:
             if min(height, width) < smallest:
                 small.append(f'{name} ({height}x{width})')
         if small:
-            raise ValueError(
+            raise InputError(
                 f'Images of at least {smallest}x{smallest} pixels were expected ({purpose}), but in '
                 f'{self.dataroot} {_some(small, len(self.names), "are smaller")}. Leave them out '
                 '(the meta_info of a dataset lists the images to use), or ask for less.'

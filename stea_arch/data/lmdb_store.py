@@ -15,6 +15,7 @@ from pathlib import Path
 import lmdb
 
 from stea_arch.data.meta_info import read_meta_info
+from stea_arch.system.errors import InputError
 
 HEAD, MAGIC = struct.Struct('=16xI20xI92xQQ'), 0xBEEFC0DE
 
@@ -67,7 +68,7 @@ def _open(path):
         check_length(data)
         return lmdb.open(path, readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
-        raise ValueError(
+        raise InputError(
             f'{path} was expected to be an LMDB, but it could not be opened: {error}. If the file is '
             'damaged or was not copied completely, make it again by stea-data lmdb; if other code in '
             'this process has it open, close it there first.'
@@ -92,7 +93,7 @@ def check_length(data):
         return
     _, page_size, last_page = max(pages)
     if present < (last_page + 1) * page_size:
-        raise ValueError(
+        raise InputError(
             f'{data} was cut short: {(last_page + 1) * page_size:,d} bytes were expected, as its head says, got '
             f'{present:,d}. Copy it again, or make it again by stea-data lmdb.'
         )
@@ -119,7 +120,7 @@ def reading(path):
         with environment(path).begin() as txn:
             yield txn
     except lmdb.Error as error:
-        raise ValueError(
+        raise InputError(
             f'The LMDB {path} is damaged: {error}. Copy it again, or make it again by stea-data lmdb.'
         ) from error
 
@@ -149,7 +150,7 @@ class LmdbStore:
         meta_info = Path(self.path) / 'meta_info.txt'
         with reading(self.path) as txn:
             if txn.stat()['entries'] == 0:
-                raise ValueError(
+                raise InputError(
                     f'The LMDB {self.path} is empty: at least one image was expected, but it has no keys. '
                     'Make it again by stea-data lmdb from a folder that contains images.'
                 )
@@ -172,13 +173,13 @@ class LmdbStore:
             keys[name] = found[0]
             other = owners.setdefault(found[0], name)
             if other != name:
-                raise ValueError(
+                raise InputError(
                     f'Every name in {self.path}/meta_info.txt should have an image of its own, but '
                     f'{other} and {name} share the key {found[0].decode()}: one has overwritten the '
                     'other when the LMDB was made. Make it again by stea-data lmdb.'
                 )
         if missing and not allow_missing:
-            raise ValueError(
+            raise InputError(
                 f'Every name in {self.path}/meta_info.txt should have an image in the database, but '
                 f'{len(missing)} of {len(names)} have none: {", ".join(missing[:5])}'
                 f'{", ..." if len(missing) > 5 else ""}. Make the LMDB again by stea-data lmdb, or '
@@ -214,7 +215,7 @@ class LmdbStore:
         with reading(self.path) as txn:
             data = txn.get(self._keys[name])
         if data is None:
-            raise ValueError(
+            raise InputError(
                 f'The LMDB {self.path} held an image {name} when it was listed, but has none now: the '
                 'file was replaced while in use. Start again, with an LMDB that nobody writes to.'
             )

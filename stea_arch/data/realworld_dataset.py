@@ -7,11 +7,13 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import Dataset
 
 from stea_arch.data.device_images import DeviceImages, place_tensor
+from stea_arch.data.loading import ErrorsAsItems
 from stea_arch.data.patches import cut, draw_place, generator_of, to_tensor
 from stea_arch.data.training_images import MAX_BAD_IMAGES, TrainingImages
 from stea_arch.degradations.checks import check_scale
 from stea_arch.degradations.second_order_kernels import KernelSampler, KernelTriple
 from stea_arch.registry import register
+from stea_arch.system.errors import InputError
 
 CROP_PAD_SIZE = 400  # BasicSR's, where it is no option
 
@@ -44,7 +46,7 @@ class RegionRecipe:
 
 
 @register(DATASET_REGISTRY)
-class RealWorldDataset(Dataset):
+class RealWorldDataset(ErrorsAsItems, Dataset):
     """What BasicSR's RealESRGANDataset returns, so that BasicSR's RealESRGANModel trains on it, but seeded and checked.
 
     An item is a random region of one image and the kernels to degrade it with. As in BasicSR, an image smaller than
@@ -85,7 +87,7 @@ class RealWorldDataset(Dataset):
         self.opt = opt
         check_scale(opt.get('scale'))
         if opt.get('phase') != 'train':
-            raise ValueError(
+            raise InputError(
                 f'RealWorldDataset is for training, but it stands in the section {opt.get("phase")!r}. Validate on '
                 'pairs (PairedImageDataset) or on photographs alone (SingleImageDataset).'
             )
@@ -101,7 +103,7 @@ class RealWorldDataset(Dataset):
         size = self.opt.get('crop_pad_size')
         size = CROP_PAD_SIZE if size is None else size
         if type(size) is not int or size < 1 or size % self.opt['scale']:
-            raise ValueError(
+            raise InputError(
                 'crop_pad_size, the side of the regions that are degraded, must be a whole multiple of the scale '
                 f'{self.opt["scale"]}, but {size!r} came. Give at least gt_size; Real-ESRGAN has 400 for 256.'
             )

@@ -6,18 +6,13 @@ import torch
 from basicsr.utils import get_root_logger
 
 from stea_arch.data.image_source import ImageSource
+from stea_arch.system.errors import InputError
 
 MAX_BAD_IMAGES = 3
 
 
-class UnreadableImages(ValueError):
-    """More images than allowed, or all of them, cannot be read.
-
-    A loader process hands its error on as text with a traceback before it; of that only the message is kept.
-    """
-
-    def __init__(self, message):
-        super().__init__(message.rpartition(f'{type(self).__name__}: ')[2].strip())
+class UnreadableImages(InputError):
+    """More images than allowed, or all of them, cannot be read."""
 
 
 class TrainingImages:
@@ -42,7 +37,7 @@ class TrainingImages:
 
     def __init__(self, dataroot, backend, meta_info=None, max_bad_images=MAX_BAD_IMAGES):
         if type(max_bad_images) is not int or max_bad_images < 0:
-            raise ValueError(
+            raise InputError(
                 f'max_bad_images must be a whole number of at least 0, but {max_bad_images!r} came. Give 0 to stop at '
                 'the first image that cannot be read.'
             )
@@ -51,7 +46,7 @@ class TrainingImages:
         if meta_info is None:
             lists = [None] * len(roots)
         if len(lists) != len(roots) or not roots:
-            raise ValueError(
+            raise InputError(
                 f'One meta_info for each dataroot_gt was expected, but {len(lists)} came for {len(roots)}. Write a '
                 'list as long as that of dataroot_gt, with ~ where all images are used.'
             )
@@ -102,7 +97,7 @@ class TrainingImages:
                 self._note(number, error)
                 continue
             if min(img.shape[:2]) < gt_size:
-                raise ValueError(
+                raise InputError(
                     f'Images of at least gt_size {gt_size}x{gt_size} pixels were expected, but '
                     f'{source.location(name)} of {source.dataroot} has {img.shape[0]}x{img.shape[1]}. Leave it out by '
                     'listing the others in a file given as meta_info, or lower gt_size.'

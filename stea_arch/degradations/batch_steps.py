@@ -15,6 +15,7 @@ from basicsr.utils import DiffJPEG
 from torchvision.transforms.functional import rgb_to_grayscale
 
 from stea_arch.degradations.blur import blur_batch
+from stea_arch.system.errors import InputError
 
 
 def gaussian_noise(img, levels, gray, generator):
@@ -134,12 +135,12 @@ def paired_crop(lqs, gts, params):
     wrong = [img for img in lqs if img.shape[-2:] != (height, width)]
     wrong += [img for img in gts if img.shape[-2:] != (height * scale, width * scale)]
     if wrong:
-        raise ValueError(
+        raise InputError(
             f'Images {scale} times as large as the low-quality ones of {height}x{width} were expected, but one of '
             f'{wrong[0].shape[-2]}x{wrong[0].shape[-1]} came. Pass images of the same batch, before cropping.'
         )
     if size > min(height, width):
-        raise ValueError(
+        raise InputError(
             f'Low-quality images of at least {size}x{size} (gt_size {params.gt_size} / scale {scale}) were expected, '
             f'but {height}x{width} came. Lower gt_size or raise crop_pad_size.'
         )

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from scipy.fft import next_fast_len
 
+from stea_arch.system.errors import InputError
+
 
 def matrix_after_blur(matrix, factor):
     """The matrix that does to a signal what ``matrix`` does to the blurred signal.
@@ -93,7 +95,7 @@ def blur_batch(img, kernels):
         ValueError: Other shapes.
     """
     if img.ndim != 4 or kernels.ndim != 3 or len(kernels) not in (1, len(img)) or kernels.shape[-1] % 2 == 0:
-        raise ValueError(
+        raise InputError(
             'Images (B, C, H, W) and one kernel (K, K) for each, K odd, were expected, but '
             f'{tuple(img.shape)} and {tuple(kernels.shape)} came. Take the kernels of the same batch.'
         )

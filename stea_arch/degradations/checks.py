@@ -2,10 +2,12 @@
 
 import math
 
+from stea_arch.system.errors import InputError
+
 SCALES = (2, 3, 4)
 
 
-class BadArgument(ValueError):
+class BadArgument(InputError):
     """An argument, or the option of the same name, whose value cannot be used.
 
     Args:
@@ -14,8 +16,11 @@ class BadArgument(ValueError):
     """
 
     def __init__(self, name, reason):
-        super().__init__(f'{name} {reason}')
+        super().__init__(name, reason)
         self.name, self.reason = name, reason
+
+    def __str__(self):
+        return f'{self.name} {self.reason}'
 
 
 def check_scale(scale):

@@ -22,6 +22,7 @@ from stea_arch.degradations.blur import blur, matrix_after_blur
 from stea_arch.degradations.checks import check_kernel_size, check_range, check_scale, is_number
 from stea_arch.degradations.gaussian_kernels import anisotropic_kernel, disturb, isotropic_factor, isotropic_kernel
 from stea_arch.degradations.resize import resize_matrix
+from stea_arch.system.errors import InputError
 
 KERNEL_TYPES = ('isotropic', 'anisotropic')
 ISOTROPIC_SIGMAS = {2: (0.2, 2.0), 3: (0.2, 3.0), 4: (0.2, 4.0)}  # setting 1 as published
@@ -110,7 +111,7 @@ class ClassicalSampler:
     def __post_init__(self):
         check_scale(self.scale)
         if self.kernel_type not in KERNEL_TYPES:
-            raise ValueError(
+            raise InputError(
                 f'kernel_type must be one of {", ".join(KERNEL_TYPES)}, but {self.kernel_type!r} came. '
                 'Use isotropic for setting 1 and anisotropic for setting 2.'
             )
@@ -121,7 +122,7 @@ class ClassicalSampler:
         object.__setattr__(self, 'sigma_range', check_range('sigma_range', self.sigma_range, above_zero=True))
         object.__setattr__(self, 'noise_range', check_range('noise_range', self.noise_range, above_zero=False))
         if not is_number(self.kernel_noise) or self.kernel_noise < 0:
-            raise ValueError(
+            raise InputError(
                 f'kernel_noise must be a number of at least 0, but {self.kernel_noise!r} came. '
                 'Give 0 for none or 0.25 for setting 2.'
             )
@@ -162,13 +163,13 @@ def degrade(gt, params):
     """
     scale = params.scale
     if gt.ndim != 3 or gt.dtype != np.float32:
-        raise ValueError(
+        raise InputError(
             f'degrade expects one image of shape (H, W, C) and type float32, but {gt.shape}, {gt.dtype} '
             'came. Convert 8-bit images by img.astype(np.float32) / 255.'
         )
     height, width = gt.shape[:2]
     if height % scale or width % scale or not gt.size:
-        raise ValueError(
+        raise InputError(
             f'degrade expects a height and a width that are multiples of the scale {scale}, but an image '
             f'of {height}x{width} came. Crop it at the bottom and right first.'
         )

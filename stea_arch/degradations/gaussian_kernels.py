@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+from stea_arch.system.errors import InputError
+
 
 def isotropic_factor(kernel_size, sigma):
     """The one-dimensional factor of the isotropic kernel: ``exp(-x^2 / (2 sigma^2))``, normalised.
@@ -58,7 +60,7 @@ def anisotropic_kernel(kernel_size, sigma_x, sigma_y, theta):
     _check_sigma(sigma_x)
     _check_sigma(sigma_y)
     if not math.isfinite(theta):
-        raise ValueError(
+        raise InputError(
             f'The rotation of a kernel must be a finite angle in radians, but {theta} came. Give a value in [0, pi).'
         )
     x, y = grid[None, :], grid[:, None]
@@ -83,7 +85,7 @@ def disturb(kernel, level, rng):
         ValueError: A negative level.
     """
     if not 0 <= level < math.inf:
-        raise ValueError(
+        raise InputError(
             f'The disturbance of a kernel must be a finite number of at least 0, but {level} came. '
             'Give 0 for none or 0.25 for weights raised by up to a quarter.'
         )
@@ -93,7 +95,7 @@ def disturb(kernel, level, rng):
 
 def _grid(kernel_size):
     if kernel_size < 1 or kernel_size % 2 != 1:
-        raise ValueError(
+        raise InputError(
             f'The size of a kernel must be an odd number of pixels, so that it has a centre, but '
             f'{kernel_size} came. Give for example 21.'
         )
@@ -103,7 +105,7 @@ def _grid(kernel_size):
 
 def _check_sigma(sigma):
     if not 0 < sigma < math.inf:
-        raise ValueError(
+        raise InputError(
             f'The sigma of a Gaussian kernel must be a positive number of pixels, but {sigma} came. '
             'Give for example 0.2 for almost no blur.'
         )

@@ -6,6 +6,8 @@ of a random old one, which goes into the batch instead. Here any pool size and a
 
 import torch
 
+from stea_arch.system.errors import InputError
+
 
 class PairPool:
     """Holds up to ``queue_size`` pairs on the device of the first batch it is given.
@@ -20,7 +22,7 @@ class PairPool:
 
     def __init__(self, queue_size, seed):
         if type(queue_size) is not int or queue_size < 0:
-            raise ValueError(
+            raise InputError(
                 f'queue_size must be a whole number of pairs, at least 0, but {queue_size!r} came. Give 180 as '
                 'Real-ESRGAN, or 0 for no pool.'
             )
@@ -71,7 +73,7 @@ class PairPool:
     def _prepare(self, batch):
         shapes = [tuple(tensor.shape[1:]) for tensor in batch]
         if len({len(tensor) for tensor in batch}) > 1:
-            raise ValueError(
+            raise InputError(
                 'Tensors of one batch were expected, all of the same length, but those of lengths '
                 f'{[len(tensor) for tensor in batch]} came. Pass lq and gt after cropping, of the same batch.'
             )
@@ -79,7 +81,7 @@ class PairPool:
             self._tensors = [tensor.new_zeros(self.queue_size, *shape) for tensor, shape in zip(batch, shapes)]
         known = [tuple(tensor.shape[1:]) for tensor in self._tensors]
         if shapes != known:
-            raise ValueError(
+            raise InputError(
                 f'The pool holds samples of shapes {known}, but those of shapes {shapes} came. Keep gt_size, scale '
                 'and the number of streams through a run, or start without its training state.'
             )
@@ -100,7 +102,7 @@ class PairPool:
             ValueError: It is from a pool of another size.
         """
         if state['queue_size'] != self.queue_size:
-            raise ValueError(
+            raise InputError(
                 f'The training state has a pool of queue_size {state["queue_size"]}, but the option file says '
                 f'{self.queue_size}. Set it back, or start without the training state.'
             )

@@ -14,6 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from stea_arch.system.errors import InputError
+
 
 def cubic(x):
     """Keys' interpolation kernel with a = -0.5 (support 4): 1 at 0, 0 at every other integer.
@@ -42,13 +44,13 @@ def resize_matrix(in_length, out_length, scale=None):
         ValueError: A length below 1 or a scale not above 0.
     """
     if in_length < 1 or out_length < 1:
-        raise ValueError(
+        raise InputError(
             f'Lengths of a resized axis must be at least 1, but in_length={in_length} and '
             f'out_length={out_length} came. Use a larger image or a milder scale.'
         )
     scale = out_length / in_length if scale is None else float(scale)
     if not (scale > 0 and math.isfinite(scale)):
-        raise ValueError(
+        raise InputError(
             f'The scale of a resized axis must be a positive number, but {scale} came. '
             'Give for example 0.25 to shrink by four.'
         )
@@ -85,7 +87,7 @@ def imresize(img, scale):
         ValueError: Not two or three axes, an empty axis, or a scale not above 0.
     """
     if img.ndim not in (2, 3):
-        raise ValueError(
+        raise InputError(
             f'An image of shape (H, W) or (H, W, C) was expected, but {img.shape} came. '
             'Resize the images of a batch one by one.'
         )

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from stea_arch.degradations.batch_steps import gaussian_noise, jpeg, poisson_noise
 from stea_arch.degradations.blur import blur_batch
 from stea_arch.degradations.second_order_sampling import SecondOrderParams, SecondOrderSampler
+from stea_arch.system.errors import InputError
 
 __all__ = ['PARTS', 'SecondOrderParams', 'SecondOrderSampler', 'degrade']
 
@@ -85,7 +86,7 @@ def _resize(img, mode, size=None, factor=None):
     if factor is not None:
         size = [int(length * factor) for length in img.shape[-2:]]
     if min(size) < 1:
-        raise ValueError(
+        raise InputError(
             f'A step of the degradation would shrink an image of {img.shape[-2]}x{img.shape[-1]} to '
             f'{size[0]}x{size[1]}. Use larger patches, or raise the lower end of resize_range and resize_range2.'
         )
@@ -107,16 +108,16 @@ def _compress(img, qualities):
 
 def _check(gt, params, parts):
     if parts not in PARTS:
-        raise ValueError(f'parts must be one of {", ".join(PARTS)}, but {parts!r} came. Use all for the whole chain.')
+        raise InputError(f'parts must be one of {", ".join(PARTS)}, but {parts!r} came. Use all for the whole chain.')
     if gt.ndim != 4 or gt.shape[1] != 3 or any(length % params.scale or not length for length in gt.shape[-2:]):
-        raise ValueError(
+        raise InputError(
             f'Images (B, 3, H, W) with H and W multiples of the scale {params.scale} were expected, but '
             f'{tuple(gt.shape)} came. Crop them first.'
         )
     for one in (params.first, params.second):
         for values in (one.noise and one.noise.levels, one.qualities):
             if values is not None and len(values) != len(gt):
-                raise ValueError(
+                raise InputError(
                     f'Parameters for a batch of {len(gt)} were expected, but they are for {len(values)}. Draw them '
                     'with the size of this batch.'
                 )

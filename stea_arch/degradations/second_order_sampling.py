@@ -8,6 +8,7 @@ are drawn once a batch; noise level, gray or colour, and JPEG quality once a sam
 from dataclasses import dataclass, fields
 
 from stea_arch.degradations.checks import BadArgument, check_probability, check_range, check_scale, check_weights
+from stea_arch.system.errors import InputError
 
 MODES = ('area', 'bilinear', 'bicubic')
 RECIPES = {  # by name: what is fixed, whatever the options say
@@ -200,7 +201,7 @@ class SecondOrderSampler:
             ValueError: gt_size is no multiple of the scale.
         """
         if gt_size < self.scale or gt_size % self.scale:
-            raise ValueError(
+            raise InputError(
                 f'gt_size, the side of the ground-truth patches, must be a whole multiple of the scale {self.scale}, '
                 f'but {gt_size!r} came. For low-quality patches of 64 pixels give {64 * self.scale}.'
             )

@@ -15,11 +15,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from stea_arch.images import tiff
+from stea_arch.system.errors import InputError
 
 KINDS = ('BMP', 'JPEG', 'PNG', 'TIFF', 'WEBP')
 MODES = ('L', 'LA', 'RGB', 'RGBA')  # by channels, less one
 ORIENTATION, PIXEL_SIZE, EXIF_IFD, ICC_PROFILE = 0x0112, (0xA002, 0xA003), 0x8769, 0x8773
 COLOURS = {0: 1, 2: 3, 4: 1, 6: 3}  # channels without transparency, by a PNG's type of colour
+JPEG_START = b'\xff\xd8'
 PNG_START = b'\x89PNG\r\n\x1a\n'
 TIFF_STARTS = (b'II\x2a\0', b'MM\0\x2a', b'II\x2b\0', b'MM\0\x2b')
 
@@ -72,23 +74,21 @@ def decode_photo(data):
         ValueError: Broken, of another kind, animated, of more than 16 bits, or of more pixels than Pillow believes.
         MemoryError: Too large.
     """
-    if data[:8] != PNG_START:
-        return _guarded(_decode, data)
     try:
         return _guarded(_decode, data)
     except ValueError:
         sound = _without_metadata(data)
-        if len(sound) == len(data):
+        if sound == data:
             raise
         photo = _guarded(_decode, sound)
         return replace(photo, warnings=(*photo.warnings, 'damaged metadata were left out'))
 
 
-def read_header(path):
-    """What :func:`read_photo` would give, without decoding pixels.
+def read_header(source):
+    """What :func:`decode_photo` would give, without decoding pixels.
 
     Args:
-        path (str | Path): A file.
+        source (str | Path | bytes): A file's path, or what is in it.
 
     Returns:
         Header: Of the decoded image.
@@ -97,20 +97,27 @@ def read_header(path):
         ValueError: Broken, of another kind, ... as far as the header tells.
         OSError: The file cannot be opened.
     """
-    with open(path, 'rb') as file:
-        return _guarded(_header, file)
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, 'rb') as file:
+        try:
+            return _guarded(_header, file)
+        except ValueError:
+            file.seek(0)
+            if not file.read(8).startswith((PNG_START, JPEG_START)):
+                raise
+            file.seek(0)
+            return _guarded(_header, io.BytesIO(_without_metadata(file.read())))
 
 
 def _guarded(function, argument):
     try:
         return function(argument)
     except UnidentifiedImageError as error:
-        raise ValueError('not readable as PNG, JPEG, WebP, TIFF or BMP (its bytes are of no such file)') from error
+        raise InputError('not readable as PNG, JPEG, WebP, TIFF or BMP (its bytes are of no such file)') from error
     except (ValueError, MemoryError):
         raise
     except Exception as error:  # on damaged bytes decoders fail in ways of their own: TypeError, cv2.error, ...
         reason = ' '.join(str(error).split())
-        raise ValueError(f'not readable as PNG, JPEG, WebP, TIFF or BMP ({reason or type(error).__name__})') from error
+        raise InputError(f'not readable as PNG, JPEG, WebP, TIFF or BMP ({reason or type(error).__name__})') from error
 
 
 def _decode(data):
@@ -155,7 +162,7 @@ def _header(file):
 def _tiff_tags(file):
     tags = tiff.read_tags(file)
     if tags.next:
-        raise ValueError('a still image was expected, but this TIFF has several pages')
+        raise InputError('a still image was expected, but this TIFF has several pages')
     _check_size(tags[tiff.WIDTH], tags[tiff.LENGTH])
     return tags
 
@@ -163,17 +170,17 @@ def _tiff_tags(file):
 def _check_size(width, height):
     most = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
     if width * height > most:
-        raise ValueError(f'it has {width}x{height} pixels, and at most {most:,.0f} are taken for an honest image')
+        raise InputError(f'it has {width}x{height} pixels, and at most {most:,.0f} are taken for an honest image')
 
 
 def _check_kind(img, start):
     """Bits of a channel; a ValueError where they, or several frames, cannot be used."""
     if img.format in ('PNG', 'WEBP') and getattr(img, 'n_frames', 1) > 1:
-        raise ValueError(f'a still image was expected, but this one has {img.n_frames} frames')
+        raise InputError(f'a still image was expected, but this one has {img.n_frames} frames')
     if img.format == 'PNG':
         return start[24]  # Pillow's mode does not tell, as it reads 16 bits of colour as 8
     if img.mode in ('I', 'F') or img.mode.startswith('I;') or max(_bits_of_tiff(img)) > 8:
-        raise ValueError(f'8 or 16 bits a channel were expected, but the pixels are of another type ({img.mode})')
+        raise InputError(f'8 or 16 bits a channel were expected, but the pixels are of another type ({img.mode})')
     return 8
 
 
@@ -220,7 +227,7 @@ def _deep_png(data, transparent):
 
     stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None or stored.dtype != np.uint16:
-        raise ValueError('its 16-bit pixels could not be decoded')
+        raise InputError('its 16-bit pixels could not be decoded')
     stored = np.atleast_3d(stored)
     colour_type = data[25]
     # OpenCV gives BGR, and gray with transparency as BGRA; what it makes of a transparent colour depends on the version
@@ -284,7 +291,14 @@ def _attempt(function, img, otherwise, what, warnings):
 
 
 def _without_metadata(data):
-    """A PNG without its text chunks and without any other chunk beside the pixels that is damaged."""
+    """A PNG or JPEG without what stands beside the pixels and is damaged or may be; another file as it is."""
+    if data[:8] == PNG_START:
+        return _sound_chunks(data)
+    return _needed_segments(data) if data[:2] == JPEG_START else data
+
+
+def _sound_chunks(data):
+    """A PNG without text and without other chunks that are not needed and do not agree with their CRC."""
     kept, at = [PNG_START], 8
     while at + 12 <= len(data):
         (length,) = struct.unpack_from('>I', data, at)
@@ -295,4 +309,17 @@ def _without_metadata(data):
         if sound or not ancillary:
             kept.append(chunk)
         at += 12 + length
+    return b''.join([*kept, data[at:]])
+
+
+def _needed_segments(data):
+    """A JPEG whose application segments are those of EXIF and Adobe's, which tells how colours are stored."""
+    kept, at = [JPEG_START], 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:  # where the pixels start
+        marker, (length,) = data[at + 1], struct.unpack_from('>H', data, at + 2)
+        segment = data[at : at + 2 + length]
+        needed = segment[4:10] == b'Exif\0\0' or (segment[4:9] == b'Adobe' and length >= 14)
+        if needed or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept.append(segment)
+        at += 2 + length
     return b''.join([*kept, data[at:]])

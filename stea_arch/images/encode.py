@@ -1,11 +1,14 @@
 """Pixels as an image file, with the colour profile and EXIF data that belong to them."""
 
 import io
+import math
 import struct
 import zlib
 
 import numpy as np
 from PIL import Image
+
+from stea_arch.system.errors import InputError
 
 FORMATS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP', '.tif': 'TIFF', '.tiff': 'TIFF'}
 # Level 1 makes PNGs a few percent larger than the default in a third of the time; 4:4:4 keeps the colour's resolution.
@@ -16,12 +19,15 @@ OPTIONS = {
     'TIFF': {'compression': 'tiff_lzw'},
 }
 WIDEST = {'JPEG': 65500, 'WEBP': 16383}  # pixels, also high
+LONGEST_EXIF = 65533  # bytes of a segment of a JPEG, without those that hold its length
+HELP = 'choose another format (--format png)'
 
 
 def encode_photo(photo, extension):
     """The bytes of a file.
 
-    PNG and TIFF keep 16 bits; JPEG and WebP get 8. PNG and TIFF are lossless, JPEG and WebP are of quality 95.
+    PNG and TIFF keep 16 bits; JPEG and WebP get 8. PNG and TIFF are lossless, JPEG and WebP are of quality 95. A JPEG
+    gets no transparency where nothing is transparent, and no EXIF data that are too long for it.
 
     Args:
         photo (Photo): The image.
@@ -32,7 +38,9 @@ def encode_photo(photo, extension):
     """
     kind, pixels = FORMATS[extension.lower()], photo.pixels
     if kind == 'JPEG' and pixels.shape[2] in (2, 4):
-        raise ValueError('a JPEG cannot hold its transparency; choose another format (--format png)')
+        if not is_opaque(pixels):
+            raise InputError(f'a JPEG cannot hold its transparency; {HELP}')
+        pixels = pixels[..., :-1]
     deep = pixels.dtype == np.uint16
     if deep and kind in ('JPEG', 'WEBP'):
         pixels, deep = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8), False
@@ -43,15 +51,26 @@ def encode_photo(photo, extension):
         return _encode_deep_png(pixels, icc, photo.exif) if kind == 'PNG' else _encode_deep_tiff(pixels, icc)
 
     img = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    if max(img.size) > WIDEST.get(kind, max(img.size)):
-        raise ValueError(
-            f'a {kind} can be {WIDEST[kind]} pixels wide and high, but the result has {img.width}x{img.height}; choose '
-            'another format (--format png)'
-        )
+    check_size(*img.size[::-1], extension)
     file = io.BytesIO()
-    exif = {'exif': photo.exif} if photo.exif and kind != 'TIFF' else {}
+    fits = kind != 'TIFF' and (kind != 'JPEG' or len(photo.exif) <= LONGEST_EXIF)
+    exif = {'exif': photo.exif} if photo.exif and fits else {}
     img.save(file, kind, icc_profile=icc, **exif, **OPTIONS[kind])
     return file.getvalue()
+
+
+def check_size(height, width, extension):
+    """Raise a ValueError where a file of that ending cannot hold so many pixels."""
+    kind = FORMATS[extension.lower()]
+    if max(height, width) > WIDEST.get(kind, math.inf):
+        raise InputError(
+            f'a {kind} can be {WIDEST[kind]} pixels wide and high, but the result has {width}x{height}; {HELP}'
+        )
+
+
+def is_opaque(pixels):
+    """Whether nothing is transparent in (H, W, 2 or 4)."""
+    return bool((pixels[..., -1] == np.iinfo(pixels.dtype).max).all())
 
 
 def _fits(icc, channels, kind):

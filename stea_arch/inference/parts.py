@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from stea_arch.inference.whole import make_result, put
+from stea_arch.system.errors import InputError
 
 PARTS = ('head', 'enc1', 'down1', 'enc2', 'down2', 'latent', 'up1', 'merge', 'dec1', 'up2', 'dec2', 'refine')
 HALO_OF_TAIL = 3  # fusion, then at x4: 3x3 at full, half and a quarter of the pixel size, 2.75 in all; else below that
@@ -30,12 +31,12 @@ def upscale_in_parts(net, lq, run, out=None):
     """
     streams = (net.blur, net.noise) if hasattr(net, 'exchanges') else (net,)
     if not all(hasattr(stream, part) for stream in streams for part in PARTS):
-        raise ValueError(
+        raise InputError(
             "The method 'strips' follows the parts of a LabNet or RealNet, but a network of type "
             f"{type(net).__name__} came. Use 'tiles', which any network can do, or 'whole'."
         )
     if lq.shape[1] != streams[0].num_in_ch:
-        raise ValueError(
+        raise InputError(
             f'The network expects images of {streams[0].num_in_ch} channels, but {lq.shape[1]} came. Convert them.'
         )
     h, w = lq.shape[-2:]

@@ -10,6 +10,7 @@ import math
 import torch
 
 from stea_arch.inference.whole import forward_any_size, make_result, put
+from stea_arch.system.errors import InputError
 
 GRID = 4  # LabNet's features are up to four times smaller: tiles that start on this grid are dealt out like the image
 
@@ -71,7 +72,7 @@ def split(length, tile, overlap, grid=1):
     """
     step = (tile - overlap) // grid
     if step < 1 or overlap < 0:
-        raise ValueError(
+        raise InputError(
             f'tiles that start on a grid of {grid} pixels must be at least {grid} pixels larger than their overlap, '
             f'and that at least 0, but tile {tile} and overlap {overlap} came. Take e.g. tile 256 and overlap 32.'
         )

@@ -6,6 +6,7 @@ from stea_arch.inference.parts import upscale_in_parts
 from stea_arch.inference.strips import Strips
 from stea_arch.inference.tiles import upscale_in_tiles
 from stea_arch.inference.whole import forward_any_size, make_result, put
+from stea_arch.system.errors import InputError
 
 # method: {size that it reads: (default, least value)}, all in pixels
 METHODS = {
@@ -47,7 +48,7 @@ def upscale_tensor(net, lq, method='whole', out=None, multiple=1, **sizes):
     """
     sizes = resolve_sizes(method, sizes)
     if lq.ndim != 4:
-        raise ValueError(f'lq must be a batch of images (B, C, H, W), but a tensor of shape {tuple(lq.shape)} came.')
+        raise InputError(f'lq must be a batch of images (B, C, H, W), but a tensor of shape {tuple(lq.shape)} came.')
     if method == 'tiles':
         return upscale_in_tiles(net, lq, multiple=multiple, out=out, **sizes)
     if method == 'strips':
@@ -79,13 +80,13 @@ def resolve_sizes(method, sizes):
         ValueError: see :func:`upscale_tensor`.
     """
     if not isinstance(method, str) or method not in METHODS:
-        raise ValueError(f'method must be one of {", ".join(METHODS)}, but {method!r} came.')
+        raise InputError(f'method must be one of {", ".join(METHODS)}, but {method!r} came.')
     known = METHODS[method]
     for name, value in sizes.items():
         if name not in known:
             takes = ', '.join(known) or 'no sizes'
-            raise ValueError(f'method {method!r} does not read {name}: it takes {takes}. Remove it or change method.')
+            raise InputError(f'method {method!r} does not read {name}: it takes {takes}. Remove it or change method.')
         if type(value) is not int or value < known[name][1]:
             least = known[name][1]
-            raise ValueError(f'{name} must be a whole number of at least {least} pixels, but {value!r} came.')
+            raise InputError(f'{name} must be a whole number of at least {least} pixels, but {value!r} came.')
     return {name: sizes.get(name, default) for name, (default, _) in known.items()}

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from stea_arch.system.errors import InputError
+
 
 def make_result(out, shape, like):
     """The tensor to be filled.
@@ -26,7 +28,7 @@ def make_result(out, shape, like):
     usable = isinstance(out, torch.Tensor) and (out.is_floating_point() or out.dtype == torch.uint8)
     if not usable or tuple(out.shape) != tuple(shape):
         came = f'{out.dtype} of shape {tuple(out.shape)}' if hasattr(out, 'shape') else f'a {type(out).__name__}'
-        raise ValueError(
+        raise InputError(
             f'out must be a writable tensor or array of shape {tuple(shape)}, of uint8 or a floating type, but {came} '
             'came. Make it of that shape (channels first; a transposed view will do), or leave it out.'
         )

@@ -1,4 +1,4 @@
-"""Two images in, a number out. Importing this package adds LPIPS and DISTS to METRIC_REGISTRY."""
+"""Two images in, a number out. Importing this package adds LPIPS to METRIC_REGISTRY."""
 
 import basicsr  # noqa: F401  (first: see stea_arch.plugin)
 

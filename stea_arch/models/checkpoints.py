@@ -9,11 +9,19 @@ import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
+from stea_arch.models.resumed_options import follow_options
 from stea_arch.resume import Pipeline
+from stea_arch.system.errors import InputError
 from stea_arch.system.launch import gather
 from stea_arch.system.stopping import Stopped, request
 from stea_arch.weights.authors_naming import from_published, is_published
-from stea_arch.weights.files import read_checkpoint, unwrap_state_dict, write_checkpoint
+from stea_arch.weights.files import (
+    check_weights,
+    find_param_key,
+    read_checkpoint,
+    unwrap_state_dict,
+    write_checkpoint,
+)
 
 
 class CheckpointMixin:
@@ -87,13 +95,24 @@ class CheckpointMixin:
         """
         held, needed = len(resume_state['optimizers']), len(self.optimizers)
         if held != needed:
-            raise ValueError(
+            raise InputError(
                 f'The training state holds {held} optimiser(s) and {self.opt["model_type"]} has {needed}: it is of '
                 'another stage or model. Start from its network: path.pretrain_network_g, with resume_state: ~.'
             )
         for group in [group for state in resume_state['optimizers'] for group in state['param_groups']]:
             group.update(fused=True, foreach=None)  # also those of a state that another model saved
-        super().resume_training(resume_state)
+        written = [(o.state_dict()['param_groups'], s.state_dict()) for o, s in zip(self.optimizers, self.schedulers)]
+        try:
+            super().resume_training(resume_state)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f'The optimisers of the training state do not fit the networks of the option file ({error}). Use the '
+                'options it was trained with, or start from its network: path.pretrain_network_g.'
+            ) from error
+        for optimizer, scheduler, saved, options in zip(
+            self.optimizers, self.schedulers, resume_state['schedulers'], written
+        ):
+            follow_options(optimizer, scheduler, saved, *options)
         self.step = resume_state['iter']
         if 'random_states' not in resume_state:
             get_root_logger().warning('The state was saved by another model: it continues, but not exactly.')
@@ -110,6 +129,7 @@ class CheckpointMixin:
             )
         self.load_extra_state(resume_state)
         self.replay_validations(self.step)
+        self.resumed = True
 
     @master_only
     def save_best_network(self):
@@ -138,16 +158,22 @@ class CheckpointMixin:
             net (nn.Module): Filled in place.
             load_path (str): ``.pth`` or ``.safetensors``.
             strict (bool): Every name and shape must agree; else what agrees is loaded and the rest reported.
-            param_key (str): ``params`` or ``params_ema``.
+            param_key (str): ``params`` or ``params_ema``; where the file has only the other, that is loaded with a
+                warning, and ``loaded_keys`` has it by the file's path.
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is damaged, unsafe, or belongs to another network.
+            ValueError: It is damaged, unsafe, or belongs to another network; or its weights are not finite.
         """
         logger = get_root_logger()
         net = self.get_bare_model(net)
-        logger.info(f'Loading {type(net).__name__} from {load_path} [{param_key}].')
-        loaded = unwrap_state_dict(read_checkpoint(load_path), param_key)
+        checkpoint = read_checkpoint(load_path)
+        key = find_param_key(checkpoint, param_key)
+        logger.info(f'Loading {type(net).__name__} from {load_path} [{key or "bare weights"}].')
+        if key != param_key and (key or param_key != 'params'):
+            logger.warning(f'{load_path} has no {param_key}: its {key or "bare weights"} are loaded in their place.')
+        self.loaded_keys = {**getattr(self, 'loaded_keys', {}), str(load_path): key}
+        loaded = unwrap_state_dict(checkpoint, param_key)
         if is_published(loaded):
             loaded, _ = from_published(loaded)
         wanted = net.state_dict()
@@ -155,11 +181,12 @@ class CheckpointMixin:
         if len(fits) < len(wanted) or len(fits) < len(loaded):
             report = _difference(wanted, loaded)
             if strict:
-                raise ValueError(
+                raise InputError(
                     f'{load_path} does not fit {type(net).__name__} as network_g describes it. {report} Use the '
                     'options the checkpoint was trained with, or path.strict_load_g: false to load what fits.'
                 )
             logger.warning(f'{load_path}: {len(fits)} of {len(wanted)} parameters fit and are loaded. {report}')
+        check_weights(fits, net, load_path)
         net.load_state_dict(fits, strict=False)
 
 

@@ -2,6 +2,8 @@
 
 import torch
 
+from stea_arch.system.errors import InputError
+
 WARM_UP = 3  # steps that run as usual first: libraries choose algorithms, optimisers make their states
 
 
@@ -36,7 +38,7 @@ class GraphedStep:
         shapes = [tuple(tensor.shape) for tensor in inputs]
         recorded = [tuple(tensor.shape) for tensor in self.inputs]
         if shapes != recorded:
-            raise ValueError(
+            raise InputError(
                 f'train.cuda_graph: true needs batches of one shape: expected {recorded}, got {shapes}. Crop all '
                 'images to one gt_size, or write cuda_graph: false.'
             )

@@ -14,6 +14,7 @@ from stea_arch.models.guarded_step import GuardedStep, TrainingDiverged, follow
 from stea_arch.models.progress import TrainingBar
 from stea_arch.models.validation import ValidationMixin
 from stea_arch.models.vgg import find_vgg19
+from stea_arch.system.errors import InputError
 
 AMP_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -53,6 +54,7 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
         self.max_bad_steps = train_opt.get('max_bad_steps', 20)
         self.known_skipped = 0
         self.step = 0
+        self.resumed = False  # until the first step after
         self.logged = {}
         self.validated = {}  # dataset -> step at which it was validated last
         self.bar = TrainingBar(self.opt)
@@ -64,7 +66,7 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
             compile_blocks(self.get_bare_model(self.net_g))
         if train_opt.get('cuda_graph') and self.device.type == 'cuda':
             if self.opt['dist']:
-                raise ValueError(
+                raise InputError(
                     'train.cuda_graph: true is for a single process: write false, or start without torchrun.'
                 )
             self.training_step = GraphedStep(self.training_step, self.optimizers)
@@ -124,6 +126,9 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
 
     def update_learning_rate(self, current_iter, warmup_iter=-1):
         self.stop_if_asked(current_iter - 1)
+        if self.resumed:
+            self.resumed = False
+            self.catch_up()
         super().update_learning_rate(current_iter, warmup_iter)
 
     def finish_step(self, current_iter, values):

@@ -3,15 +3,18 @@
 import itertools
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
-from basicsr.metrics import calculate_metric
-from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils import get_root_logger, tensor2img
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
+from stea_arch.data.image_io import write_png
 from stea_arch.models.crops import crop_row, stack_rows
-from stea_arch.results.summary import is_measurable, summarize
+from stea_arch.results.summary import measure, summarize
+from stea_arch.resume import Pipeline
+from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.launch import gather
 from stea_arch.system.versions import get_versions
@@ -53,33 +56,37 @@ class ValidationMixin:
         if self.opt['val'].get('pbar') and rank == 0:
             indices = tqdm(indices, unit='image', desc=name, dynamic_ncols=True)
         crops = [] if tb_logger else None
-        records = [self._validate_one(dataset[i], i, name, current_iter, save_img, crops) for i in indices]
+        names = image_names(dataset)
+        records = [
+            self._validate_one(read_item(dataset, i), i, names, name, current_iter, save_img, crops) for i in indices
+        ]
         if crops:
             tb_logger.add_image(f'crops/{name}', stack_rows(crops), current_iter)
         records = sorted(itertools.chain(*gather(records)), key=lambda record: record['index'])
         if rank == 0 and self.opt['val'].get('metrics') is not None:
             self._report(records, dataset, current_iter, tb_logger)
 
-    def _validate_one(self, item, index, dataset_name, current_iter, save_img, crops):
+    def _validate_one(self, item, index, names, dataset_name, current_iter, save_img, crops):
         vars(self).pop('gt', None)  # of the last training batch: it would pass for that of an image without one
         self.feed_data(default_collate([item]))
         self.test()
         visuals = self.get_current_visuals()
+        name = names.get(item['lq_path'], Path(item['lq_path']).stem)
+        if not visuals['result'].isfinite().all():
+            raise InputError(
+                f'The result of {item["lq_path"]} holds values that are not finite (NaN or infinite), which a picture '
+                'would show as black. Weights that a training brought there are useless: take an earlier checkpoint.'
+            )
         result = tensor2img([visuals['result']])
-        name = Path(item['lq_path']).stem
         record = {'index': index, 'image': name, 'group': item.get('group')}
         if save_img:
             record['result'] = str(self._image_path(name, dataset_name, current_iter))
-            imwrite(result, record['result'])
+            write_png(result, record['result'])
         if crops is not None and len(crops) < SHOWN:
             crops.append(crop_row(visuals))
-        images = {'img': result}
-        if 'gt' in visuals:
-            images['img2'] = tensor2img([visuals['gt']])
-            del self.gt
-        for metric, opt in (self.opt['val'].get('metrics') or {}).items():
-            if is_measurable(opt, result, 'gt' in visuals):
-                record[metric] = float(calculate_metric(images, opt))
+        gt = tensor2img([visuals['gt']]) if 'gt' in visuals else None
+        record |= measure(result, gt, self.opt['val'].get('metrics') or {})
+        vars(self).pop('gt', None)
         del self.lq, self.output
         return record
 
@@ -90,7 +97,7 @@ class ValidationMixin:
         return root / dataset_name / f'{name}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
 
     def _report(self, records, dataset, current_iter, tb_logger):
-        summary = summarize(records, [m for m in self.opt['val']['metrics'] if any(m in r for r in records)])
+        summary = summarize(records, list(self.opt['val']['metrics']))
         name = dataset.opt['name']
         self.metric_results = summary['mean']
         if self.is_train:
@@ -100,9 +107,13 @@ class ValidationMixin:
         self._log_validation_metric_values(current_iter, name, tb_logger)
         if summary['exact']:
             get_root_logger().info(f'{name}: results equal to the truth are left out of the mean: {summary["exact"]}')
+        if summary['without_value']:
+            get_root_logger().info(
+                f'{name}: images for which a metric has no value are left out of its mean: {summary["without_value"]}'
+            )
         if self.is_train:
+            self._keep_best(name, current_iter)  # first: what is noted as the best is on the disk
             self._append_validation({'iter': current_iter, 'dataset': name, **summary})
-            self._keep_best(name, current_iter)
         else:
             self._write_results(summary, records, dataset)
 
@@ -143,7 +154,15 @@ class ValidationMixin:
         with whole_or_nothing(self._validations_file) as partial:
             partial.write_text(''.join(json.dumps(line) + '\n' for line in lines), encoding='utf-8')
 
+    def catch_up(self):
+        """Validate what a run has not that was stopped after it had saved its state and before it had validated."""
+        if not self.opt.get('val') or self.step % int(self.opt['val']['val_freq']):
+            return
+        for loader in Pipeline.val_loaders:
+            self.validation(loader, self.step, None, self.opt['val']['save_img'])
+
     def _write_results(self, summary, records, dataset):
+        weights = self.opt['path'].get('pretrain_network_g')
         content = {
             'name': self.opt['name'],
             'dataset': {
@@ -152,7 +171,8 @@ class ValidationMixin:
             'scale': self.opt.get('scale'),
             'network_g': self.opt['network_g'],
             'parameters': sum(p.numel() for p in self.get_bare_model(self.net_g).parameters()),
-            'weights': self.opt['path'].get('pretrain_network_g'),
+            'weights': weights,
+            'param_key': getattr(self, 'loaded_keys', {}).get(str(weights)),
             'self_ensemble': bool(self.opt['val'].get('self_ensemble')),
             'inference': self.opt['val'].get('inference'),
             'metrics': self.opt['val']['metrics'],
@@ -161,8 +181,38 @@ class ValidationMixin:
             'versions': get_versions(),
         }
         path = Path(self.opt['path']['results_root'], f'metrics_{dataset.opt["name"]}.json')
-        path.write_text(json.dumps(content, indent=1), encoding='utf-8')
+        with whole_or_nothing(path) as partial:
+            partial.write_text(json.dumps(content, indent=1), encoding='utf-8')
         get_root_logger().info(f'Results of every image and kernel: {path}')
+
+
+def image_names(dataset):
+    """The whole names of those images that differ from another only by their extension, by path.
+
+    Args:
+        dataset (Dataset): One of BasicSR's, with ``paths``; of another one the names differ.
+
+    Returns:
+        dict[str, str]: E.g. ``{'a/photo.jpg': 'photo.jpg', 'a/photo.png': 'photo.png'}``, for results to differ too.
+    """
+    paths = [path['lq_path'] if isinstance(path, dict) else path for path in getattr(dataset, 'paths', ())]
+    stems = Counter(Path(path).stem for path in paths)
+    return {path: Path(path).name for path in paths if stems[Path(path).stem] > 1}
+
+
+def read_item(dataset, index):
+    """``dataset[index]``; an InputError with the image's path where one of BasicSR's datasets fails to decode it."""
+    try:
+        return dataset[index]
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # BasicSR goes on with None where OpenCV cannot decode
+        where = dataset.paths[index] if hasattr(dataset, 'paths') else f'Image {index}'
+        where = where['lq_path'] if isinstance(where, dict) else where
+        raise InputError(
+            f'{where} of {dataset.opt["name"]} could not be read as an image. Replace the file or take it out of the '
+            f'folder. ({type(error).__name__}: {error})'
+        ) from error
 
 
 def read_json_lines(path):

@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from basicsr.archs.vgg_arch import VGG_PRETRAIN_PATH
 
+from stea_arch.system.errors import InputError
+
 URL = 'https://download.pytorch.org/models/vgg19-dcbb9e9d.pth'  # 548 MB; the digits begin its SHA-256
 
 
@@ -39,7 +41,7 @@ def find_vgg19(written=None):
         cached.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(URL, str(cached), hash_prefix='dcbb9e9d')
     except (OSError, RuntimeError) as error:
-        raise ValueError(
+        raise InputError(
             f'train.perceptual_opt needs the weights of VGG19, and {name} is neither {places[0]} nor {places[1]} and '
             f'could not be fetched ({error}). Download {URL} (548 MB) elsewhere, then put it at one of these places or '
             'write where it is as path.vgg19; or train without: perceptual_opt: ~'

@@ -1,6 +1,7 @@
-"""``python -m stea_arch.options FILE...``: check option files without starting a run."""
+"""``python -m stea_arch.options FILE...``: check option files without starting a run; ``--schema``: for editors."""
 
 import argparse
+import json
 import sys
 
 from stea_arch.options import OptionError, read_options
@@ -8,7 +9,7 @@ from stea_arch.system.threads import wait_passively
 
 
 def main(argv=None):
-    """Print ``FILE: ok`` or what is wrong with it, for each file.
+    """Print ``FILE: ok`` or what is wrong with it, for each file; or the JSON schema.
 
     Args:
         argv (list[str] | None): Command line without the program's name. Default: ``sys.argv[1:]``.
@@ -19,10 +20,18 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         prog='python -m stea_arch.options', description='Check BasicSR option files without starting a run.'
     )
-    parser.add_argument('files', nargs='+', metavar='FILE', help='option file; it trains if it has a train section')
+    parser.add_argument('files', nargs='*', metavar='FILE', help='option file; it trains if it has a train section')
+    parser.add_argument('--schema', action='store_true', help='print the JSON schema of option files')
     parser.add_argument('--no-files', action='store_true', help='leave out whether data and weights are on the disk')
     args = parser.parse_args(argv)
     wait_passively()
+    if args.schema:
+        from stea_arch.options.json_schema import json_schema
+
+        print(json.dumps(json_schema()))
+        return 0
+    if not args.files:
+        parser.error('expected option files, or --schema')
 
     failed = False
     for path in args.files:

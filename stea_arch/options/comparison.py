@@ -16,7 +16,7 @@ from stea_arch.options.kinds import (
 
 NO_REFERENCE = 'no_reference'
 PROTOCOLS = ('gaussian8', 'setting2', 'bicubic', NO_REFERENCE)
-WITH_REFERENCE = ('psnr', 'ssim', 'lpips', 'dists')
+WITH_REFERENCE = ('psnr', 'ssim', 'lpips')
 WITHOUT_REFERENCE = ('niqe',)
 SCALE = choice(2, 3, 4)
 
@@ -33,7 +33,10 @@ TOP = {
         'niqe',
     ),
     'networks': Key(
-        mapping(), PIPELINE, doc='What is compared, each by the name that tables show: a section, or `bicubic`'
+        mapping(),
+        PIPELINE,
+        doc='What is compared, each by the name that tables show: `bicubic`, a shipped name, a checkpoint of ours or '
+        "the authors', or a section",
     ),
     'datasets': Key(mapping(), PIPELINE, doc='The test sets, each by its name'),
     'cost': Key(
@@ -46,10 +49,22 @@ TOP = {
     ),
 }
 NETWORK = {
-    'network_g': Key(mapping(), PIPELINE, doc="As in BasicSR's option files, with `type`"),
-    'weights': Key(optional(text()), doc="Checkpoint, in our naming or the authors'"),
-    'param_key': Key(choice('params', 'params_ema'), doc='Which weights of the checkpoint. Default: params'),
-    'scale': Key(SCALE, doc="The network's, where the file has several scales"),
+    'from': Key(
+        text(),
+        doc='Training option file: its network, and the weights that it trains; left out where there are none yet',
+    ),
+    'network_g': Key(
+        mapping(),
+        doc="As in BasicSR's option files, with `type`; beside `from` what differs. Default: found from the weights, "
+        "if they are ours or the authors'",
+    ),
+    'weights': Key(optional(text()), doc="Checkpoint, in our naming or the authors', or a shipped name"),
+    'param_key': Key(
+        choice('params', 'params_ema'),
+        doc='Which weights of the checkpoint. Default: params; params_ema where `from` trains them or the network is '
+        'found from weights that have them',
+    ),
+    'scale': Key(SCALE, doc="The network's, where the file has several scales. Default: found with the network"),
     'self_ensemble': Key(boolean(), doc='Mean over eight flips and rotations. Default: false'),
 }
 DATASET = {
@@ -59,9 +74,15 @@ DATASET = {
         doc='Where low-quality images come from: blurred by eight kernels and reduced (gaussian8), by random '
         'anisotropic kernels (setting2), reduced alone (bicubic), or taken as they are, without truth (no_reference)',
     ),
-    'gt': Key(text(), doc='Folder or LMDB of sharp images; `{scale}` stands for the scale'),
+    'gt': Key(
+        text(),
+        doc='Folder or LMDB of sharp images; `{scale}` stands for the scale. `scikit-image`: two photographs that this '
+        'package comes with',
+    ),
     'lq': Key(
-        text(), doc='Folder or LMDB of low-quality images that are there already; `{scale}` stands for the scale'
+        text(),
+        doc='Folder or LMDB of low-quality images that are there already; `{scale}` stands for the scale. '
+        '`scikit-image`: three of that package, for no_reference',
     ),
     'meta_info': Key(text(), doc='Text file that lists the images to use. Default: all'),
     'leave_out': Key(sequence(text()), doc='Names of images to leave out; the report says so'),

@@ -1,64 +1,10 @@
-"""Crops side by side: input, every network's result, truth."""
-
-from pathlib import Path
+"""Which crops show a difference, and grids of them with text below."""
 
 import cv2
 import numpy as np
-from basicsr.data import build_dataset
 from PIL import Image, ImageDraw, ImageFont
 
-MARGIN, LABEL, SHOWN = 8, 38, 240  # pixels: between crops, of the text below one, side of a crop as shown
-
-
-def make_picture(runs, labels, path, rows=4, crop=80):
-    """Write a PNG with a row an image and a column each for input, every run's result, and truth where there is one.
-
-    The crop is where the runs differ most, see :func:`find_region`: where there is something to see. Rows go through
-    the images, and from the narrowest kernel to the widest. Each result carries its first metric over the whole image.
-
-    Args:
-        runs (list[dict]): Contents of ``metrics_<dataset>.json`` of the same dataset, each with saved images.
-        labels (list[str]): What to write above the runs' columns.
-        path (str | Path): Target PNG.
-        rows (int): How many.
-        crop (int): Side of the crop in ground-truth pixels.
-
-    Raises:
-        ValueError: A run was tested without ``val.save_img: true``.
-    """
-    for run in runs:
-        if any('result' not in record for record in run['images']):
-            raise ValueError(f'{run["name"]} has no saved images: set val.save_img: true and test again.')
-    scale, metric = runs[0]['scale'], next(iter(runs[0]['metrics']))
-    dataset = _open(runs[0]['dataset'])
-    headers, lines = ['input', *labels], []
-    for index in choose_rows([image_of(record) for record in runs[0]['images']], rows):
-        item = dataset[index]
-        gt = to_rgb(item['gt']) if 'gt' in item else None
-        results = [cv2.cvtColor(cv2.imread(run['images'][index]['result']), cv2.COLOR_BGR2RGB) for run in runs]
-        region = find_region(results, gt, crop, scale)
-        tiles = [cut(to_rgb(item['lq']), region, scale), *(cut(image, region) for image in results)]
-        records = [run['images'][index] for run in runs]
-        captions = [f'{metric} {record[metric]:.2f}' if metric in record else '' for record in records]
-        captions = [records[0]['image'], *captions]
-        if gt is not None:
-            tiles, captions = [*tiles, cut(gt, region)], [*captions, '']
-        lines.append((tiles, captions))
-    if gt is not None:
-        headers.append('truth')
-    draw_rows(headers, lines).save(Path(path))
-
-
-def _open(opt):
-    """A test's dataset again. BasicSR's own ones take the backend's type out of the options that the test notes."""
-    root = opt.get('dataroot_gt') or opt.get('dataroot_lq')
-    backend = {'type': 'lmdb' if root.endswith('.lmdb') else 'disk'}
-    return build_dataset({**opt, 'io_backend': {**backend, **(opt.get('io_backend') or {})}})
-
-
-def image_of(record):
-    """The image's name in a record of a test, without that of the kernel."""
-    return record['image'].removesuffix(f'_{record["group"]}')
+MARGIN = 8  # pixels around a tile
 
 
 def choose_rows(names, rows):
@@ -126,21 +72,41 @@ def to_rgb(tensor):
     return (tensor.clamp(0, 1).numpy().transpose(1, 2, 0) * 255).round().astype(np.uint8)
 
 
-def draw_rows(headers, lines):
-    """A picture of rows of ``(tiles, captions)`` under ``headers``; each tile is enlarged to one size."""
-    columns = len(headers)
-    width = columns * (SHOWN + MARGIN) + MARGIN
-    height = LABEL + len(lines) * (SHOWN + LABEL) + MARGIN
-    canvas = Image.new('RGB', (width, height), 'white')
-    draw, font, small = ImageDraw.Draw(canvas), ImageFont.load_default(20), ImageFont.load_default(14)
-    for column, header in enumerate(headers):
-        x = MARGIN + column * (SHOWN + MARGIN) + SHOWN // 2
-        draw.text((x, LABEL // 2), header, 'black', font, anchor='mm')
-    for row, (tiles, captions) in enumerate(lines):
-        y = LABEL + row * (SHOWN + LABEL)
-        for column, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
-            x = MARGIN + column * (SHOWN + MARGIN)
-            # pixels stay pixels: smoothing here would flatter the input and blur the rest
-            canvas.paste(Image.fromarray(tile).resize((SHOWN, SHOWN), Image.Resampling.NEAREST), (x, y))
-            draw.text((x + SHOWN // 2, y + SHOWN + LABEL // 2 - 4), caption, 'black', small, anchor='mm')
+def _fit(words, pen, font, width):
+    """Words cut to a width in pixels."""
+    shown = words
+    while shown and pen.textlength(shown, font) > width:
+        words = words[:-1]
+        shown = f'{words}…'
+    return shown
+
+
+def draw_grid(rows, side=None, font_size=14):
+    """A picture of tiles, each above its text.
+
+    Args:
+        rows (list[list[tuple[str, ndarray]]]): Text (of one or more lines) and tile, (h, w, 3), uint8, from left to
+            right; rows may differ in length.
+        side (int | None): Every tile is drawn this large, its pixels as squares: smoothing would flatter one and blur
+            another. None: all tiles of one size, as they are.
+        font_size (int): In pixels.
+
+    Returns:
+        Image: RGB, on white.
+    """
+    line = round(1.3 * font_size)
+    heights, widths = zip(*((side, side) if side else tile.shape[:2] for row in rows for _, tile in row))
+    height, width = max(heights), max(widths)
+    texts = [line * max(text.count('\n') + 1 for text, _ in row) + MARGIN // 2 for row in rows]
+    size = max(map(len, rows)) * (width + MARGIN) + MARGIN, sum(texts) + len(rows) * (height + MARGIN) + MARGIN
+    canvas = Image.new('RGB', size, 'white')
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(font_size)
+    y = MARGIN
+    for row, text_height in zip(rows, texts):
+        for x, (text, tile) in zip(range(MARGIN, size[0], width + MARGIN), row):
+            for number, words in enumerate(text.split('\n')):
+                pen.text((x, y + height + line * number), _fit(words, pen, font, width), 'black', font)
+            tile = Image.fromarray(np.ascontiguousarray(tile))
+            canvas.paste(tile.resize((side, side), Image.Resampling.NEAREST) if side else tile, (x, y))
+        y += text_height + height + MARGIN
     return canvas

@@ -1,5 +1,8 @@
 """What a result was computed with."""
 
+import functools
+import hashlib
+import inspect
 import platform
 import subprocess
 from contextlib import suppress
@@ -9,24 +12,56 @@ from pathlib import Path
 import cv2
 import torch
 
+PACKAGE = Path(__file__).resolve().parents[1]
+ROOMS = 'archs', 'data', 'degradations', 'images', 'inference', 'metrics', 'models', 'results', 'weights', 'triton_ops'
+
 
 def get_versions():
     """Versions and machine, for the JSON beside a result.
 
     Returns:
-        dict[str, str | int]: Versions of the packages that are installed, Python, processor kind, threads, CUDA device
-        if there is one.
+        dict[str, str | int]: Those of :func:`get_packages`, Python, processor kind, threads, CUDA device if there is
+        one.
     """
-    versions = {'opencv': cv2.__version__}  # its packages have several names
-    for name in ('stea_arch', 'basicsr', 'torch', 'torchvision', 'numpy', 'lmdb', 'triton'):
-        with suppress(PackageNotFoundError):  # used from its folder
-            versions[name] = version(name)
-    versions['python'] = platform.python_version()
+    versions = {**get_packages(), 'python': platform.python_version()}
     versions['cpu'] = torch.backends.cpu.get_cpu_capability()
     versions['threads'] = torch.get_num_threads()
     if torch.cuda.is_available():
         versions['cuda_device'] = torch.cuda.get_device_name()
     return versions
+
+
+def get_packages():
+    """Versions of the packages that a result depends on, as far as they are installed: dict[str, str]."""
+    versions = {'opencv': cv2.__version__}  # its packages have several names
+    for name in ('stea_arch', 'basicsr', 'torch', 'torchvision', 'numpy', 'lmdb', 'triton'):
+        with suppress(PackageNotFoundError):  # used from its folder
+            versions[name] = version(name)
+    return versions
+
+
+def code_fingerprint(registry, names):
+    """Changes with the code that results depend on.
+
+    Args:
+        registry (str): One of BasicSR's registries, e.g. ``'ARCH_REGISTRY'``.
+        names (list[str]): What is used of it, of whatever package: its source files count.
+
+    Returns:
+        str: A SHA-256, also of the rooms of this package that an image passes through.
+    """
+    from basicsr.utils import registry as registries
+
+    used = [getattr(registries, registry).get(name) for name in names]
+    files = sorted({Path(inspect.getsourcefile(one)) for one in used})
+    return hashlib.sha256(b''.join([_rooms(), *(file.read_bytes() for file in files)])).hexdigest()
+
+
+@functools.cache
+def _rooms():
+    files = sorted(file for room in ROOMS for file in (PACKAGE / room).rglob('*.py'))
+    files += [PACKAGE / 'compare' / f'{name}.py' for name in ('evaluate', 'networks', 'testsets')]
+    return b''.join(hashlib.sha256(file.read_bytes()).digest() for file in files)
 
 
 def get_commit():
@@ -35,7 +70,7 @@ def get_commit():
     Returns:
         str | None: None where it was not installed from a git checkout.
     """
-    root = Path(__file__).resolve().parents[2]
+    root = PACKAGE.parent
     try:
         _git(root, 'ls-files', '--error-unmatch', str(Path(__file__).resolve()))  # fails in somebody else's checkout
         commit = _git(root, 'rev-parse', 'HEAD')

@@ -5,9 +5,13 @@ convolution: the six depthwise convolutions of MLFR, which read the same input, 
 convolution of the feed-forward. What is pointwise (norms, gates, sums) is left to ``torch.compile``, which takes the
 kernels as nodes of its one graph.
 
-Off by default: they are tested in Triton's interpreter and compiled for sm_90, but have not been timed on a GPU yet.
-benchmarks/gpu.py does that. Switch them on with ``enable()`` or ``STEA_KERNELS=1``; whoever cannot use them gets
-a RuntimeError that says why. Importing this package imports no Triton.
+Experimental and off by default: they are tested in Triton's interpreter and compiled for sm_90, but have not run on a
+GPU yet; benchmarks/gpu.py checks and times them there. Switch them on with ``enable()`` or ``STEA_KERNELS=1``; whoever
+cannot use them gets a RuntimeError that says why. Importing this package imports no Triton.
+
+The depthwise group has two kernels, of which that benchmark is to choose one: on the fp32 units (``depthwise``), and on
+the matrix units for images of up to 64 columns in half precision (``planes``; ``enable(planes=True)`` or
+``STEA_KERNELS=planes``).
 """
 
 import os
@@ -36,8 +40,8 @@ def _cast(x):
 
 
 def _taps(weights):
-    """Depthwise weights, each ``(C, 1, k, k)``, as the kernels' one fp32 matrix ``(sum of k k, C)``."""
-    return torch.cat([weight.flatten(1) for weight in weights], dim=1).t().float()
+    """Depthwise weights, each ``(C, 1, k, k)``, as the kernels' one fp32 matrix ``(C, sum of k k)``."""
+    return torch.cat([weight.flatten(1) for weight in weights], dim=1).float()
 
 
 def depthwise_group(x, weights, biases, dilations):
@@ -56,9 +60,7 @@ def depthwise_group(x, weights, biases, dilations):
     """
     if not usable(_cast(x)):
         return torch.cat([_convolve(x, *each) for each in zip(weights, biases, dilations)], dim=1)
-    sizes = [weight.shape[-1] for weight in weights]
-    bias = torch.stack(list(biases)).float()
-    return torch.ops.stea_arch.depthwise_group(_cast(x), _taps(weights), bias, sizes, list(dilations))
+    return _group(_cast(x), weights, biases, dilations, False)
 
 
 def planes_usable(x):
@@ -67,10 +69,14 @@ def planes_usable(x):
 
 
 def plane_group(x, weights, biases, dilations):
-    """``depthwise_group`` on the matrix units, for tensors that ``in_planes`` allows; channels-first."""
-    sizes, taps = [weight.shape[-1] for weight in weights], torch.cat([weight.flatten(1) for weight in weights], dim=1)
-    x, bias = _cast(x).contiguous(), torch.stack(list(biases)).float()  # here, so that a compiler joins it to others
-    return torch.ops.stea_arch.plane_group(x, taps.float(), bias, sizes, list(dilations))
+    """``depthwise_group`` on the matrix units, for tensors of which ``planes_usable`` is true; channels-first."""
+    # contiguous already here, so that a compiler joins it to what comes before
+    return _group(_cast(x).contiguous(), weights, biases, dilations, True)
+
+
+def _group(x, weights, biases, dilations, planes):
+    sizes, bias = [weight.shape[-1] for weight in weights], torch.stack(list(biases)).float()
+    return torch.ops.stea_arch.depthwise_group(x, _taps(weights), bias, sizes, list(dilations), planes)
 
 
 def _convolve(x, weight, bias, dilation):

@@ -1,8 +1,10 @@
 """The kernels as PyTorch operations with gradients: ``torch.ops.stea_arch.depthwise_group`` and ``gated_depthwise``.
 
 Importing this module imports Triton. Each operation says what its result looks like without computing it, so that
-``torch.compile(fullgraph=True)`` and ``torch.export`` take it as one node. Tensors of any layout are accepted and
-results are channels-last; a tensor that is not channels-last is copied first. First derivatives only.
+``torch.compile(fullgraph=True)`` and ``torch.export`` take it as one node. Tensors of any layout are accepted; what is
+not in the layout of the kernels (channels-first for those of ``planes``, channels-last for all others) is copied first,
+and results are in it. Taps are fp32 ``(C, sum of sizes[n]^2)``, the kernels of a channel side by side, row by row.
+First derivatives only.
 """
 
 import math
@@ -16,12 +18,15 @@ from torch.library import custom_op
 from stea_arch.triton_ops import depthwise, gated, planes
 from stea_arch.triton_ops.tiles import ROWS, count_groups, tile_sizes, unit, width_class
 
-MOST_CHUNKS = 32  # with 43 kernel columns and 1 to 4 channel blocks, 10 to 40 programs for each of 132 processors
+MOST_CHUNKS = 32  # with 42 kernel columns and 1 to 4 channel blocks, 10 to 40 programs for each of 132 processors
+PLANE_ROWS = 128
+PLANE_LAUNCH = {'num_warps': 8, 'num_stages': 1, 'maxnreg': 128}  # so that two programs share a multiprocessor
 
 
-def _image(like, channels):
+def _empty(like, channels, in_planes=False):
     b, _, h, w = like.shape
-    return torch.empty((b, channels, h, w), dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+    layout = torch.contiguous_format if in_planes else torch.channels_last
+    return torch.empty((b, channels, h, w), dtype=like.dtype, device=like.device, memory_format=layout)
 
 
 def _last(x):
@@ -36,7 +41,7 @@ def _tiles(x, channels, step, convs=1):
 
 
 def _sizes(x, channels):
-    """The arguments that all kernels share, from H on."""
+    """The arguments that all channels-last kernels share, from H on."""
     block_w, block_c = tile_sizes(x.shape[3], channels)
     return {
         'H': x.shape[2],
@@ -50,124 +55,7 @@ def _sizes(x, channels):
     }
 
 
-@custom_op('stea_arch::depthwise_group', mutates_args=())
-def depthwise_group(x: Tensor, taps: Tensor, bias: Tensor, sizes: Sequence[int], dilations: Sequence[int]) -> Tensor:
-    """Depthwise convolutions of one input, concatenated.
-
-    Args:
-        x (Tensor): ``(B, C, H, W)``, float32, bfloat16 or float16.
-        taps (Tensor): fp32 ``(sum of sizes[n]^2, C)``, the kernels row by row.
-        bias (Tensor): fp32 ``(N, C)``.
-        sizes (list of int): side of each kernel, odd.
-        dilations (list of int): dilation of each.
-
-    Returns:
-        Tensor: ``(B, N C, H, W)``, channels-last, of the dtype of ``x``.
-    """
-    channels = x.shape[1]
-    out = _image(x, len(sizes) * channels)
-    # each convolution has row groups of its own; the grid takes the largest number
-    step = max(dilations, key=lambda d: count_groups(x.shape[2], d))
-    with torch.cuda.device_of(x):
-        depthwise.results[_tiles(x, channels, step, len(sizes))](
-            _last(x),
-            taps.contiguous(),
-            bias.contiguous(),
-            out,
-            SIZES=tuple(sizes),
-            DILATIONS=tuple(dilations),
-            **_sizes(x, channels),
-        )
-    return out
-
-
-@depthwise_group.register_fake
-def _(x, taps, bias, sizes, dilations):
-    return _image(x, len(sizes) * x.shape[1])
-
-
-@custom_op('stea_arch::depthwise_group_input_gradient', mutates_args=())
-def depthwise_group_input_gradient(
-    grad: Tensor, taps: Tensor, sizes: Sequence[int], dilations: Sequence[int]
-) -> Tensor:
-    """Gradient of ``x``, given that of the results."""
-    channels = taps.shape[1]
-    out = _image(grad, channels)
-    step = math.gcd(*(d for d in dilations if d > 1)) or 1
-    with torch.cuda.device_of(grad):
-        depthwise.input_gradient[_tiles(grad, channels, step)](
-            _last(grad),
-            taps.contiguous(),
-            out,
-            SIZES=tuple(sizes),
-            DILATIONS=tuple(dilations),
-            STEP=step,
-            **_sizes(grad, channels),
-        )
-    return out
-
-
-@depthwise_group_input_gradient.register_fake
-def _(grad, taps, sizes, dilations):
-    return _image(grad, taps.shape[1])
-
-
-@custom_op('stea_arch::depthwise_group_weight_gradient', mutates_args=())
-def depthwise_group_weight_gradient(
-    grad: Tensor, x: Tensor, sizes: Sequence[int], dilations: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """Gradients of ``taps`` and ``bias``, fp32, given that of the results; the same bits every time."""
-    b, channels, h, w = x.shape
-    # chunks of 8 tiles or more, so that the sums over a tile at the end of each are rare
-    block_w, block_c = tile_sizes(w, channels)
-    tiles = b * triton.cdiv(w, block_w) * max(count_groups(h, d) for d in dilations)
-    chunks = min(MOST_CHUNKS, triton.cdiv(tiles, 8))
-    taps = x.new_empty((chunks, sum(k * k for k in sizes), channels), dtype=torch.float32)
-    bias = x.new_empty((chunks, len(sizes), channels), dtype=torch.float32)
-    with torch.cuda.device_of(x):
-        depthwise.weight_gradient[(sum(sizes), triton.cdiv(channels, block_c), chunks)](
-            _last(grad),
-            _last(x),
-            taps,
-            bias,
-            b,
-            SIZES=tuple(sizes),
-            DILATIONS=tuple(dilations),
-            CHUNKS=chunks,
-            **_sizes(x, channels),
-        )
-    return taps.sum(0), bias.sum(0)
-
-
-@depthwise_group_weight_gradient.register_fake
-def _(grad, x, sizes, dilations):
-    taps = x.new_empty((sum(k * k for k in sizes), x.shape[1]), dtype=torch.float32)
-    return taps, x.new_empty((len(sizes), x.shape[1]), dtype=torch.float32)
-
-
-def _save_group(ctx, inputs, output):
-    x, taps, _, ctx.sizes, ctx.dilations = inputs
-    ctx.save_for_backward(x, taps)
-
-
-def _group_backward(ctx, grad):
-    x, taps = ctx.saved_tensors
-    grad_x = grad_taps = grad_bias = None
-    if ctx.needs_input_grad[0]:
-        grad_x = depthwise_group_input_gradient(grad, taps, ctx.sizes, ctx.dilations)
-    if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-        grad_taps, grad_bias = depthwise_group_weight_gradient(grad, x, ctx.sizes, ctx.dilations)
-    return grad_x, grad_taps, grad_bias, None, None
-
-
-depthwise_group.register_autograd(_group_backward, setup_context=_save_group)
-
-
-PLANE_ROWS = 128
-PLANE_LAUNCH = {'num_warps': 8, 'num_stages': 1, 'maxnreg': 128}  # so that two programs share a multiprocessor
-
-
-def _plane_sizes(x, sizes, dilations, channels):
+def _plane_sizes(x, channels):
     """The arguments that all kernels of planes share, from B on."""
     b, _, h, w = x.shape
     width = width_class(w)
@@ -177,15 +65,13 @@ def _plane_sizes(x, sizes, dilations, channels):
         'H': h,
         'W_UNITS': w // unit(w),
         'W_UNIT': unit(w),
-        'SIZES': tuple(sizes),
-        'DILATIONS': tuple(dilations),
         'WIDTH': width,
         'PART': 64 // width,
     }
 
 
 def _lines(x, taps, sizes, dilations):
-    """``taps``, ``(C, sum of sizes[n]^2)``, as lines in the dtype of the images ``x``, see ``planes.spread``."""
+    """``taps`` as lines in the dtype of the images ``x``, see ``planes.spread``."""
     width = width_class(x.shape[3])
     lines = x.new_empty((len(taps), sum(sizes) + 64 // width - 1, 2 * width))
     planes.spread[(lines.shape[1], len(taps))](
@@ -194,100 +80,140 @@ def _lines(x, taps, sizes, dilations):
     return lines
 
 
-@custom_op('stea_arch::plane_group', mutates_args=())
-def plane_group(x: Tensor, taps: Tensor, bias: Tensor, sizes: Sequence[int], dilations: Sequence[int]) -> Tensor:
-    """``depthwise_group`` for images of at most 64 columns, channels-first; ``taps`` are ``(C, sum of sizes[n]^2)``."""
-    b, channels, h, w = x.shape
-    out = x.new_empty((b, len(sizes) * channels, h, w))
+@custom_op('stea_arch::depthwise_group', mutates_args=())
+def depthwise_group(
+    x: Tensor, taps: Tensor, bias: Tensor, sizes: Sequence[int], dilations: Sequence[int], in_planes: bool
+) -> Tensor:
+    """Depthwise convolutions of one input, concatenated.
+
+    Args:
+        x (Tensor): ``(B, C, H, W)``, float32, bfloat16 or float16.
+        taps (Tensor): fp32 ``(C, sum of sizes[n]^2)``.
+        bias (Tensor): fp32 ``(N, C)``.
+        sizes (list of int): side of each kernel, odd.
+        dilations (list of int): dilation of each.
+        in_planes (bool): by the kernels of ``planes``, which take W up to 64 and round taps to the dtype of ``x``.
+
+    Returns:
+        Tensor: ``(B, N C, H, W)``, of the dtype of ``x``.
+    """
+    b, channels, h, _ = x.shape
+    out = _empty(x, len(sizes) * channels, in_planes)
+    group = {'SIZES': tuple(sizes), 'DILATIONS': tuple(dilations)}
     with torch.cuda.device_of(x):
-        lines = _lines(x, taps, sizes, dilations)
-        planes.results[(len(sizes) * triton.cdiv(b * h, PLANE_ROWS), channels)](
-            x.contiguous(),
-            lines,
-            bias.contiguous(),
-            out,
-            LINES=lines.shape[1],
-            BLOCK=PLANE_ROWS,
-            **PLANE_LAUNCH,
-            **_plane_sizes(x, sizes, dilations, channels),
-        )
+        if in_planes:
+            lines = _lines(x, taps, sizes, dilations)
+            planes.results[(len(sizes) * triton.cdiv(b * h, PLANE_ROWS), channels)](
+                x.contiguous(),
+                lines,
+                bias.contiguous(),
+                out,
+                LINES=lines.shape[1],
+                BLOCK=PLANE_ROWS,
+                **group,
+                **_plane_sizes(x, channels),
+                **PLANE_LAUNCH,
+            )
+        else:
+            # each convolution has row groups of its own; the grid takes the largest number
+            step = max(dilations, key=lambda d: count_groups(h, d))
+            depthwise.results[_tiles(x, channels, step, len(sizes))](
+                _last(x), taps.t().contiguous(), bias.contiguous(), out, **group, **_sizes(x, channels)
+            )
     return out
 
 
-@plane_group.register_fake
-def _(x, taps, bias, sizes, dilations):
-    b, channels, h, w = x.shape
-    return x.new_empty((b, len(sizes) * channels, h, w))
+@depthwise_group.register_fake
+def _(x, taps, bias, sizes, dilations, in_planes):
+    return _empty(x, len(sizes) * x.shape[1], in_planes)
 
 
-@custom_op('stea_arch::plane_group_input_gradient', mutates_args=())
-def plane_group_input_gradient(grad: Tensor, taps: Tensor, sizes: Sequence[int], dilations: Sequence[int]) -> Tensor:
+@custom_op('stea_arch::depthwise_group_input_gradient', mutates_args=())
+def depthwise_group_input_gradient(
+    grad: Tensor, taps: Tensor, sizes: Sequence[int], dilations: Sequence[int], in_planes: bool
+) -> Tensor:
     """Gradient of ``x``, given that of the results."""
-    b, _, h, w = grad.shape
-    channels = len(taps)
-    out = grad.new_empty((b, channels, h, w))
+    channels, (b, _, h, _) = len(taps), grad.shape
+    out = _empty(grad, channels, in_planes)
+    group = {'SIZES': tuple(sizes), 'DILATIONS': tuple(dilations)}
     with torch.cuda.device_of(grad):
-        lines = _lines(grad, taps, sizes, dilations)
-        planes.input_gradient[(triton.cdiv(b * h, PLANE_ROWS), channels)](
-            grad.contiguous(),
-            lines,
-            out,
-            LINES=lines.shape[1],
-            BLOCK=PLANE_ROWS,
-            **PLANE_LAUNCH,
-            **_plane_sizes(grad, sizes, dilations, channels),
-        )
+        if in_planes:
+            lines = _lines(grad, taps, sizes, dilations)
+            planes.input_gradient[(triton.cdiv(b * h, PLANE_ROWS), channels)](
+                grad.contiguous(),
+                lines,
+                out,
+                LINES=lines.shape[1],
+                BLOCK=PLANE_ROWS,
+                **group,
+                **_plane_sizes(grad, channels),
+                **PLANE_LAUNCH,
+            )
+        else:
+            step = math.gcd(*(d for d in dilations if d > 1)) or 1
+            depthwise.input_gradient[_tiles(grad, channels, step)](
+                _last(grad), taps.t().contiguous(), out, STEP=step, **group, **_sizes(grad, channels)
+            )
     return out
 
 
-@plane_group_input_gradient.register_fake
-def _(grad, taps, sizes, dilations):
-    b, _, h, w = grad.shape
-    return grad.new_empty((b, len(taps), h, w))
+@depthwise_group_input_gradient.register_fake
+def _(grad, taps, sizes, dilations, in_planes):
+    return _empty(grad, len(taps), in_planes)
 
 
-@custom_op('stea_arch::plane_group_weight_gradient', mutates_args=())
-def plane_group_weight_gradient(
-    grad: Tensor, x: Tensor, sizes: Sequence[int], dilations: Sequence[int]
+@custom_op('stea_arch::depthwise_group_weight_gradient', mutates_args=())
+def depthwise_group_weight_gradient(
+    grad: Tensor, x: Tensor, sizes: Sequence[int], dilations: Sequence[int], in_planes: bool
 ) -> tuple[Tensor, Tensor]:
     """Gradients of ``taps`` and ``bias``, fp32, given that of the results; the same bits every time."""
-    channels, n_taps = x.shape[1], sum(k * k for k in sizes)
-    taps = x.new_empty((channels, n_taps), dtype=torch.float32)
-    bias = x.new_empty((len(sizes), channels), dtype=torch.float32)
-    arguments = _plane_sizes(x, sizes, dilations, channels)
-    parts = sum(triton.cdiv(k, arguments['PART']) for k in sizes)
+    b, channels, h, w = x.shape
+    n_taps = sum(k * k for k in sizes)
+    group = {'SIZES': tuple(sizes), 'DILATIONS': tuple(dilations)}
+    if in_planes:
+        arguments = _plane_sizes(x, channels)
+        parts = sum(triton.cdiv(k, arguments['PART']) for k in sizes)
+        taps = x.new_empty((channels, n_taps), dtype=torch.float32)
+        bias = x.new_empty((len(sizes), channels), dtype=torch.float32)
+        with torch.cuda.device_of(x):
+            planes.weight_gradient[(parts, channels)](
+                grad.contiguous(), x.contiguous(), taps, bias, TAPS=n_taps, BLOCK=64, num_stages=1, **group, **arguments
+            )
+        return taps, bias
+    # chunks of 8 tiles or more, so that the sums over a tile at the end of each are rare
+    block_w, block_c = tile_sizes(w, channels)
+    chunks = min(MOST_CHUNKS, triton.cdiv(b * triton.cdiv(w, block_w) * max(count_groups(h, d) for d in dilations), 8))
+    taps = x.new_empty((chunks, n_taps, channels), dtype=torch.float32)
+    bias = x.new_empty((chunks, len(sizes), channels), dtype=torch.float32)
     with torch.cuda.device_of(x):
-        planes.weight_gradient[(parts, channels)](
-            grad.contiguous(),
-            x.contiguous(),
-            taps,
-            bias,
-            TAPS=n_taps,
-            BLOCK=64,
-            num_warps=4,
-            num_stages=1,
-            **arguments,
+        depthwise.weight_gradient[(sum(sizes), triton.cdiv(channels, block_c), chunks)](
+            _last(grad), _last(x), taps, bias, b, CHUNKS=chunks, **group, **_sizes(x, channels)
         )
-    return taps, bias
+    return taps.sum(0).t().contiguous(), bias.sum(0)
 
 
-@plane_group_weight_gradient.register_fake
-def _(grad, x, sizes, dilations):
+@depthwise_group_weight_gradient.register_fake
+def _(grad, x, sizes, dilations, in_planes):
     taps = x.new_empty((x.shape[1], sum(k * k for k in sizes)), dtype=torch.float32)
     return taps, x.new_empty((len(sizes), x.shape[1]), dtype=torch.float32)
 
 
-def _plane_backward(ctx, grad):
+def _save_group(ctx, inputs, output):
+    x, taps, _, *ctx.arguments = inputs
+    ctx.save_for_backward(x, taps)
+
+
+def _group_backward(ctx, grad):
     x, taps = ctx.saved_tensors
     grad_x = grad_taps = grad_bias = None
     if ctx.needs_input_grad[0]:
-        grad_x = plane_group_input_gradient(grad, taps, ctx.sizes, ctx.dilations)
+        grad_x = depthwise_group_input_gradient(grad, taps, *ctx.arguments)
     if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-        grad_taps, grad_bias = plane_group_weight_gradient(grad, x, ctx.sizes, ctx.dilations)
-    return grad_x, grad_taps, grad_bias, None, None
+        grad_taps, grad_bias = depthwise_group_weight_gradient(grad, x, *ctx.arguments)
+    return grad_x, grad_taps, grad_bias, None, None, None
 
 
-plane_group.register_autograd(_plane_backward, setup_context=_save_group)
+depthwise_group.register_autograd(_group_backward, setup_context=_save_group)
 
 
 @custom_op('stea_arch::gated_depthwise', mutates_args=())
@@ -296,49 +222,40 @@ def gated_depthwise(x: Tensor, taps: Tensor) -> Tensor:
 
     Args:
         x (Tensor): ``(B, 2 h, H, W)``, float32, bfloat16 or float16.
-        taps (Tensor): fp32 ``(k k, 2 h)``, the kernels row by row.
+        taps (Tensor): fp32 ``(2 h, k k)``.
 
     Returns:
         Tensor: ``(B, h, H, W)``, channels-last, of the dtype of ``x``.
     """
     hidden = x.shape[1] // 2
-    out = _image(x, hidden)
+    out = _empty(x, hidden)
     with torch.cuda.device_of(x):
         gated.results[_tiles(x, hidden, 1)](
-            _last(x),
-            taps.contiguous(),
-            out,
-            K=math.isqrt(len(taps)),
-            **_sizes(x, hidden),
+            _last(x), taps.t().contiguous(), out, K=math.isqrt(taps.shape[1]), **_sizes(x, hidden)
         )
     return out
 
 
 @gated_depthwise.register_fake
 def _(x, taps):
-    return _image(x, x.shape[1] // 2)
+    return _empty(x, x.shape[1] // 2)
 
 
 @custom_op('stea_arch::gated_depthwise_inner_gradient', mutates_args=())
 def gated_depthwise_inner_gradient(grad: Tensor, x: Tensor, taps: Tensor) -> Tensor:
     """Gradient of ``[q1, q2]``, ``(B, 2 h, H, W)``, given that of the results."""
     hidden = grad.shape[1]
-    out = _image(x, 2 * hidden)
+    out = _empty(x, 2 * hidden)
     with torch.cuda.device_of(x):
         gated.inner_gradient[_tiles(x, hidden, 1)](
-            _last(grad),
-            _last(x),
-            taps.contiguous(),
-            out,
-            K=math.isqrt(len(taps)),
-            **_sizes(x, hidden),
+            _last(grad), _last(x), taps.t().contiguous(), out, K=math.isqrt(taps.shape[1]), **_sizes(x, hidden)
         )
     return out
 
 
 @gated_depthwise_inner_gradient.register_fake
 def _(grad, x, taps):
-    return _image(x, x.shape[1])
+    return _empty(x, x.shape[1])
 
 
 def _save_gated(ctx, inputs, output):
@@ -347,13 +264,13 @@ def _save_gated(ctx, inputs, output):
 
 def _gated_backward(ctx, grad):
     x, taps = ctx.saved_tensors
-    sizes, dilations = [math.isqrt(len(taps))], [1]
     grad_q = gated_depthwise_inner_gradient(grad, x, taps)
     grad_x = grad_taps = None
+    arguments = [math.isqrt(taps.shape[1])], [1], False
     if ctx.needs_input_grad[0]:
-        grad_x = depthwise_group_input_gradient(grad_q, taps, sizes, dilations)
+        grad_x = depthwise_group_input_gradient(grad_q, taps, *arguments)
     if ctx.needs_input_grad[1]:
-        grad_taps, _ = depthwise_group_weight_gradient(grad_q, x, sizes, dilations)
+        grad_taps, _ = depthwise_group_weight_gradient(grad_q, x, *arguments)
     return grad_x, grad_taps
 
 

@@ -22,6 +22,9 @@ def enable(planes=False):
     ``TRITON_INTERPRET=1`` in the environment before Triton is first imported, the kernels also take tensors on the CPU,
     very slowly; the tests use it.
 
+    Args:
+        planes (bool): compute depthwise groups on the matrix units where those can (see ``in_planes``).
+
     Raises:
         RuntimeError: there is no Triton, it is too old, or no CUDA device is in reach.
     """
@@ -58,7 +61,7 @@ def usable(x):
 
 
 def in_planes(x):
-    """Whether a group of depthwise convolutions of ``x`` is left to the matrix units."""
+    """Whether a depthwise group of ``x`` is left to the matrix units: half precision, up to 64 columns, asked for."""
     return _planes and usable(x) and x.shape[3] <= 64 and x.dtype != torch.float32
 
 

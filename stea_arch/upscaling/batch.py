@@ -1,16 +1,21 @@
 """Many files: what becomes of which, and reading, upscaling and writing side by side."""
 
 import glob
+import os
+import re
+import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from stea_arch.images.decode import Photo, read_photo
-from stea_arch.images.encode import FORMATS, encode_photo
+from stea_arch.images.decode import Photo, read_header, read_photo
+from stea_arch.images.encode import FORMATS, HELP, check_size, encode_photo, is_opaque
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.upscaling.compare import make_comparison
 
+RESULT = re.compile(r'(.+)_x\d+(?:\.\d+)?(?:_compare)?')  # the stem of a result, beside its input
+LONGEST_NAME = 230  # bytes: file systems allow 255, and a result is written under a longer name first
 AHEAD = 2  # images that are decoded before their turn, and results that wait to be written: bounds the memory
 
 
@@ -23,11 +28,14 @@ class Job:
     comparison: Path | None = None
 
 
-def find_images(inputs):
+def find_images(inputs, note=None):
     """The images that are meant.
+
+    Earlier results are known by their names (``photo_x4.jpg`` beside ``photo.jpg``) and left out, unless named.
 
     Args:
         inputs (list[str]): files, folders (without their sub-folders), or patterns such as ``'scans/**/*.png'``.
+        note (callable | None): called with a sentence on what a folder or pattern leaves out.
 
     Returns:
         dict[Path, Path | None]: each file once, with the folder it was found in; None for a file or a pattern.
@@ -38,11 +46,16 @@ def find_images(inputs):
     found = {}
     for entry in inputs:
         path = Path(entry).expanduser()
-        if path.is_dir():
-            files, folder = path.iterdir(), path.resolve()
-        else:
-            files, folder = [path] if path.is_file() else map(Path, glob.glob(str(path), recursive=True)), None
-        files = sorted(file for file in files if file == path or _is_image(file))
+        if path.is_file():
+            found[path] = None
+            continue
+        folder = path.resolve() if path.is_dir() else None
+        there = sorted(path.iterdir() if folder else map(Path, glob.glob(str(path), recursive=True)))
+        files = [file for file in there if _is_image(file)]
+        results = _earlier_results(files)
+        if note and (text := _left_out(there, files, results, bool(folder))):
+            note(f'{entry}: left out {text}.')
+        files = [file for file in files if file not in results]
         if not files:
             raise FileNotFoundError(
                 f'There is no image under {entry}: a file, a folder of images ({", ".join(FORMATS)}) or a pattern that '
@@ -50,6 +63,29 @@ def find_images(inputs):
             )
         found.update(dict.fromkeys(files, folder))
     return found
+
+
+def _earlier_results(files):
+    stems = {(file.parent, file.stem) for file in files}
+    named = {file: RESULT.fullmatch(file.stem) for file in files}
+    return {file for file, match in named.items() if match and (file.parent, match[1]) in stems}
+
+
+def _left_out(there, files, results, with_folders):
+    """What is in ``there`` and is not taken, in words; hidden files are not worth a word."""
+    seen = [path for path in there if not path.name.startswith('.')]
+    groups = {
+        'other types': [path for path in seen if path.is_file() and path not in files],
+        'earlier results': sorted(results),
+        'sub-folders, which a pattern such as "folder/**/*.png" searches': [
+            path for path in seen if with_folders and path.is_dir()
+        ],
+    }
+    return '; '.join(f'{what} ({_some(paths)})' for what, paths in groups.items() if paths)
+
+
+def _some(paths):
+    return ', '.join(path.name for path in paths[:3]) + (f', ... {len(paths)} in all' if len(paths) > 3 else '')
 
 
 def plan(images, out=None, suffix='_x4', extension=None, compare=None):
@@ -67,13 +103,15 @@ def plan(images, out=None, suffix='_x4', extension=None, compare=None):
         list[Job]: in the order of ``images``.
 
     Raises:
-        ValueError: two inputs would become the same file, a result or comparison would replace an input, or a name
-            does not end as an image's does or not as ``extension`` says.
+        ValueError: two inputs would become the same file, a result or comparison would replace an input, a name does
+            not end as an image's does or not as ``extension`` says, or there can be no such file.
     """
-    jobs = []
+    jobs, out = [], out and os.path.expanduser(out)
     single = out is not None and len(images) == 1 and Path(out).suffix.lower() in FORMATS and not Path(out).is_dir()
     if single and extension and FORMATS[Path(out).suffix.lower()] != FORMATS[extension]:
         raise ValueError(f'--out {out} and --format name different formats. Leave one of them out.')
+    if out is not None and not single:
+        _check_folder(out, len(images))
     for source, folder in images.items():
         ending = extension or source.suffix
         if single:
@@ -89,17 +127,73 @@ def plan(images, out=None, suffix='_x4', extension=None, compare=None):
     return jobs
 
 
+def _check_folder(out, count):
+    """``out`` is to be a folder: refuse a file, and a name that was meant to be one of an image."""
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f'--out {out} is a file: a folder was expected{" for several images" if count > 1 else ""}.')
+    ending = path.suffix.lower()
+    if not path.exists() and not out.endswith(('/', os.sep)) and re.fullmatch(r'\.(?=.*[a-z])\w{1,5}', ending):
+        expected = 'a folder for several images' if ending in FORMATS else f'one of {", ".join(FORMATS)}'
+        raise ValueError(f'--out {out} ends in {ending}: expected {expected}. If it is a folder, write {out}{os.sep}.')
+
+
+def check_results(jobs, scale):
+    """Say what can be known of the results before the first is computed.
+
+    Args:
+        jobs (list[Job]): from :func:`plan`.
+        scale (float): how much larger they are.
+
+    Raises:
+        ValueError: results that their format cannot hold; the message names the inputs.
+    """
+    problems = {}
+    for job in jobs:
+        try:
+            header = read_header(job.source)
+            clear = FORMATS[job.target.suffix.lower()] == 'JPEG' and header.channels in (2, 4)
+            clear = clear and not is_opaque(read_photo(job.source).pixels)
+        except (ValueError, OSError, MemoryError):
+            continue  # it fails alone when its turn comes
+        try:
+            check_size(round(header.height * scale), round(header.width * scale), job.target.suffix)
+        except ValueError as error:
+            problems[job.source] = error
+        if clear:
+            problems[job.source] = f'a JPEG cannot hold its transparency; {HELP}'
+    if problems:
+        more = f' (and {len(problems) - 5} more)' if len(problems) > 5 else ''
+        listed = '\n'.join(f'  {source}: {problem}' for source, problem in list(problems.items())[:5])
+        raise ValueError(f'{len(problems)} of {len(jobs)} results could not be written{more}:\n{listed}')
+
+
 def _is_image(path):
     return path.suffix.lower() in FORMATS and not path.name.startswith('.') and path.is_file()
 
 
 def _check_targets(jobs):
     inputs = {job.source.resolve(): job.source for job in jobs}
+    for folder in {job.target.parent for job in jobs}:
+        there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+        try:
+            with tempfile.TemporaryFile(dir=there):  # permissions alone do not tell
+                pass
+        except OSError as error:
+            raise ValueError(
+                f'Results cannot be written to {folder}: a file in {there} was tried ({error.strerror}). Give another '
+                'folder with --out.'
+            ) from error
     made_of = {}
     for job in jobs:
         if job.target.suffix.lower() not in FORMATS:
             raise ValueError(f'{job.target} does not end as an image does ({", ".join(FORMATS)}). Give --format.')
         for target in filter(None, (job.target, job.comparison)):
+            if len(os.fsencode(target.name)) > LONGEST_NAME:
+                raise ValueError(
+                    f'The name of a result can have {LONGEST_NAME} bytes, but {target.name} has '
+                    f'{len(os.fsencode(target.name))}. Give a shorter one with --out.'
+                )
             path = target.resolve()
             if path in inputs:
                 raise ValueError(

@@ -1,17 +1,12 @@
 """Before and after: side by side in one picture, or on a page with a slider that needs nothing but a browser."""
 
-import base64
-import html
-from pathlib import Path
-
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from stea_arch.images.decode import Photo
 from stea_arch.images.encode import encode_photo
-
-GAP, BAR = 8, 34  # pixels: between the two, and of the line of text above
-TEMPLATE = Path(__file__).with_name('slider.html')
+from stea_arch.results.html import data_url, render
+from stea_arch.results.picture import draw_grid
 
 
 def make_comparison(before, after, kind, title):
@@ -35,38 +30,31 @@ def make_picture(before, after, title):
     """Both side by side, transparency on white, as a PNG."""
     left, right = (_flat(photo) for photo in (before, after))
     left = left.resize(right.size, Image.Resampling.BICUBIC)
-    width, height = right.size
-    canvas = Image.new('RGB', (2 * width + GAP, height + BAR), 'white')
-    canvas.paste(left, (0, BAR))
-    canvas.paste(right, (width + GAP, BAR))
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(18)
-    labels = [f'{title}: before (bicubic)', 'after']
-    if draw.textlength(labels[0], font) > width - 8:
-        labels[0] = 'before'
-    for x, label in zip((0, width + GAP), labels):
-        draw.text((x + 4, BAR // 2), label, 'black', font, anchor='lm')
-    return encode_photo(Photo(np.asarray(canvas), after.icc), '.png')
+    tiles = [(f'{_as_text(title)}: before (bicubic)', np.asarray(left)), ('after', np.asarray(right))]
+    return encode_photo(Photo(np.asarray(draw_grid([tiles], font_size=18)), after.icc), '.png')
 
 
 def make_page(before, after, title):
     """A page with both images inside it and a slider over them, as text."""
     height, width = after.pixels.shape[:2]
-    values = {
-        'title': html.escape(title),
-        'width': str(width),
-        'height': str(height),
-        'before': _data_url(before),
-        'after': _data_url(after),
-    }
-    page = TEMPLATE.read_text(encoding='utf-8')
-    for key, value in values.items():
-        page = page.replace(f'{{{{{key}}}}}', value)
-    return page
+    return render(
+        'upscaling/slider.html',
+        title=_as_text(title),
+        width=width,
+        height=height,
+        before=_data_url(before),
+        after=_data_url(after),
+    )
+
+
+def _as_text(name):
+    """A file's name on one line; what of it is no text is marked."""
+    return ' '.join(name.encode(errors='replace').decode().split())
 
 
 def _data_url(photo):
     photo = Photo(_to_eight_bits(photo.pixels), photo.icc)
-    return f'data:image/png;base64,{base64.b64encode(encode_photo(photo, ".png")).decode()}'
+    return data_url(encode_photo(photo, '.png'))
 
 
 def _flat(photo):

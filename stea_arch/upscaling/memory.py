@@ -21,7 +21,7 @@ LAVISH = 400  # bytes a pixel and channel of the head
 SMALLEST_STRIP = 32  # rows: with fewer, most of the work would be for their halo
 
 
-def choose_method(network, height, width, allowed, device, dtype):
+def choose_method(network, height, width, allowed, device, dtype, keep_whole=False):
     """The fastest way to run a network on an image that fits into the memory that is allowed.
 
     On a CPU a feature map above 32 MiB is slow: glibc gets it from the kernel, page by page, each time. So an
@@ -34,6 +34,7 @@ def choose_method(network, height, width, allowed, device, dtype):
         allowed (float): bytes.
         device (torch.device): where it runs.
         dtype (torch.dtype): of the convolutions.
+        keep_whole (bool): compute an image as a whole if that fits, even where strips would be faster.
 
     Returns:
         dict: method and sizes for :func:`stea_arch.inference.upscale_tensor`: whole or strips, with the same result.
@@ -43,7 +44,8 @@ def choose_method(network, height, width, allowed, device, dtype):
     """
     ways = [{'method': 'whole'}, {'method': 'strips'}]
     row = 8 * first_convolution(network).out_channels  # bytes a pixel of the widest map: twice C channels
-    if device.type == 'cpu' and hasattr(network, 'fuse') and height * width * row > LARGEST_KEPT:
+    slow = device.type == 'cpu' and hasattr(network, 'fuse') and height * width * row > LARGEST_KEPT
+    if slow and not keep_whole:
         halo = max(getattr(module, 'mix_halo', 0) for module in network.modules())
         rows = LARGEST_KEPT // (min(height, width) * row) - 2 * halo
         ways = [{'method': 'strips', 'strip': min(max(rows, SMALLEST_STRIP), 128)}]

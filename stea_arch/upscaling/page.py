@@ -3,15 +3,20 @@
 It is served to this machine alone, by Python's own server, and needs no further package.
 """
 
-import json
 import math
+import socket
+import sys
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-TEMPLATE = Path(__file__).with_name('page.html')
+from stea_arch.results.html import render
+from stea_arch.weights import shipped
+
 LARGEST = 256 * 2**20  # bytes of an uploaded file
+PATIENCE = 60  # seconds that a browser may be silent while it sends or takes something
 STRENGTHS = ('deblur', 'denoise')
 
 
@@ -33,20 +38,36 @@ class PageServer(ThreadingHTTPServer):
     def __init__(self, models, port=0, device=None, max_memory=None):
         from stea_arch.upscaling.upscaler import Upscaler
 
-        names = [Path(model).name for model in models]
-        names = [str(model) if names.count(name) > 1 else name for model, name in zip(models, names)]
-        self.upscalers = {name: Upscaler(model, device, max_memory=max_memory) for name, model in zip(names, models)}
+        super().__init__(('127.0.0.1', port), _Handler)  # first: a port that is taken is known at once
+        try:
+            names = [Path(model).name for model in models]
+            names = [str(model) if names.count(name) > 1 else name for model, name in zip(models, names)]
+            upscalers = [Upscaler(model, device, max_memory=max_memory) for model in models]
+        except BaseException:
+            self.server_close()
+            raise
+        self.upscalers = dict(zip(names, upscalers))
         self.one_at_a_time = threading.Lock()
-        super().__init__(('127.0.0.1', port), _Handler)
+        self.progress = {}  # job -> the fraction of it that is done; None while it waits for its turn
 
     def networks(self):
         """What the page has to know of each network."""
+        known = shipped()
         return {
-            name: {'scale': upscaler.scale, 'strengths': hasattr(upscaler.network, 'set_strengths')}
+            name: {
+                'scale': upscaler.scale,
+                'strengths': hasattr(upscaler.network, 'set_strengths'),
+                'purpose': known.get(name, {}).get('purpose', ''),
+            }
             for name, upscaler in self.upscalers.items()
         }
 
-    def upscale(self, data, model, name='image', strengths=None):
+    def handle_error(self, request, client_address):
+        """Quiet where a tab was closed; else as the standard library does."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+    def upscale(self, data, model, name='image', strengths=None, job=None, is_wanted=lambda: True):
         """A page that shows an image before and after.
 
         Args:
@@ -54,52 +75,108 @@ class PageServer(ThreadingHTTPServer):
             model (str): the network's name.
             name (str): what to write above the image.
             strengths (dict): of a RealNet with two streams: ``deblur`` and ``denoise``, 0 to 1.5; left out: as learned.
+            job (str | None): under which ``progress`` tells how far it is, until this returns.
+            is_wanted (callable): asked when its turn comes: whether somebody still waits for it.
 
         Returns:
-            str: HTML with both images inside.
+            str | None: HTML with both images inside; None if nobody waits for it.
 
         Raises:
             ValueError, MemoryError: the image or an argument cannot be used.
         """
-        from stea_arch.images.decode import Photo, decode_photo
+        from stea_arch.images.decode import Photo, decode_photo, read_header
         from stea_arch.upscaling.compare import make_page
 
         if model not in self.upscalers:
             raise ValueError(f'The network {model!r} is not offered here.')
         upscaler = self.upscalers[model]
-        before = decode_photo(data)
-        with self.one_at_a_time:
-            if hasattr(upscaler.network, 'set_strengths'):
-                upscaler.network.set_strengths(**(strengths or {}))
-            elif strengths:
-                raise ValueError(f'{model} has no strengths to set: they belong to a RealNet with two streams.')
-            after = Photo(upscaler(before.pixels), before.icc)
-        return make_page(before, after, name)
+        self.progress[job] = None
+        try:
+            with self.one_at_a_time:  # decoding and encoding too: they take as much memory
+                if not is_wanted():
+                    return None
+                header = read_header(data)
+                upscaler.find_way(header.height, header.width)
+                before = decode_photo(data)
+                if hasattr(upscaler.network, 'set_strengths'):
+                    upscaler.network.set_strengths(**(strengths or {}))
+                elif strengths:
+                    raise ValueError(f'{model} has no strengths to set: they belong to a RealNet with two streams.')
+                with self._watched(job, upscaler.network, before.pixels):
+                    after = Photo(upscaler(before.pixels), before.icc)
+                return make_page(before, after, name)
+        finally:
+            del self.progress[job]
+
+    @contextmanager
+    def _watched(self, job, network, pixels):
+        from stea_arch.upscaling.progress import watch
+
+        height, width, channels = pixels.shape
+        total = height * width * (1 if channels % 2 else 2)  # transparency passes through the network, too
+
+        def advance(pixels):
+            self.progress[job] = min(1.0, (self.progress[job] or 0) + pixels / total)
+
+        handles = watch(network, advance)
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 class _Handler(BaseHTTPRequestHandler):
+    timeout = PATIENCE
+
     def do_GET(self):
-        if urlsplit(self.path).path != '/':
+        parts = urlsplit(self.path)
+        if parts.path == '/progress':
+            (job,) = parse_qs(parts.query).get('job', [None])[-1:]
+            if job not in self.server.progress:
+                return self._answer(404, 'There is no such job.')
+            done = self.server.progress[job]
+            return self._answer(200, 'waiting' if done is None else f'{done:.3f}')
+        if parts.path != '/':
             return self._answer(404, 'There is only one page here: /')
-        networks = json.dumps(self.server.networks()).replace('<', '\\u003c')
-        page = TEMPLATE.read_text(encoding='utf-8').replace('{{networks}}', networks)
-        self._answer(200, page, 'text/html')
+        self._answer(200, render('upscaling/page.html', networks=self.server.networks()), 'text/html')
 
     def do_POST(self):
         parts = urlsplit(self.path)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-        length = int(self.headers.get('Content-Length') or 0)
+        length = self.headers.get('Content-Length', '')
         if parts.path != '/upscale':
             return self._answer(404, 'Images are sent to /upscale.')
-        if not 0 < length <= LARGEST:
+        if not length.isdecimal():
+            return self._answer(411, f'The number of bytes was expected as Content-Length, got {length or "none"}.')
+        if not 0 < int(length) <= LARGEST:
             return self._answer(413, f'A file of at most {LARGEST >> 20} MiB was expected, but {length} bytes came.')
         try:
-            data = self.rfile.read(length)
+            data = self.rfile.read(int(length))
+        except TimeoutError:
+            return self._answer(408, f'{length} bytes were expected, and for {PATIENCE} seconds none came.')
+        if len(data) < int(length):  # the tab was closed
+            return
+        try:
             strengths = {key: _number(key, query[key]) for key in STRENGTHS if key in query}
-            page = self.server.upscale(data, query.get('model'), query.get('name', 'image'), strengths)
+            name, job = query.get('name', 'image'), query.get('job')
+            page = self.server.upscale(data, query.get('model'), name, strengths, job, self._is_open)
         except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: a GPU without enough memory
             return self._answer(400, f'{query.get("name", "image")}: {error}')
-        self._answer(200, page, 'text/html')
+        if page is not None:
+            self._answer(200, page, 'text/html')
+
+    def _is_open(self):
+        """Whether the browser still waits: it has nothing to send, and a closed connection can be read to its end."""
+        self.connection.settimeout(0)
+        try:
+            return self.connection.recv(1, socket.MSG_PEEK) != b''
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            self.connection.settimeout(PATIENCE)
 
     def parse_request(self):
         """Refuse what a foreign website has a browser send here: Host or Origin is not this server's name."""
@@ -113,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _answer(self, status, text, kind='text/plain'):
-        data = text.encode()
+        data = text.encode(errors='replace')  # a name in it may be no text
         self.send_response(status)
         self.send_header('Content-Type', f'{kind}; charset=utf-8')
         self.send_header('Content-Length', str(len(data)))

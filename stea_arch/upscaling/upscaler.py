@@ -1,17 +1,24 @@
 """Arrays in, larger arrays out: gray, RGB, with or without transparency, of 8 or 16 bits or floating."""
 
+import os
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from stea_arch.archs.fused import optimize_for
+from stea_arch.backends import load_backend
 from stea_arch.inference import upscale_tensor
+from stea_arch.upscaling.colour import keep_low_frequencies
 from stea_arch.upscaling.memory import GIB, SHARE, choose_method, first_convolution, free_memory, lavish_bound
 from stea_arch.weights import DEFAULT, load_network
+from stea_arch.weights.files import check_weights
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 ALPHAS = ('network', 'bicubic')
+COLOURS = ('input', 'network')
+INVISIBLE = 3.5 / 255  # of transparency: below it colours are not seen, and what is stored there may be anything
 LARGEST = {np.dtype(kind): 1 for kind in (np.float16, np.float32, np.float64)}
 LARGEST |= {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
@@ -27,32 +34,52 @@ class Upscaler:
         max_memory (float | None): GiB that the network may take for an image; None: 80% of what is free on the device
             when the image comes. An image that would take more as a whole is computed in strips, with the same result.
         alpha (str): 'network' upscales transparency as the colours, 'bicubic' interpolates it.
+        colours (str): 'input' keeps the mean of each channel over blocks of 16x16 pixels of the input; 'network' takes
+            the colours as they come: RealNet's drift by up to 9 of 255 levels. A gray image stays gray in both cases.
+        backend (str): 'torch', or 'onnxruntime' or 'openvino', which run on a CPU, see ``backends.load_backend``. An
+            image that does not fit as a whole is computed in strips by PyTorch all the same.
 
     Attributes:
         network (nn.Module): it, on its device, in its form for inference.
         scale (int): its scale.
+        model, colours: as given.
 
     Raises:
         FileNotFoundError, ValueError: the network cannot be loaded, or an argument is outside of what is listed.
+        ImportError, RuntimeError: the backend is not installed, or computes something else than PyTorch.
     """
 
-    def __init__(self, model=DEFAULT, device=None, dtype='fp32', max_memory=None, alpha='network'):
+    def __init__(
+        self,
+        model: str | os.PathLike | nn.Module = DEFAULT,
+        device: str | torch.device | None = None,
+        dtype: str = 'fp32',
+        max_memory: float | None = None,
+        alpha: str = 'network',
+        colours: str = 'input',
+        backend: str = 'torch',
+    ):
         if dtype not in DTYPES:
             raise ValueError(f'dtype must be one of {", ".join(DTYPES)}, but {dtype!r} came.')
         if alpha not in ALPHAS:
             raise ValueError(f"alpha must be 'network' or 'bicubic', but {alpha!r} came.")
+        if colours not in COLOURS:
+            raise ValueError(f"colours must be 'input' or 'network', got {colours!r}.")
         if max_memory is not None and not max_memory > 0:
             raise ValueError(f'max_memory must be a number of GiB above 0, but {max_memory!r} came.')
-        self.device = find_device(device)
+        self.device = find_device(device if backend == 'torch' else device or 'cpu')
         network = model if isinstance(model, nn.Module) else load_network(model)
         channels = first_convolution(network).in_channels
         if channels != 3:
             raise ValueError(f'A network for RGB images was expected, but one for {channels} channels came.')
+        check_weights(network.state_dict(), network, type(network).__name__)
         self.scale = network.upscale
+        self.whole = None if backend == 'torch' else load_backend(network.to(self.device), backend, DTYPES[dtype])
         self.network = optimize_for(network, self.device)
-        self.dtype, self.max_memory, self.alpha = DTYPES[dtype], max_memory, alpha
+        self.model = model
+        self.dtype, self.max_memory, self.alpha, self.colours = DTYPES[dtype], max_memory, alpha, colours
 
-    def __call__(self, image, scale=None):
+    def __call__(self, image: np.ndarray, scale: float | None = None) -> np.ndarray:
         """Upscale one image.
 
         Args:
@@ -65,14 +92,12 @@ class Upscaler:
             ``image``. A floating one is clipped to [0, 1].
 
         Raises:
-            ValueError: shape, type or scale are outside of what is listed.
+            ValueError: shape, type, scale or values are outside of what is listed, or the result is not finite.
             MemoryError: even in strips the image would take more memory than allowed.
         """
         pixels = _check(image, scale)
         height, width, channels = pixels.shape
-        enough = lavish_bound(self.network, height, width) / SHARE
-        allowed = self.max_memory * GIB if self.max_memory else SHARE * free_memory(self.device, enough)
-        way = choose_method(self.network, height, width, allowed, self.device, self.dtype)
+        way = self.find_way(height, width)
         size = _scaled(height, width, self.scale if scale is None else scale)
 
         planes = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32, order='C')).to(self.device)
@@ -86,16 +111,32 @@ class Upscaler:
         result = result.contiguous().cpu().numpy().astype(pixels.dtype, copy=False)
         return result[..., 0] if image.ndim == 2 else result
 
+    def find_way(self, height, width):
+        """The method and its sizes for an image, in the memory that is free now; a MemoryError if there is none."""
+        enough = lavish_bound(self.network, height, width) / SHARE
+        allowed = self.max_memory * GIB if self.max_memory else SHARE * free_memory(self.device, enough)
+        return choose_method(self.network, height, width, allowed, self.device, self.dtype, bool(self.whole))
+
     def _colours(self, planes, way, size):
         """``(1 or 3, H, W)`` in [0, 1] -> the same, larger, clipped to [0, 1]; gray is shown to the network as RGB."""
+        channels, gray = len(planes), all(torch.equal(planes[0], plane) for plane in planes[1:])
         lq = planes.expand(3, -1, -1)[None]
+        network = self.whole if self.whole and way['method'] == 'whole' else self.network
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            sr = upscale_tensor(self.network, lq, **way).float().clamp_(0, 1)
-        if planes.shape[0] == 1:
-            sr = sr.mean(1, keepdim=True)
+            sr = upscale_tensor(network, lq, **way).float()
+        if not sr.sum().isfinite():
+            raise ValueError(
+                'The network gives values that are not finite, though its weights and the image are. '
+                + ('Take another checkpoint.' if self.dtype == torch.float32 else 'Take --dtype fp32.')
+            )
+        sr.clamp_(0, 1)
+        if gray:
+            sr, lq = sr.mean(1, keepdim=True), lq[:, :1]
+        if self.colours == 'input':
+            keep_low_frequencies(sr, lq)
         if sr.shape[-2:] != size:
             sr = F.interpolate(sr, size, mode='bicubic', antialias=True).clamp_(0, 1)
-        return sr[0]
+        return sr[0].expand(channels, -1, -1)
 
     def _alpha(self, alpha, way, size):
         if alpha.min() == alpha.max():
@@ -105,7 +146,9 @@ class Upscaler:
         return F.interpolate(alpha[None], size, mode='bicubic', antialias=True)[0].clamp_(0, 1)
 
 
-def upscale(image, model=DEFAULT, scale=None, **arguments):
+def upscale(
+    image: np.ndarray, model: str | os.PathLike | nn.Module = DEFAULT, scale: float | None = None, **arguments
+) -> np.ndarray:
     """Upscale one image. For several, make an :class:`Upscaler` once and call it: that loads the network only once.
 
     Args:
@@ -135,7 +178,7 @@ def find_device(device=None):
 
 
 def fill_hidden(colours, alpha):
-    """Give pixels that are wholly transparent the colour of the nearest that is not.
+    """Give pixels that are transparent to the eye the colour of the nearest that is not.
 
     What is stored there is not seen and often black; the network would draw it into the visible edge.
 
@@ -146,7 +189,7 @@ def fill_hidden(colours, alpha):
     Returns:
         Tensor: ``(C, H, W)``.
     """
-    hidden = (alpha[0] == 0).cpu().numpy()
+    hidden = (alpha[0] < INVISIBLE).cpu().numpy()
     if not hidden.any() or hidden.all():
         return colours
     from scipy.ndimage import distance_transform_edt
@@ -163,6 +206,10 @@ def _check(image, scale):
         raise ValueError(
             'An image must be an array (H, W) or (H, W, C) with 1 to 4 channels last, of uint8, uint16 or floating in '
             f'[0, 1], but {f"a {type(image).__name__}" if dtype is None else f"{dtype} of shape {tuple(shape)}"} came.'
+        )
+    if dtype.kind == 'f' and not np.isfinite(image).all():
+        raise ValueError(
+            'The image holds values that are not finite (NaN or infinite): numbers in [0, 1] were expected.'
         )
     if scale is not None and not 0 < scale < float('inf'):
         raise ValueError(f'scale must be a number above 0, but {scale!r} came.')

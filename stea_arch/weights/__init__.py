@@ -1,19 +1,28 @@
 """Networks by name or by file: the shipped weights, checkpoints that stea_arch trained, and the authors' own."""
 
+from __future__ import annotations
+
 import hashlib
 import json
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+from stea_arch.system.errors import InputError
 
 FOLDER = Path(__file__).parent
 DEFAULT = 'realnet-s-x4'
 
 
 def shipped():
-    """The shipped networks: name -> entry of ``registry.json`` (``file``, ``sha256``)."""
+    """The shipped networks: name -> entry of ``registry.json`` (``purpose``, ``file``, ``sha256``)."""
     return json.loads((FOLDER / 'registry.json').read_text(encoding='utf-8'))
 
 
-def load_network(model=DEFAULT):
+def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
     """A network with its weights, in eval mode, on the CPU, in fp32.
 
     The architecture comes from the metadata of a ``.safetensors`` file of ours (``stea-export`` writes it), else from
@@ -34,7 +43,11 @@ def load_network(model=DEFAULT):
 
     from stea_arch.weights.detect import build_network
 
-    return build_network(*read_network(path))
+    found = read_network(path)
+    try:
+        return build_network(*found)
+    except ValueError as error:
+        raise InputError(f'{path}: {error}') from error
 
 
 def read_network(path, architecture=None):
@@ -55,10 +68,11 @@ def read_network(path, architecture=None):
     from stea_arch.weights.files import read_architecture, read_checkpoint
 
     content = read_checkpoint(path)
+    architecture = architecture or read_architecture(path)
     try:
-        return identify(content, architecture or read_architecture(path))
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f'{path}: {error}') from error
+        return identify(content, architecture)
+    except ValueError as error:
+        raise InputError(f'{path}: {error}') from error
 
 
 def find_weights(model):
@@ -79,7 +93,7 @@ def find_weights(model):
     entry = known[str(model)]
     path = FOLDER / entry['file']
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != entry['sha256']:
-        raise ValueError(
+        raise InputError(
             f'The weights of {model} at {path} are missing or not those that were shipped (another SHA-256). Install '
             'stea_arch again.'
         )

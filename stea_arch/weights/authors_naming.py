@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import torch
 
 from stea_arch.archs.labnet_arch import LabNet
-from stea_arch.weights.files import read_checkpoint
+from stea_arch.system.errors import InputError
+from stea_arch.weights.files import check_tensors, check_weights, read_checkpoint
+from stea_arch.weights.shapes import expected_shapes
 
 # Our name -> the authors' name, each the start of a parameter's name, in the order of LabNet's num_blocks.
 STAGES = {
@@ -64,7 +66,7 @@ BLOCK = {
 MODULE_KEY = re.compile(rf'(?:{"|".join(STAGES.values())})\.\d+\.(STEA|enla|TTEA)\.')
 
 
-def load_published(path_or_state_dict):
+def load_published(path_or_state_dict: str | os.PathLike | Mapping) -> LabNet:
     """The network of a checkpoint in the authors' naming, with its weights, in eval mode, on the CPU, in fp32.
 
     Scale, width, number of blocks and order of the attention are found from the names and shapes. ``params_ema`` is
@@ -86,6 +88,7 @@ def load_published(path_or_state_dict):
         path_or_state_dict = read_checkpoint(path_or_state_dict)
     weights, config = from_published(path_or_state_dict)
     network = LabNet(**config)
+    check_weights(weights, network, 'The weights')
     network.load_state_dict(weights)
     return network.eval()
 
@@ -116,9 +119,9 @@ def from_published(state_dict):
         ValueError: keys are missing or too many, or shapes do not fit; the message lists them.
     """
     found = _unwrap(state_dict)
+    check_tensors(found)
     config = _find_config(found)
-    with torch.device('meta'):
-        ours = LabNet(**config).state_dict()
+    ours = expected_shapes(LabNet, config)
     modules = [match[1] for match in map(MODULE_KEY.match, found) if match]
     names = {_published_name(name, modules[0] if modules else 'STEA'): name for name in ours}
 
@@ -128,15 +131,15 @@ def from_published(state_dict):
         _listing(
             'wrongly shaped',
             [
-                f'{name} {list(found[name].shape)} instead of {list(ours[own].shape)}'
+                f'{name} {list(found[name].shape)} instead of {list(ours[own])}'
                 for name, own in names.items()
-                if name in found and found[name].shape != ours[own].shape
+                if name in found and found[name].shape != ours[own]
             ],
         ),
     ]
     if any(problems):
         read_as = ', '.join(f'{key} {value}' for key, value in config.items())
-        raise ValueError(
+        raise InputError(
             f'This is not a complete checkpoint of the published LabNet. Read as {read_as}, it has '
             f"{'; '.join(filter(None, problems))}. Pass a checkpoint of the authors' LabNet or RealNet generator; one "
             'that stea_arch trained goes into LabNet.load_state_dict or the option path.pretrain_network_g instead.'
@@ -153,7 +156,7 @@ def _unwrap(state_dict):
     if not isinstance(state_dict, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state_dict.items()
     ):
-        raise ValueError(
+        raise InputError(
             'Expected a state dict, that is names with tensors, bare or under params or params_ema, but '
             f'{_describe(state_dict)} came. Pass the file of the network, not that of a training state.'
         )
@@ -207,7 +210,7 @@ def _listing(kind, items):
     return f'{len(items)} {kind} ({", ".join(items[:4])}{", ..." if len(items) > 4 else ""})' if items else ''
 
 
-def to_published(state_dict, module=None):
+def to_published(state_dict: Mapping[str, torch.Tensor], module: str | None = None) -> dict[str, torch.Tensor]:
     """Translate weights in our naming into the authors', so that their code loads what we trained.
 
     Args:
@@ -228,7 +231,7 @@ def to_published(state_dict, module=None):
         renamed = {_published_name(name, module): value for name, value in state_dict.items()}
         from_published(renamed)
     except (StopIteration, ValueError) as error:
-        raise ValueError(
+        raise InputError(
             "The weights of a LabNet as published were expected (attention 'stea' or 'ttea', the dilations 2, 4, 6), "
             f'but these differ. {error}'.strip()
         ) from error

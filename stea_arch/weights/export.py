@@ -1,9 +1,37 @@
 """Networks for other programs: ONNX, safetensors that say what they are, and the authors' own naming."""
 
-from pathlib import Path
+import importlib
+import logging
+from contextlib import contextmanager
+
+from stea_arch.system.files import whole_or_nothing
 
 TOLERANCE = 1e-4  # largest difference in an image of [0, 1] between ONNX and PyTorch
 SHAPES = ((1, 3, 24, 20), (1, 3, 17, 30), (2, 3, 5, 8))  # of the images it is checked on
+
+
+def write_onnx(network, path):
+    """Write a network as ONNX, its weights inside, with free batch size, height and width; see :func:`export_onnx`.
+
+    Raises:
+        ImportError: The packages of the extra ``export`` are missing.
+    """
+    import torch
+
+    require_exporter()
+    free = torch.export.Dim.DYNAMIC
+    example = torch.rand(2, network.num_in_ch, 13, 10)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            dynamic_shapes={'lq': {0: free, 2: free, 3: free}},
+            input_names=['lq'],
+            output_names=['sr'],
+            verbose=False,
+        )
+        program.save(path, external_data=False)
 
 
 def export_onnx(network, path, fuse=False):
@@ -26,25 +54,9 @@ def export_onnx(network, path, fuse=False):
     """
     import torch
 
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401  (PyTorch's exporter needs it)
-    except ImportError as error:
-        raise ImportError(f"{error}. ONNX needs further packages: pip install 'stea_arch[export]'") from error
-    from stea_arch.system.files import whole_or_nothing
-
-    exported = network.fuse() if fuse else network
-    free = torch.export.Dim.DYNAMIC
+    onnxruntime = require('onnxruntime', 'export')
     with whole_or_nothing(path) as partial:
-        torch.onnx.export(
-            exported,
-            (torch.rand(SHAPES[0]).repeat(2, 1, 1, 1),),
-            dynamo=True,
-            dynamic_shapes={'lq': {0: free, 2: free, 3: free}},
-            input_names=['lq'],
-            output_names=['sr'],
-            verbose=False,
-        ).save(partial, external_data=False)
+        write_onnx(network.fuse() if fuse else network, partial)
         session = onnxruntime.InferenceSession(partial, providers=['CPUExecutionProvider'])
         largest = 0
         for shape in SHAPES:
@@ -58,6 +70,37 @@ def export_onnx(network, path, fuse=False):
                 f'{TOLERANCE:.0e} was expected. Try other versions of torch and onnxscript.'
             )
     return largest
+
+
+def require_exporter():
+    """Raise an ImportError that says what to install where ONNX cannot be written."""
+    for package in ('onnx', 'onnxscript'):
+        require(package, 'export')
+
+
+def require(package, extra):
+    """An optional package; an ImportError says which extra of stea_arch brings it."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f'This needs the package {package}, which could not be imported: {error}. Install it with pip install '
+            f"'stea_arch[{extra}]'."
+        ) from error
+
+
+@contextmanager
+def _quiet():
+    """The exporter warns about what it is about to handle well."""
+    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript')]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
 
 
 def export_safetensors(source, path, half=False, architecture=None):
@@ -110,15 +153,16 @@ def read_option_file(path):
     """Class and arguments of ``network_g`` in a training's option file.
 
     Raises:
-        ValueError: It has none, or is no YAML.
+        FileNotFoundError: There is no such file.
+        ValueError: It is not an option file, or has no network_g.
     """
-    import yaml
+    from stea_arch.options import OptionError
+    from stea_arch.options.reading import read_file
 
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except yaml.YAMLError as error:
-        raise ValueError(f'{path} is not YAML: {error}') from error
-    network = dict(content.get('network_g') or {}) if isinstance(content, dict) else {}
+        network = dict(read_file(path)[0].get('network_g') or {})
+    except OptionError as error:
+        raise ValueError(f'{path}: {error}') from error
     if 'type' not in network:
         raise ValueError(f'{path} has no network_g with a type: expected the option file of a training.')
     return network.pop('type'), network

@@ -2,9 +2,10 @@
 
     python tests/browser/check_page.py results/compare/quick_x2/index.html --browser chromium --out /tmp/page
 
-At 1280 pixels and at 500 (the narrowest window Chromium makes): no script error, every picture decoded, nothing wider
-than the window except what scrolls by itself, a click on a column's head sorts the rows by value and a second click
-turns them round. Writes a screenshot of each width. Not part of run_tests.sh, which needs no browser.
+At 1280, 1200 and 500 pixels (the narrowest window Chromium makes): no script error, every picture decoded, nothing
+wider than the window except what scrolls by itself, and from 1200 on no overview does; no crop alone in a line from
+1280 on; a click on a column's head sorts the rows by value and a second click turns them round; a crop opens large and
+an arrow shows the next network's. Writes a screenshot of each width. Not part of run_tests.sh, which needs no browser.
 """
 
 import argparse
@@ -15,13 +16,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-WIDTHS = (1280, 500)
+WIDTHS = (1280, 1200, 500)
 PROBE = """
 <script>
 window.addEventListener('load', () => {
   const problems = [];
   for (const image of document.images) {
-    if (!image.complete || !image.naturalWidth) problems.push('not decoded: ' + image.alt);
+    const decoded = image.complete && image.naturalWidth;
+    if (image.hasAttribute('src') && !decoded) problems.push('not decoded: ' + image.alt);
   }
   const wide = document.documentElement.scrollWidth - window.innerWidth;
   if (wide > 0) problems.push('the page is ' + wide + ' pixels wider than its window');
@@ -40,6 +42,20 @@ window.addEventListener('load', () => {
       }
       columns += 1;
     });
+  }
+  for (const box of document.querySelectorAll('h2 + .scroll')) {
+    if (innerWidth >= 1200 && box.scrollWidth > box.clientWidth) problems.push('an overview scrolls sideways');
+  }
+  for (const crops of document.querySelectorAll('.crops')) {
+    const tops = [...crops.querySelectorAll('figure:not(.whole)')].map((figure) => figure.offsetTop);
+    const last = tops.filter((top) => top === Math.max(...tops)).length;
+    if (innerWidth >= 1280 && last === 1) problems.push('a crop stands alone in a line');
+    crops.querySelectorAll('.tile')[0].click();
+    const large = document.querySelector('dialog');
+    const first = large.querySelector('img').src;
+    large.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}));
+    if (!large.open || large.querySelector('img').src === first) problems.push('a crop does not open or flip');
+    large.close();
   }
   const report = document.createElement('pre');
   report.id = 'probe';

@@ -52,18 +52,20 @@ window.addEventListener('load', async () => {
   shown.textContent = JSON.stringify(report);
   document.body.append(shown);
 });
-</script></html>"""
+</script></body>"""
 
 
-def serve(photo, folder):
+def serve(photo):
     """A server of the page with the probe in it, for the shipped networks, on the CPU."""
     file = io.BytesIO()
     Image.fromarray(photo).save(file, 'PNG')
     probe = PROBE.replace('{{photo}}', base64.b64encode(file.getvalue()).decode())
-    probed = folder / 'probed.html'
-    text = page.TEMPLATE.read_text(encoding='utf-8')
-    probed.write_text(text.replace('<script>', f'{ERRORS}<script>', 1).replace('</html>', probe), encoding='utf-8')
-    page.TEMPLATE = probed
+    render = page.render
+
+    def render_probed(template, **values):
+        return render(template, **values).replace('<script>', f'{ERRORS}<script>', 1).replace('</body>', probe)
+
+    page.render = render_probed
     server = page.PageServer(list(shipped()), device='cpu')
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
@@ -72,7 +74,7 @@ def serve(photo, folder):
 def check(browser, out):
     """What is wrong, as a list of texts."""
     photo = np.ascontiguousarray(data.astronaut()[40:88, 190:254])
-    server = serve(photo, out)
+    server = serve(photo)
     url = f'http://127.0.0.1:{server.server_port}/'
     found = re.search(r'<pre id="probe"[^>]*>(.*?)</pre>', run(browser, url, 1000, '--dump-dom'), re.DOTALL)
     run(browser, url, 1000, f'--screenshot={out / "upscaling.png"}')
@@ -81,7 +83,7 @@ def check(browser, out):
         return ['the probe has not come to its end']
     report = json.loads(html.unescape(found[1]))
     problems = list(report['errors'])
-    if 'notes.png: not readable as PNG, JPEG, WebP or TIFF' not in report['refused']:
+    if 'notes.png: not readable as PNG, JPEG, WebP' not in report['refused']:
         problems.append(f'of a file that is no image it says: {report["refused"]}')
     for name in shipped():
         download, href = report['results'][name]

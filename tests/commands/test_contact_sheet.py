@@ -6,9 +6,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from stea_arch.commands.contact_sheet import MARGIN, SHOWN, describe, draw_samples, main
+from stea_arch.commands.contact_sheet import SHOWN, describe, draw_samples, main
 from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
+from stea_arch.results.picture import MARGIN
 
 
 def run(image, out, *arguments):
@@ -73,7 +74,7 @@ def test_says_what_is_wrong(photo_folder, tmp_path, capsys):
     assert run(photo_folder / 'photo0.png', tmp_path / 's.png', '--replay', str(tmp_path / 'other.json')) == 2
     assert 'other.json should be the JSON that was written beside an earlier sheet' in capsys.readouterr().err
     assert run(photo_folder / 'photo0.png', tmp_path / 's.png', '-opt', str(tmp_path / 'list.yml')) == 2
-    assert 'list.yml should be an option file of keys and values' in capsys.readouterr().err
+    assert 'list.yml: 1 problem in the options:\n  expected keys and values' in capsys.readouterr().err
     assert run(photo_folder / 'photo0.png', tmp_path / 's.what', '--recipe', 'full', '--num', '1') == 2
     assert 'unknown file extension: .what' in capsys.readouterr().err
     assert not (tmp_path / 's.png').exists() and not (tmp_path / 's.json').exists()

@@ -1,9 +1,12 @@
 """The command end to end on real photographs: results, pages, failures, resuming."""
 
+import importlib
+import inspect
 import json
 import math
 import os
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -12,24 +15,25 @@ import pytest
 import torch
 import yaml
 from basicsr.archs import build_network
-from basicsr.metrics import calculate_metric, calculate_niqe
+from basicsr.metrics import calculate_metric, calculate_niqe, calculate_psnr
 from basicsr.utils import tensor2img
+from basicsr.utils.registry import ARCH_REGISTRY
 from skimage import data
 
 from stea_arch import test as test_entry
 from stea_arch.commands.compare import main
-from stea_arch.compare import run
-from stea_arch.compare.evaluate import evaluate, metric_options, read_result, write_result
+from stea_arch.compare import networks, run
+from stea_arch.compare.evaluate import evaluate, metric_options
 from stea_arch.compare.networks import Network
 from stea_arch.compare.testsets import TestSet
-from stea_arch.results.summary import summarize
+from stea_arch.results.files import read_json, write_json
 
 EDSR = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2}
 
 
-def compare(opt, capsys=None):
+def compare(opt, capsys=None, out=None):
     Path('compare.yml').write_text(yaml.safe_dump(opt, sort_keys=False))
-    status = main(['-opt', 'compare.yml'])
+    status = main(['-opt', 'compare.yml', *(['--out', str(out)] if out else [])])
     return status if capsys is None else (status, capsys.readouterr())
 
 
@@ -87,7 +91,7 @@ def test_three_networks_of_which_one_fails(mini, no_reference, capsys):
     assert 'Bicubic: NIQE has no value for 1 of 3 images' in table
     assert 'lpips needs the file' in table
     assert re.search(rf'\| LabNet +\| {content["parameters"]:,} .*{content["mean"]["psnr"]:.2f} / ', table)
-    costs = read_result('results/compare/mini/cost_x2.json')['networks']
+    costs = read_json('results/compare/mini/cost_x2.json')['networks']
     assert list(costs) == ['Bicubic', 'LabNet'] and costs['LabNet']['parameters'] == content['parameters']
     assert costs['LabNet']['macs'] > costs['Bicubic']['macs'] > 0
     assert (Path('results/compare/mini') / 'index.html').stat().st_size < 500_000
@@ -103,8 +107,10 @@ def test_numbers_are_those_of_stea_test(mini, run_main, tiny_options, tmp_path):
     run_main(test_entry.main, options)
     theirs = json.loads((tmp_path / 'results/labnet/metrics_photos.json').read_text())
     ours = result('LabNet')
-    assert [record['psnr'] for record in ours['images']] == [record['psnr'] for record in theirs['images']]
-    assert ours['groups']['sigma1.60']['psnr'] == theirs['groups']['sigma1.60']['psnr']
+    values = [[record['psnr'] for record in results['images']] for results in (ours, theirs)]
+    assert values[0] == pytest.approx(values[1], abs=1e-3)  # what runs here is fused, and rounds otherwise
+    wide = [results['groups']['sigma1.60']['psnr'] for results in (ours, theirs)]
+    assert wide[0] == pytest.approx(wide[1], abs=1e-3)
 
 
 def test_what_is_finished_is_not_computed_again_and_what_changed_is(mini, monkeypatch):
@@ -149,6 +155,73 @@ def test_what_is_finished_is_not_computed_again_and_what_changed_is(mini, monkey
     assert again() == [('LabNet', 'photos', True)]
 
 
+OWN = """
+from torch import nn
+from basicsr.utils.registry import ARCH_REGISTRY
+
+
+@ARCH_REGISTRY.register()
+class DoubledByHand(nn.Module):
+    def forward(self, lq):
+        return lq.repeat_interleave(2, 2).repeat_interleave(2, 3)
+"""
+
+
+def test_results_know_code_versions_and_device(mini, monkeypatch, capsys):
+    """After an edit of a network or a metric, an update of a package, on another device: old numbers are no results."""
+    file, metric = Path('doubled_by_hand.py').resolve(), Path(inspect.getsourcefile(calculate_psnr))
+    file.write_text(OWN)
+    monkeypatch.setattr(ARCH_REGISTRY, '_obj_map', dict(ARCH_REGISTRY._obj_map))
+    monkeypatch.syspath_prepend(str(file.parent))
+    importlib.import_module('doubled_by_hand')
+    torch.save({}, 'empty.pth')
+    mini['networks'] = {'Bicubic': 'bicubic', 'Own': {'network_g': {'type': 'DoubledByHand'}, 'weights': 'empty.pth'}}
+
+    def unchanged():
+        status, printed = compare(mini, capsys)
+        assert status == 0
+        return [label for label in mini['networks'] if f'{label} on photos x2: nothing has changed' in printed.out]
+
+    assert unchanged() == []
+    assert unchanged() == ['Bicubic', 'Own']
+    file.write_text(f'{OWN}\n# another version\n')
+    assert unchanged() == ['Bicubic']
+    for change in (
+        lambda patch: patch.setattr(
+            Path, 'read_bytes', lambda path, read=Path.read_bytes: b'another version' if path == metric else read(path)
+        ),
+        lambda patch: patch.setattr(networks, 'get_packages', lambda: {'torch': '9.9'}),
+        lambda patch: patch.setattr(networks, 'describe_device', lambda opt: 'NVIDIA H100'),
+    ):
+        with monkeypatch.context() as patch:
+            change(patch)
+            assert unchanged() == []
+            assert unchanged() == ['Bicubic', 'Own']
+
+
+@pytest.mark.parametrize('size', [3_000, 12_000, 60_000])
+def test_a_full_disk_leaves_complete_files_and_a_paragraph(mini, small_disk, capsys, size):
+    """Wherever the room ends: in a result, a picture, the table or the page."""
+    mini['crops']['size'] = 64
+    with small_disk(size) as disk:
+        assert compare(mini, out=disk / 'out') == 1
+        printed = capsys.readouterr()
+        assert printed.err.count('\n') == 1 and re.search('could not be written: .*Make room', printed.err)
+        files = [path for path in disk.rglob('*') if path.is_file()]
+        for path in files:
+            assert path.suffix in ('.json', '.png', '.md', '.html')
+            if path.suffix == '.json':
+                assert json.loads(path.read_text())['images']
+            elif path.suffix == '.png':
+                assert cv2.imread(str(path)) is not None
+        finished = {path: path.stat().st_mtime_ns for path in files if path.suffix == '.json'}
+        shutil.copytree(disk / 'out', 'continued')
+    assert compare(mini, out='continued') == 0
+    printed = capsys.readouterr()
+    assert printed.out.count('nothing has changed') == len(finished)
+    assert Path('continued/index.html').read_text().rstrip().endswith('</html>')
+
+
 def test_bicubic_runs_at_every_scale_and_a_network_at_its_own(mini, capsys):
     mini |= {'scales': [2, 3], 'crops': {'rows': 0}}
     mini['networks']['LabNet']['scale'] = 2
@@ -178,19 +251,34 @@ def test_an_exact_image_is_left_out_of_the_mean_and_said(mini, tmp_path, capsys)
     assert [record['psnr'] == 'inf' for record in content['images']] == [True, True, False, False]
     assert content['mean']['psnr'] == pytest.approx(np.mean([record['psnr'] for record in content['images'][2:]]))
     assert 'Bicubic: 2 results equal the truth; they are left out of the mean PSNR.' in printed.out
-    assert read_result('results/compare/mini/flat_x2/Bicubic.json')['images'][0]['psnr'] == math.inf
+    assert read_json('results/compare/mini/flat_x2/Bicubic.json')['images'][0]['psnr'] == math.inf
 
 
 def test_nan_is_a_failure_and_never_json(mini, tmp_path):
     weights = torch.load('labnet.pth')
-    weights['params']['tail.0.weight'][:] = math.nan
+    weights['params']['tail.0.weight'][:] = 1e38
     torch.save(weights, 'labnet.pth')
     network = Network(mini, 'LabNet', 2)
     with pytest.raises(ValueError, match='values that are not finite'):
         evaluate(network, TestSet('photos', mini['datasets']['photos'], 2), {}, [0])
     with pytest.raises(ValueError, match='not JSON compliant'):
-        write_result(summarize([{'group': None, 'psnr': math.nan}], ['psnr']), tmp_path / 'x.json')
+        write_json({'psnr': math.nan}, tmp_path / 'x.json')
     assert not (tmp_path / 'x.json').exists()
+
+
+def test_images_smaller_than_a_metric_needs_are_left_out_counted_and_said(mini, tmp_path, capsys):
+    (tmp_path / 'tiny').mkdir()
+    for side in (8, 14, 40):  # less than the window of SSIM, less without the border, and enough
+        cv2.imwrite(f'tiny/{side}.png', np.ascontiguousarray(data.astronaut()[:side, 180 : 180 + side, ::-1]))
+    mini['datasets'] = {'tiny': {'protocol': 'bicubic', 'gt': 'tiny'}}
+    del mini['networks']['LabNet']
+    status, printed = compare(mini, capsys)
+    assert status == 0
+    content = result('Bicubic', 'tiny_x2')
+    with_ssim = {record['image'] for record in content['images'] if 'ssim' in record}
+    assert with_ssim == {'40'} and all('psnr' in record for record in content['images'])
+    assert content['without_value'] == {'ssim': 2} and 0 < content['mean']['ssim'] < 1
+    assert 'Bicubic: SSIM has no value for 2 of 3 images (smaller than its window' in printed.out
 
 
 def test_self_ensemble(mini):
@@ -203,12 +291,12 @@ def test_self_ensemble(mini):
 
 
 def test_a_metric_without_its_weights_is_left_out_and_said(mini, capsys):
-    mini |= {'metrics': ['dists']}
+    mini |= {'metrics': ['lpips']}
     del mini['networks']['LabNet']
     status, printed = compare(mini, capsys)
     assert status == 0
-    assert 'dists needs the file experiments/pretrained_models/vgg16' in printed.out
-    assert 'dists is left out.' in Path('results/compare/mini/index.html').read_text()
+    assert 'lpips needs the file experiments/pretrained_models/alexnet' in printed.out
+    assert 'lpips is left out.' in Path('results/compare/mini/index.html').read_text()
     assert result('Bicubic')['mean'] == {}
 
 
@@ -220,3 +308,21 @@ def test_a_wrong_option_file_ends_before_anything_is_made(mini, capsys):
         r'compare\.yml: 1 problem in the options:\n  networks\.LabNet\.weights: none\.pth is not', printed.err
     )
     assert not Path('results').exists()
+
+
+@pytest.mark.parametrize('kilobytes', [8, 20, 30, 45])
+def test_a_full_disk_ends_in_a_paragraph_and_whole_files(mini, small_disk, capsys, kilobytes):
+    Path('compare.yml').write_text(yaml.safe_dump(mini, sort_keys=False))
+    with small_disk(kilobytes * 1000) as disk:
+        status = main(['-opt', 'compare.yml', '--out', str(disk / 'out')])
+        printed = capsys.readouterr()
+        assert status in (1, 2) and 'Traceback' not in printed.err
+        assert re.search('No space left|too large', printed.err), printed.err
+        for file in disk.rglob('*.*'):
+            assert file.suffix in ('.json', '.png', '.html', '.md'), file
+            if file.suffix == '.json':
+                json.loads(file.read_text())
+            if file.suffix == '.png':
+                assert cv2.imread(str(file)) is not None
+            if file.suffix == '.html':
+                assert file.read_text().rstrip().endswith('</html>')

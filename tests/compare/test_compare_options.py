@@ -1,13 +1,18 @@
 """The strict check of a comparison's option file, and the files in options/compare."""
 
+import copy
 import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from basicsr.archs import build_network
 
 from stea_arch.compare.options import read_compare_options
+from stea_arch.compare.testsets import TestSet
 from stea_arch.options import OptionError
+from stea_arch.weights import find_weights, shipped
 from stea_arch.weights.files import read_architecture
 
 ROOT = Path(__file__).parents[2] / 'options'
@@ -31,7 +36,7 @@ def test_everything_is_reported_at_once_with_lines_and_nearest_keys(read, mini):
     mini |= {'scales': [2], 'metrics': ['psnr', 'vmaf'], 'cost': {'rounds': 0}, 'titel': 'x'}
     found, text = problems(read, mini)
     assert "did you mean 'weights'" in found['networks.LabNet.weigths']
-    assert found['networks.Other'].endswith('only bicubic needs none: write Other: bicubic')
+    assert found['networks.Other'].startswith('expected bicubic, a shipped name or a checkpoint: nearest is neither')
     assert "did you mean 'EDSR'" in found['networks.EDSR.network_g.type']
     assert found['networks.EDSR.weights'].startswith('no.pth is not a file')
     assert found['datasets.photos.protocol'].startswith('expected gaussian8 or setting2 or bicubic or no_reference')
@@ -90,7 +95,7 @@ def test_test_sets(read, mini, change, path, message):
 def test_a_set_that_no_metric_fits(read, mini):
     mini['metrics'] = ['niqe']
     found, _ = problems(read, mini)
-    assert found == {'datasets.photos': 'none of metrics can be measured here: add one of psnr, ssim, lpips, dists'}
+    assert found == {'datasets.photos': 'none of metrics can be measured here: add one of psnr, ssim, lpips'}
 
 
 def test_without_files_nothing_is_opened(read, mini):
@@ -99,8 +104,101 @@ def test_without_files_nothing_is_opened(read, mini):
     assert read(mini, check_files=False) == mini
 
 
+def test_entries_are_written_out(read, mini, tmp_path):
+    """Names, checkpoints and training files become the sections that one could have written by hand."""
+    arguments = {**mini['networks']['LabNet']['network_g'], 'attention': 'ttea', 'num_feat': 32}
+    weights = build_network(copy.deepcopy(arguments)).state_dict()
+    torch.save({'params': weights, 'params_ema': weights}, 'own.pth')
+    trained = ROOT / 'train/EDSR_x4.yml'
+    edsr = yaml.safe_load(trained.read_text())
+    mini['scales'] = [2, 4]
+    mini['networks'] = {
+        'Bicubic': 'bicubic',
+        'shipped': 'labnet-s-x4',
+        'own': 'own.pth',
+        'own, eight times': {'weights': 'own.pth', 'self_ensemble': True, 'param_key': 'params'},
+        'EDSR': {'from': str(trained)},
+        'wider': {'from': str(trained), 'network_g': {'num_feat': 128}, 'weights': 'wider.pth'},
+    }
+    found = read(mini, check_files=False)['networks']
+    assert found['Bicubic'] == 'bicubic'
+    assert found['shipped']['weights'] == 'labnet-s-x4' and found['shipped']['scale'] == 4
+    _, of_file = read_architecture(find_weights('labnet-s-x4'))
+    assert found['shipped']['network_g'] == {'type': 'LabNet', **of_file}
+    own = found['own']
+    assert {key: own['network_g'][key] for key in arguments} == arguments
+    assert own['param_key'] == 'params_ema' and own['scale'] == 2 and own['weights'] == 'own.pth'
+    assert found['own, eight times'] == {**own, 'self_ensemble': True, 'param_key': 'params'}
+    assert found['EDSR'] == {
+        'network_g': edsr['network_g'],
+        'weights': f'experiments/{edsr["name"]}/models/net_g_latest.pth',
+        'param_key': 'params_ema' if edsr['train']['ema_decay'] else 'params',
+        'scale': 4,
+    }
+    assert found['wider'] == {
+        **found['EDSR'],
+        'network_g': {**edsr['network_g'], 'num_feat': 128},
+        'weights': 'wider.pth',
+    }
+
+
+def test_an_entry_of_which_nothing_is_known_is_named(read, mini, tmp_path):
+    (tmp_path / 'text.pth').write_text('no weights')
+    torch.save(
+        {'params': build_network({'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8}).state_dict()},
+        'edsr.pth',
+    )
+    (tmp_path / 'wrong.yml').write_text('name: x\n')
+    mini['networks'] |= {
+        'absent': 'absent.pth',
+        'damaged': 'text.pth',
+        'foreign': {'weights': 'edsr.pth'},
+        'none': {'param_key': 'params'},
+        'no file': {'from': 'no.yml'},
+        'wrong file': {'from': 'wrong.yml'},
+        'number': 4,
+        'x4': 'labnet-s-x4',
+    }
+    found, _ = problems(read, mini)
+    assert found['networks.absent'].startswith(
+        'expected bicubic, a shipped name or a checkpoint: absent.pth is neither'
+    )
+    assert 'text.pth' in found['networks.damaged']
+    assert 'belong to another network' in found['networks.foreign.weights']
+    assert found['networks.none.network_g'].startswith('missing, or give from')
+    assert found['networks.no file.from'].startswith('there is no option file no.yml')
+    assert 'model_type' in found['networks.wrong file.from']
+    assert found['networks.number'].startswith('expected bicubic, a shipped name, a checkpoint or a section, got 4')
+    assert found['networks.x4.scale'] == 'expected one of the scales [2] of this file, got 4'
+    assert len(found) == 8
+
+
+def test_sample_images_are_there_after_installation(monkeypatch):
+    monkeypatch.chdir(ROOT.parent)
+    opt = read_compare_options(ROOT / 'compare/sample_x4.yml')
+    assert {label: network for label, network in opt['networks'].items() if network == 'bicubic'} == {
+        'Bicubic': 'bicubic'
+    }
+    assert {n['weights'] for n in opt['networks'].values() if n != 'bicubic'} == set(shipped())
+    sets = {name: TestSet(name, section, 4) for name, section in opt['datasets'].items()}
+    assert {case.image for case in sets['blurred'].cases} == {'chelsea', 'coffee'} and len(sets['low_quality']) == 3
+    assert sets['blurred'][0]['gt'].shape[0] == 3 and 'gt' not in sets['low_quality'][0]
+
+
+def test_one_file_compares_what_the_training_files_leave_behind(monkeypatch):
+    monkeypatch.chdir(ROOT.parent)
+    opt = read_compare_options(ROOT / 'compare/trained_x4.yml', check_files=False)
+    for name in ('LabNet-S', 'EDSR', 'SwinIR-light', 'RCAN-S', 'RRDBNet-S'):
+        trained = yaml.safe_load((ROOT / f'train/{name}_x4.yml').read_text())
+        section = opt['networks'].pop(name)
+        assert section['network_g'] == trained['network_g']
+        assert section['weights'] == f'experiments/{trained["name"]}/models/net_g_latest.pth'
+    assert opt['networks'] == {'Bicubic': 'bicubic'}
+
+
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_shipped_file_fits_the_training_files(path):
+def test_shipped_file_fits_the_training_files(path, monkeypatch):
+    monkeypatch.chdir(ROOT.parent)
     opt = read_compare_options(path, check_files=False)
     assert f'stea-compare -opt options/compare/{path.name}' in path.read_text()
     files = [
@@ -110,14 +208,22 @@ def test_shipped_file_fits_the_training_files(path):
     ]
     trained = {file['name']: file for file in files}
     for section in opt['networks'].values():
-        if section != 'bicubic' and section['weights'].startswith('stea_arch/'):
-            _, arguments = read_architecture(ROOT.parent / section['weights'])
-            network = {k: v for k, v in section['network_g'].items() if k not in ('type', 'streams')}
-            assert network == {key: arguments[key] for key in network}
-            continue
-        run = 'pretrained_models' if section == 'bicubic' else section['weights'].split('/')[1]
-        run = re.sub(r'equal_terms_(.*)_seed0', r'\1_x4', run)  # benchmarks/equal_terms.py
-        if run != 'pretrained_models':
-            assert trained[run]['network_g'] == section['network_g']
-            assert trained[run]['scale'] == opt['scales'][0]
-            assert section['param_key'] == 'params_ema'
+        weights = section['weights'] if isinstance(section, dict) else section
+        run = re.match(r'experiments/(?!pretrained)(?:equal_terms_(.+)_seed0|(LabNet_x4)_setting2|([^/]+))/', weights)
+        if run:
+            file = trained[f'{run[1]}_x4' if run[1] else run[2] or run[3]]
+            assert file['network_g'] == {key: section['network_g'][key] for key in file['network_g']}
+            assert file['scale'] == opt['scales'][0]
+            assert section['param_key'] == ('params_ema' if file['train'].get('ema_decay') else 'params')
+
+
+def test_what_has_not_been_trained_is_left_out_and_said(read, mini, tmp_path):
+    mini['scales'], mini['networks'] = [4], {'Bicubic': 'bicubic', 'EDSR': {'from': str(ROOT / 'train/EDSR_x4.yml')}}
+    found, _ = problems(read, mini)
+    assert found['networks'].startswith('none of them has been trained yet: begin with stea-train -opt')
+    mini['networks']['LabNet-S'] = 'labnet-s-x4'
+    opt = read(mini)
+    assert list(opt['networks']) == ['Bicubic', 'LabNet-S'] and list(opt['untrained']) == ['EDSR']
+    mini['networks']['EDSR']['weights'] = 'net_g_best.pth'  # one that somebody has named has to be there
+    found, _ = problems(read, mini)
+    assert found['networks.EDSR.weights'].startswith('net_g_best.pth is not a file')

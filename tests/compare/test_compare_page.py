@@ -91,8 +91,11 @@ def comparison(photo_folder, tmp_path):
     }
     costs = {
         'input': [64, 64],
-        'networks': {'A & B': {'macs': 2.5e9, 'latency_seconds': 0.1234, 'peak_bytes': 3 * 2**20}},
+        'networks': {
+            'A & B': {'macs': 2.5e9, 'latency_seconds': 0.1234, 'latency_range': [0.12, 0.2], 'peak_bytes': 3 * 2**20}
+        },
         'failed': {},
+        'warning': 'Latencies say little.',
         'protocol': {'latency': 'median', 'macs': 'counted', 'memory': 'peak', 'device': 'cpu'},
     }
     parts = {4: {'sections': [section], 'costs': costs}}
@@ -104,9 +107,9 @@ def test_html_is_well_formed_and_self_contained(comparison):
     page = Checked(text)
     assert not page.outside and 'http' not in re.sub(r'data:[^"]*', '', text).replace('www.w3.org', '')
     assert page.links <= page.ids and page.links
-    assert '<h1>two &amp; more</h1>' in text and 'no &quot;weights&quot; &lt;here&gt;' in text
+    assert '<h1>two &amp; more</h1>' in text and 'no &#34;weights&#34; &lt;here&gt;' in text
     rows = [row for row in page.rows if row[0].startswith(('A & B', 'C', 'D'))]
-    assert rows[0] == ['A & B', '1,234,567', '2.50 G', '123 ms', '3.0 MiB', '29.50 / 0.8000']
+    assert rows[0] == ['A & B', '1,234,567', '2.50 G', '123 ms 120 to 200', '3.0 MiB', '29.50 / 0.8000']
     assert rows[2] == ['D', *[NOTHING] * 4, 'failed']
     assert rows[3][0] == 'DAN published' and rows[3][-1] == '32.50 / 0.9000'
     assert rows[5] == ['C', '30.50', '0.8000', '31.00', '30.00']
@@ -139,7 +142,7 @@ def test_a_chosen_region_is_moved_into_the_image_and_onto_the_grid(comparison):
 def test_markdown_has_the_same_cells(comparison):
     text = as_markdown(comparison)
     lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines() if line[:1] == '|']
-    assert ['A & B', '1,234,567', '2.50 G', '123 ms', '3.0 MiB', '29.50 / 0.8000'] in lines
+    assert ['A & B', '1,234,567', '2.50 G', '123 ms (120 to 200)', '3.0 MiB', '29.50 / 0.8000'] in lines
     assert ['C', '**30.50**', '**0.8000**', '**31.00**', '**30.00**'] in lines
     assert ['DAN †', '32.50', '0.9000', NOTHING, NOTHING] in lines
     assert ['D', 'failed', *[NOTHING] * 3] in lines
@@ -151,10 +154,10 @@ def test_a_mean_of_nothing_is_not_called_exact(comparison):
     section = comparison['scales'][4]['sections'][0]
     section['metrics'], section['published'] = {'niqe': {'type': 'calculate_niqe', 'crop_border': 0}}, {}
     for label in ('A & B', 'C'):  # every image too small: no value at all
-        section['results'][label] |= {'mean': {'niqe': math.inf}, 'groups': {}, 'images': [{'image': 'photo0'}]}
+        section['results'][label] |= {'mean': {}, 'groups': {}, 'images': [{'image': 'photo0'}]}
     for table in (overview([section], None), set_table(section)):
         assert [row.cells[-1].text for row in table.rows] == [NOTHING, NOTHING, 'failed']
-    section['results']['C']['exact'] = {'niqe': 1}
+    section['results']['C'] |= {'mean': {'niqe': math.inf}, 'exact': {'niqe': 1}}
     assert overview([section], None).rows[1].cells[-1].text == 'exact'
 
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from basicsr.data.paired_image_dataset import PairedImageDataset
 from PIL import Image
 from real_files import read_image, read_lmdb, write_image
 from skimage.data import coffee
 
-import stea_arch.test as entry
 from data_prep.cli import main
 from data_prep.div2krk import list_pairs
-from stea_arch.options import read_options
+from stea_arch.commands.compare import main as compare
 
 NUMBERS = (1, 2, 10, 11, 100)
 
@@ -63,21 +63,16 @@ def test_lmdbs_that_basicsr_pairs(div2krk, tmp_path):
         env.close()
 
 
-def test_a_network_is_tested_on_them_from_the_option_file(div2krk, tmp_path, run_main):
-    file = Path(__file__).parents[2] / 'options/test/LabNet_x4_DIV2KRK.yml'
-    opt = read_options(file, is_train=False, check_files=False)
-    section = opt['datasets']['test_1']
-    assert (section['dataroot_gt'], section['dataroot_lq']) == (
-        'datasets/DIV2KRK_x4/gt.lmdb',
-        'datasets/DIV2KRK_x4/lq.lmdb',
-    )
-    main(['div2krk', str(div2krk), '--scale', '4', '--out', str(tmp_path / 'datasets/DIV2KRK_x4'), '--quiet'])
-    opt['network_g'] = {'type': 'Bicubic', 'upscale': 4}
-    opt['path'] = {'pretrain_network_g': None}
-    opt['num_gpu'] = 0
-    root = run_main(entry.main, opt)
-    results = json.loads((root / 'results' / opt['name'] / 'metrics_DIV2KRK.json').read_text())
+def test_networks_are_compared_on_them_by_the_option_file(div2krk, tmp_path, monkeypatch, capsys):
+    opt = yaml.safe_load((Path(__file__).parents[2] / 'options/compare/DIV2KRK_x4.yml').read_text())
+    monkeypatch.chdir(tmp_path)
+    assert main(['div2krk', str(div2krk), '--scale', '4', '--out', 'datasets/DIV2KRK_x4', '--quiet']) == 0
+    opt['networks'] = {'Bicubic': 'bicubic'}
+    Path('opt.yml').write_text(yaml.safe_dump(opt))
+    assert compare(['-opt', 'opt.yml']) == 0
+    results = json.loads(Path('results/compare/DIV2KRK_x4/DIV2KRK_x4/Bicubic.json').read_text())
     assert len(results['images']) == 5 and results['mean']['psnr'] > 10
+    assert results['test']['degradation'] == 'low-quality images as they lie in lq'
 
 
 def test_refuses(div2krk, tmp_path):

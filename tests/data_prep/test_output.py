@@ -47,12 +47,7 @@ def test_two_writers(tmp_path):
     assert is_complete(target, of(1))
 
 
-@pytest.mark.parametrize('in_one_step', [True, False])
-def test_replacing(tmp_path, monkeypatch, in_one_step):
-    import data_prep.output as output
-
-    if not in_one_step:
-        monkeypatch.setattr(output, 'RENAME_EXCHANGE', 1 << 20)  # refused, as by a system without it
+def test_replacing(tmp_path):
     target = tmp_path / 'result'
     make(target, of(1), 'old')
     reader = open(target / 'file')  # noqa: SIM115

@@ -24,24 +24,19 @@ def test_levels_shrink():
     assert sizes[1] < 1.05 * plain
 
 
-def test_file_as_it_is_or_encoded_anew(tmp_path):
+def test_file_as_it_is(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.b.jpg'), PHOTO[..., ::-1])
     data = (tmp_path / 'a.b.jpg').read_bytes()
     record = file_record(tmp_path / 'a.b.jpg', 'sub/a.b.jpg')
     assert (record.name, record.key, record.shape, record.level) == ('sub/a.b.jpg', 'sub/a.b', (60, 70, 3), 1)
     assert record.data == data and record.digest == hashlib.sha256(data).hexdigest()
-    again = file_record(tmp_path / 'a.b.jpg', 'a.b.jpg', level=4)
-    assert (again.name, again.level, again.data[:4]) == ('a.b.png', 4, b'\x89PNG')
-    np.testing.assert_array_equal(
-        cv2.imdecode(np.frombuffer(again.data, np.uint8), 1), cv2.imread(str(tmp_path / 'a.b.jpg'))
-    )
 
 
 def test_gray_stays_gray(tmp_path):
     cv2.imwrite(str(tmp_path / 'g.png'), PHOTO[..., 0])
     with pytest.raises(ValueError, match=r'g\.png is gray'):
         file_record(tmp_path / 'g.png', 'g.png')
-    record = file_record(tmp_path / 'g.png', 'g.png', allow_gray=True, level=2)
+    record = file_record(tmp_path / 'g.png', 'g.png', allow_gray=True)
     assert record.shape == (60, 70, 1)
     read = cv2.imdecode(np.frombuffer(record.data, np.uint8), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(read, PHOTO[..., 0])

@@ -280,12 +280,34 @@ def test_a_png_with_damaged_metadata_is_read():
         photo = decode_photo(sound[:33] + text + sound[33:])
         np.testing.assert_array_equal(photo.pixels, pixels)
         assert photo.warnings == ('damaged metadata were left out',)
+        assert read_header(sound[:33] + text + sound[33:]).channels == 3
         photo = decode_photo(sound[:-12] + text + sound[-12:])  # behind the pixels
         np.testing.assert_array_equal(photo.pixels, pixels)
     damaged = bytearray(sound)
     damaged[200] ^= 1
     with pytest.raises(ValueError, match='not readable as PNG'):
         decode_photo(bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    'segment',
+    [
+        (0xE0, b'JFIF\0'),
+        (0xE2, b'ICC_PROFILE\0'),
+        (0xE2, b'ICC_PROFILE\0\1'),
+        (0xEE, b'Adobe\0'),
+    ],
+)
+def test_a_jpeg_with_damaged_metadata_is_read(segment):
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[ORIENTATION] = 6
+    Image.fromarray(noise(3)).save(file, 'JPEG', exif=exif)
+    sound = file.getvalue()
+    marker, content = segment
+    damaged = sound[:2] + struct.pack('>BBH', 0xFF, marker, len(content) + 2) + content + sound[2:]
+    np.testing.assert_array_equal(decode_photo(damaged).pixels, decode_photo(sound).pixels)
+    np.testing.assert_array_equal(decode(damaged, 'a.jpg', False), decode_photo(sound).pixels)
+    assert decode_photo(damaged).warnings and read_header(damaged) == read_header(sound)
 
 
 def test_deep_pngs_that_are_cut_short_are_refused():

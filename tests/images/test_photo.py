@@ -74,6 +74,8 @@ def test_webp_keeps_transparency_and_jpeg_refuses_it(tmp_path):
     for channels in (2, 4):
         with pytest.raises(ValueError, match=r'JPEG cannot hold its transparency.*--format png'):
             encode_photo(Photo(make_pixels(channels=channels)), '.jpg')
+        opaque = np.dstack([smooth_pixels(channels - 1), np.full((48, 64), 255, np.uint8)])
+        assert read_bytes(encode_photo(Photo(opaque), '.jpg'), tmp_path, 'a.jpg').pixels.shape == (48, 64, channels - 1)
 
 
 @pytest.mark.parametrize(('extension', 'width'), [('.jpg', 65501), ('.webp', 16384)])

@@ -1,4 +1,4 @@
-"""LPIPS against the package it comes from, DISTS against its authors' class, both with the same random backbones."""
+"""LPIPS against the package it comes from, with the same random backbone."""
 
 import lpips
 import numpy as np
@@ -6,12 +6,9 @@ import pytest
 import torch
 import torchvision
 from basicsr.metrics import calculate_metric
-from DISTS_pytorch import DISTS_pt
 from skimage import data
 
 from stea_arch.metrics import perceptual
-
-MODELS = {'lpips': 'alexnet', 'dists': 'vgg16'}
 
 
 @pytest.fixture
@@ -23,21 +20,21 @@ def pair():
 
 @pytest.fixture
 def backbone(tmp_path, monkeypatch):
-    """``backbone(metric)`` puts a random backbone's file where a user would, and returns the network."""
+    """``backbone()`` puts a random backbone's file where a user would, and returns the network."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'cache'))
 
-    def make(metric):
+    def make():
         torch.manual_seed(0)
         with torch.device('meta'):  # the classifier is large, and nobody reads it
-            net = getattr(torchvision.models, MODELS[metric])()
+            net = torchvision.models.alexnet()
         net.features.to_empty(device='cpu')
         for parameter in net.features.parameters():
             torch.nn.init.normal_(parameter, 0, 0.05)
         folder = tmp_path / 'experiments/pretrained_models'
         folder.mkdir(parents=True)
         weights = {name: value for name, value in net.state_dict().items() if name.startswith('features.')}
-        torch.save(weights, folder / perceptual.BACKBONES[metric])
+        torch.save(weights, folder / perceptual.BACKBONE)
         return net
 
     return make
@@ -49,7 +46,7 @@ def tensors(pair, border=4):
 
 
 def test_lpips_is_that_of_the_package(backbone, pair, monkeypatch):
-    net = backbone('lpips')
+    net = backbone()
     monkeypatch.setattr(lpips.pretrained_networks.tv, 'alexnet', lambda pretrained: net)
     reference = lpips.LPIPS(net='alex', verbose=False)
     expected = reference(*(2 * image - 1 for image in tensors(pair))).item()
@@ -59,41 +56,21 @@ def test_lpips_is_that_of_the_package(backbone, pair, monkeypatch):
     assert calculate_metric({'img': pair[1], 'img2': pair[1]}, opt) == 0
 
 
-def test_dists_is_that_of_its_authors(backbone, pair, monkeypatch):
-    net = backbone('dists')
-    monkeypatch.setattr(DISTS_pt.models, 'vgg16', lambda pretrained: net)
-    reference = DISTS_pt.DISTS(load_weights=False)
-    own = torch.load(DISTS_pt.__file__.replace('DISTS_pt.py', 'weights.pt'), weights_only=True)
-    reference.alpha.data, reference.beta.data = own['alpha'], own['beta']
-    expected = reference(*tensors(pair)).item()
-    opt = {'type': 'calculate_dists', 'crop_border': 4}
-    assert expected > 1e-3
-    assert calculate_metric({'img': pair[0], 'img2': pair[1]}, opt) == pytest.approx(expected, abs=2e-6)
-    assert calculate_metric({'img': pair[1], 'img2': pair[1]}, opt) == pytest.approx(0, abs=1e-6)
-
-
 def test_what_is_missing_is_said(backbone, pair, monkeypatch):
     assert perceptual.why_unavailable('psnr') is None
     expected = r'lpips needs the file experiments/pretrained_models/alexnet.*, from https://.*; nothing is downloaded'
     with pytest.raises(ValueError, match=expected):
         perceptual.calculate_lpips(*pair, crop_border=0)
-    backbone('lpips')
+    backbone()
     assert perceptual.why_unavailable('lpips') is None
-    monkeypatch.setitem(perceptual.PACKAGES, 'lpips', 'no_such_package')
+    monkeypatch.setattr(perceptual, 'PACKAGE', 'no_such_package')
     assert 'pip install stea_arch[metrics]' in perceptual.why_unavailable('lpips')
 
 
-@pytest.mark.parametrize(
-    'metric, message',
-    [
-        ('dists', r'weights of VGG-16 were expected, but layer features\.0 is missing or of'),
-        ('lpips', r'weights of AlexNet were expected in .*, but features\.0\.bias is missing'),
-    ],
-)
-def test_a_foreign_backbone_is_refused(tmp_path, monkeypatch, pair, metric, message):
+def test_a_foreign_backbone_is_refused(tmp_path, monkeypatch, pair):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / 'experiments/pretrained_models'
     folder.mkdir(parents=True)
-    torch.save({'features.0.weight': torch.zeros(1)}, folder / perceptual.BACKBONES[metric])
-    with pytest.raises(ValueError, match=message):
-        calculate_metric({'img': pair[0], 'img2': pair[1]}, {'type': f'calculate_{metric}', 'crop_border': 0})
+    torch.save({'features.0.weight': torch.zeros(1)}, folder / perceptual.BACKBONE)
+    with pytest.raises(ValueError, match=r'weights of AlexNet were expected in .*, but features\.0\.bias is missing'):
+        calculate_metric({'img': pair[0], 'img2': pair[1]}, {'type': 'calculate_lpips', 'crop_border': 0})

@@ -62,9 +62,76 @@ def test_a_test_writes_every_image_and_the_means_by_group(make_model, loader, tm
     assert all((tmp_path / 'visualization/six' / f'im{i}_sigma{i // 2}_tiny.png').is_file() for i in range(6))
 
 
-def test_nan_is_not_hidden_by_the_mean():
-    records = [{'group': None, 'psnr': 30.0}, {'group': None, 'psnr': math.nan}]
-    assert math.isnan(summarize(records, ['psnr'])['mean']['psnr'])
+def test_what_has_no_value_is_left_out_of_the_mean_and_counted():
+    """NaN is SSIM's of an image smaller than its window; broken weights are another matter, and end the test."""
+    records = [{'group': 'a', 'ssim': 0.5}, {'group': 'a', 'ssim': math.nan}, {'group': 'b', 'ssim': math.nan}]
+    summary = summarize([*records, {'group': 'b'}], ['ssim'])
+    assert summary['mean'] == {'ssim': 0.5} and summary['groups'] == {'a': {'ssim': 0.5}, 'b': {}}
+    assert summary['without_value'] == {'ssim': 3} and summary['exact'] == {}
+
+
+class Small(Images):
+    """The first image is too small for SSIM, whose window has 11 pixels and a border of 2 goes off."""
+
+    opt = {'name': 'small', 'phase': 'val'}  # noqa: RUF012
+
+    def __getitem__(self, index):
+        item = super().__getitem__(index)
+        return {**item, 'lq': item['lq'][:, :4, :4], 'gt': item['gt'][:, :8, :8]} if index == 0 else item
+
+
+def test_an_image_without_a_value_is_left_out_of_the_mean_and_counted(make_model, tmp_path):
+    ssim = {'ssim': {'type': 'calculate_ssim', 'crop_border': 2, 'test_y_channel': False}}
+    model = make_model({'val': {'metrics': ssim, 'save_best': 'ssim'}})
+    model.validation(torch.utils.data.DataLoader(Small()), 1, None, save_img=False)
+    (line,) = read_json_lines(tmp_path / 'experiments_root/validations.jsonl')
+    model.validation(torch.utils.data.DataLoader(Images()), 1, None, save_img=False)
+    _, whole = read_json_lines(tmp_path / 'experiments_root/validations.jsonl')
+    assert line['without_value'] == {'ssim': 1} and whole['without_value'] == {}
+    first = whole['groups']['sigma0']['ssim'] * 2 - line['groups']['sigma0']['ssim']  # of two images under a kernel
+    assert line['mean']['ssim'] == pytest.approx((whole['mean']['ssim'] * 6 - first) / 5)
+    assert model.best_metric_results['small']['ssim']['val'] == line['mean']['ssim']
+    assert (tmp_path / 'models/net_g_best.pth').is_file()
+
+
+def test_a_flat_image_has_no_niqe(make_model, tmp_path):
+    class Flat(Photographs):
+        opt = {'name': 'flat', 'phase': 'val'}  # noqa: RUF012
+
+        def __getitem__(self, index):
+            return {**super().__getitem__(0), 'lq': torch.full((3, 100, 100), index / 8)}
+
+    model = make_model({**BICUBIC, 'val': {'save_best': ..., 'metrics': BOTH}}, is_train=False)
+    model.validation(torch.utils.data.DataLoader(Flat()), 'run', None, save_img=False)
+    content = json.loads((tmp_path / 'results_root/metrics_flat.json').read_text())
+    assert content['without_value'] == {'niqe': 5} and content['mean'] == {}
+
+
+@pytest.mark.parametrize('moment', ['stea_arch.models.validation.os.fsync', 'stea_arch.system.files.os.replace'])
+def test_what_is_noted_as_the_best_is_on_the_disk_whenever_the_process_ends(
+    make_model, batch, tmp_path, monkeypatch, moment
+):
+    def fingerprint(state_dict):
+        return {name: value.sum().item() for name, value in state_dict.items()}
+
+    loader = torch.utils.data.DataLoader(Images())
+    model = make_model()
+    model.validation(loader, 0, None, save_img=False)
+    best = fingerprint(model.net_g_ema.state_dict())
+    with torch.no_grad():
+        model.net_g_ema.load_state_dict(model.net_g.state_dict())
+        for index in range(6):  # brings every image nearer to its truth
+            item = Images()[index]
+            model.net_g_ema.tail[-1].bias.add_((item['gt'] - model.net_g_ema(item['lq'][None])[0]).mean() / 6)
+    model.step = 1
+    with monkeypatch.context() as patch:
+        patch.setattr(moment, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            model.validation(loader, 1, None, save_img=False)
+    noted = max(read_json_lines(tmp_path / 'experiments_root/validations.jsonl'), key=lambda line: line['mean']['psnr'])
+    saved = torch.load(tmp_path / 'models/net_g_best.pth', weights_only=True)['params_ema']
+    expected = best if noted['iter'] == 0 else fingerprint(model.net_g_ema.state_dict())
+    assert fingerprint(saved) == expected
 
 
 def test_all_exact_is_infinite():
@@ -155,7 +222,7 @@ def test_training_shows_crops_and_takes_no_truth_from_its_last_batch(make_model,
     tensorboard = Tensorboard()
     model.feed_data(batch)
     model.optimize_parameters(1)
-    monkeypatch.setattr('stea_arch.models.validation.calculate_metric', lambda data, opt: len(data))
+    monkeypatch.setattr('basicsr.metrics.calculate_metric', lambda data, opt: len(data))
     for dataset in (Photographs(), Images()):  # first those without, while the model holds the batch's truth
         model.validation(torch.utils.data.DataLoader(dataset), 1, tensorboard, save_img=False)
     assert (tmp_path / 'models/net_g_best.pth').is_file()
@@ -167,3 +234,49 @@ def test_training_shows_crops_and_takes_no_truth_from_its_last_batch(make_model,
     assert torch.equal(picture[:, 132 : 132 + 16, :18:2], lq.repeat_interleave(2, 1))
     assert torch.equal(picture[:, 132 : 132 + 16, 264 : 264 + 18], gt)
     assert (tensorboard.images['crops/photographs'][:, :, 264:] == 1).all()  # no truth
+
+
+def test_a_result_that_is_not_finite_is_no_picture(make_model, loader):
+    model = make_model(is_train=False)
+    model.net_g.tail[0].bias.data[0] = math.nan
+    with pytest.raises(ValueError, match=r'result of a/im0_sigma0\.png holds values that are not finite.*checkpoint'):
+        model.validation(loader, 'run', None, save_img=False)
+
+
+@pytest.mark.parametrize(('saved', 'wanted', 'said'), [('params', 'params_ema', True), ('params', 'params', False)])
+def test_other_weights_than_were_asked_for_are_said(make_model, loader, tmp_path, caplog, saved, wanted, said):
+    torch.save({saved: make_model(is_train=False).net_g.state_dict()}, tmp_path / 'net.pth')
+    path = {'pretrain_network_g': str(tmp_path / 'net.pth'), 'param_key_g': wanted}
+    with caplog.at_level('WARNING', 'basicsr'):
+        model = make_model({'path': path}, is_train=False)
+    assert (f'net.pth has no {wanted}: its {saved} are loaded' in caplog.text) == said
+    model.validation(loader, 'run', None, save_img=False)
+    assert json.loads((tmp_path / 'results_root/metrics_six.json').read_text())['param_key'] == saved
+
+
+def test_a_folder_of_photographs_as_people_have_it(make_model, tmp_path, monkeypatch):
+    """photo.jpg and photo.png have results of their own, what is no image is not read, a broken one is named."""
+    from basicsr.data import build_dataset
+    from PIL import Image
+
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for number, name in enumerate(['photo.jpg', 'photo.png', 'other.png']):
+        Image.new('RGB', (12, 8), (90 * number, 10, 10)).save(folder / name)
+    (folder / 'Thumbs.db').write_bytes(b'?')
+    opt = {'name': 'p', 'type': 'SingleImageDataset', 'dataroot_lq': str(folder), 'phase': 'val'}
+    model = make_model({**BICUBIC, 'val': {'metrics': {'niqe': {'type': 'calculate_niqe', 'crop_border': 2}}}}, False)
+
+    def test():
+        dataset = build_dataset({**opt, 'io_backend': {'type': 'disk'}})
+        model.validation(torch.utils.data.DataLoader(dataset), 'run', None, save_img=True)
+
+    test()
+    content = json.loads((tmp_path / 'results_root/metrics_p.json').read_text())
+    results = {record['image']: record['result'] for record in content['images']}
+    assert list(results) == ['other', 'photo.jpg', 'photo.png']
+    assert len(set(results.values())) == 3
+    assert {Image.open(path).getpixel((8, 8))[0] // 80 for path in results.values()} == {0, 1, 2}
+    (folder / 'other.png').write_bytes(b'broken')
+    with pytest.raises(ValueError, match=r'photos/other\.png of p could not be read as an image'):
+        test()

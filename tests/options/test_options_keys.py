@@ -79,11 +79,14 @@ def test_no_mapping(opt, problems_of):
         (('datasets.train.kernel_type', 'iso'), r'datasets.train.kernel_type: expected isotropic or anisotropic.*'),
         (('datasets.train.prefetch_mode', 'gpu'), r'datasets.train.prefetch_mode: expected ~ or cpu or cuda.*'),
         (('datasets.train.io_backend.type', 'LMDB'), r'datasets.train.io_backend.type: expected disk or lmdb.*'),
-        (('network_g.num_feat', 24), r'network_g.num_feat: expected a multiple of 16, got 24'),
+        (('network_g.num_feat', 16_000_000), 'network_g.num_feat: expected a multiple of 16 up to 4096, got 16000000'),
+        (('datasets.train.num_worker_per_gpu', 100_000), '.*num_worker_per_gpu: .* <= 256, got 100000'),
+        (('network_g.num_blocks', [10**7, 1, 1, 1, 1, 1]), r'.*num_blocks: .* <= 200, got \[10000000.*'),
+        (('network_g.num_feat', 24), r'network_g.num_feat: expected a multiple of 16 up to 4096, got 24'),
         (('network_g.num_blocks', [1, 1, 1]), r'network_g.num_blocks: expected a list of 6 elements.*'),
         (('network_g.attention', 'steaa'), r"network_g.attention: expected stea or .* or none, got 'steaa' \(text\)"),
         (('network_g.dilations', []), r'network_g.dilations: expected a list of 1 or more elements.*'),
-        (('network_g.dilations', [2, 0]), r'network_g.dilations: expected a list .* >= 1, got \[2, 0\]'),
+        (('network_g.dilations', [2, 0]), r'network_g.dilations: expected a list .* <= 64, got \[2, 0\]'),
         (('network_g.large_field', 1), r'network_g.large_field: expected true or false, got 1'),
         (('val.metrics.psnr.crop_border', 2.5), r'val.metrics.psnr.crop_border: expected an integer >= 0, got 2.5'),
         (('val.metrics.psnr.better', 'up'), r'val.metrics.psnr.better: expected higher or lower.*'),
@@ -257,3 +260,12 @@ def test_junk_anywhere_is_reported_and_never_crashes(junk, train_opt, test_opt, 
         assert sum(bool(problems_of(make((path, junk)), is_train)) for path in paths_of(make())) > len(make())
         for path in paths_of(make()):
             assert problems_of(make(('network_g.type', 'EDSR'), (path, junk)), is_train) != []
+
+
+def test_weights_are_asked_for_by_a_known_key(train_opt, problems_of):
+    for value in ('params', 'params_ema', None):
+        assert problems_of(train_opt(('path.param_key_g', value))) == []
+    only(
+        problems_of(train_opt(('path.param_key_g', 'params_emma'))),
+        r'path\.param_key_g: expected .*params_ema.*params_emma.*',
+    )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stea_arch.results.picture import choose_rows, cut, find_region
+from stea_arch.results.picture import MARGIN, choose_rows, cut, draw_grid, find_region
 
 
 def test_rows_go_through_the_images_and_from_narrow_to_wide():
@@ -46,3 +46,20 @@ def test_regions_lie_on_whole_pixels_of_the_input_and_inside(images):
     assert side == 48 and top % 3 == left % 3 == 0 and top + side <= 48 and left + side <= 60
     assert cut(one, (8, 8, 8)).min() == 200
     np.testing.assert_array_equal(cut(one[::2, ::2], (8, 8, 8), 2), np.full((4, 4, 3), 200))
+
+
+def test_a_grid_shows_every_tile_enlarged_in_squares_with_its_text_below():
+    tiles = np.random.default_rng(0).integers(0, 255, (3, 4, 4, 3), np.uint8)
+    grid = np.asarray(draw_grid([[('one', tiles[0]), ('two\nlines', tiles[1])], [('x' * 99, tiles[2])]], 40))
+    assert grid.shape[1] == 2 * 40 + 3 * MARGIN
+    second_row = (len(grid) - MARGIN) // 2  # both rows have as much room; only the text's lines differ
+    for tile, left in zip(tiles, (MARGIN, 40 + 2 * MARGIN)):
+        np.testing.assert_array_equal(grid[MARGIN:, left:][:40, :40], tile.repeat(10, 0).repeat(10, 1))
+        assert (grid[MARGIN + 40 : second_row, left : left + 40] < 128).any()
+    last = next(
+        grid[y:, MARGIN:][:40, :40]
+        for y in range(MARGIN + 41, len(grid))
+        if (grid[y, MARGIN : MARGIN + 40] == tiles[2, 0].repeat(10, 0)).all()
+    )
+    np.testing.assert_array_equal(last, tiles[2].repeat(10, 0).repeat(10, 1))
+    assert (grid[:, -MARGIN:] == 255).all()  # a text too long for its tile is cut

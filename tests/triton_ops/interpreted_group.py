@@ -32,10 +32,10 @@ def stock(x, *parameters, dilations):
     return torch.cat(results, dim=1)
 
 
-def both(inputs, dilations):
+def both(inputs, dilations, group=triton_ops.depthwise_group):
     """Results and gradients of all inputs: of the kernels, and in fp64 of the same numbers."""
     n = len(dilations)
-    ours = triton_ops.depthwise_group(inputs[0], inputs[1 : n + 1], inputs[n + 1 :], dilations)
+    ours = group(inputs[0], inputs[1 : n + 1], inputs[n + 1 :], dilations)
     exact = [each.detach().double().requires_grad_() for each in inputs]
     expected = stock(*exact, dilations=dilations)
     share = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1)).to(ours.dtype)
@@ -96,19 +96,44 @@ def test_result_is_channels_last():
     assert triton_ops.depthwise_group(x, [weight], [bias], [1]).is_contiguous(memory_format=torch.channels_last)
 
 
-def test_obeys_the_rules_of_custom_operations():
-    x, weight, bias = make((1, 2, 2, 3), [3])
-    taps = weight.detach().flatten(1).t().contiguous().requires_grad_()
+@pytest.mark.parametrize(
+    ('shape', 'sizes', 'dilations'),
+    [
+        ((1, 1, 1, 1), *SMALL),
+        ((2, 3, 5, 6), *SMALL),
+        ((1, 2, 20, 33), [9, 7], [6, 1]),  # tap rows one by one
+        ((1, 2, 20, 18), [9, 3], [4, 2]),  # two at once
+        ((3, 1, 60, 16), [9, 5], [2, 1]),  # four at once; more rows of images than a program takes
+        ((1, 1, 18, 9), [9], [2]),  # every tap meets a pixel
+    ],
+)
+def test_planes_equal_library(shape, sizes, dilations):
+    """In fp16, as the interpreter has no product of bfloat16 matrices; taps are rounded to it."""
+    inputs = make(shape, sizes, torch.float16)
+    with torch.no_grad():
+        for weight in inputs[1 : len(sizes) + 1]:
+            weight.copy_(weight.half())
+    assert not triton_ops.planes_usable(inputs[0])
+    triton_ops.enable(planes=True)
+    assert triton_ops.planes_usable(inputs[0]) and not triton_ops.planes_usable(inputs[0].float())
+    for ours, expected in zip(*both(inputs, dilations, triton_ops.plane_group)):
+        expected = expected.detach()
+        torch.testing.assert_close(ours.double(), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+    triton_ops.enable()
+
+
+@pytest.mark.parametrize('in_planes', [False, True])
+def test_obeys_the_rules_of_custom_operations(in_planes):
+    x, weight, bias = make((1, 2, 2, 3), [3], torch.float16 if in_planes else torch.float32)
+    taps = weight.detach().flatten(1).requires_grad_()
     operation = torch.ops.stea_arch.depthwise_group.default
-    torch.library.opcheck(operation, (x, taps, bias.detach()[None].requires_grad_(), [3], [2]))
+    torch.library.opcheck(operation, (x, taps, bias.detach()[None].requires_grad_(), [3], [2], in_planes))
 
 
 @pytest.mark.parametrize('width', [1, 16, 17, 32, 64, 1000])
 def test_a_tile_for_every_image(width):
     for channels in range(1, 700, 3):
-        unit = tiles.unit(channels)
-        sizes = {'UNITS': channels // unit, 'UNIT': unit, 'WIDTH': tiles.width_class(width)}
-        fitting = tiles._fitting(tiles.CONFIGS, {}, **sizes)
-        assert 1 <= len(fitting) <= 6 and channels % unit == 0
-        assert all(config.kwargs['BLOCK_C'] < 2 * max(channels, 9) for config in fitting)
-        assert all(config.kwargs['BLOCK_W'] < 2 * max(width, 9) for config in fitting)
+        block_w, block_c = tiles.tile_sizes(width, channels)
+        assert channels % tiles.unit(channels) == 0
+        assert block_c < 2 * max(channels, 9) and block_w < 2 * max(width, 9)
+        assert 1 <= block_w * block_c // 256 <= 4, 'warps of 8 values a thread'

@@ -68,7 +68,7 @@ def test_gated_depthwise(shape, dtype):
 
 
 def test_gated_depthwise_obeys_the_rules_of_custom_operations():
-    inputs = torch.randn(1, 4, 2, 3, requires_grad=True), torch.randn(9, 4, requires_grad=True)
+    inputs = torch.randn(1, 4, 2, 3, requires_grad=True), torch.randn(4, 9, requires_grad=True)
     torch.library.opcheck(torch.ops.stea_arch.gated_depthwise.default, inputs)
 
 
@@ -94,6 +94,19 @@ def test_fused_block(large_field, monkeypatch):
         ours = FusedBlock(block)(f)
         assert called == ['depthwise_group'] * large_field + ['gated_depthwise']
         torch.testing.assert_close(ours.double(), block.double()(f.double()), rtol=1e-4, atol=1e-4)
+
+
+def test_planes_in_a_block():
+    """A block under autocast, its depthwise group on the matrix units: values and gradients near those in fp32."""
+    block, x = plain.randomise(LabBlock(16, 'none', True, (2,))), torch.randn(2, 16, 3, 5)
+    triton_ops.disable()
+    exact = module_gradients(block, x)
+    triton_ops.enable(planes=True)
+    with torch.autocast('cpu', torch.float16):
+        ours = module_gradients(block, x)
+    for mine, expected in zip(ours, exact):
+        error = (mine.double() - expected.double()).norm() / expected.double().norm()
+        assert error < 1e-2, 'fp16 has 11 bits'
 
 
 def test_autocast():

@@ -41,19 +41,25 @@ def test_in_the_interpreter(file, tmp_path):
 
 SHARED = {'ROWS': 4, 'BLOCK_W': 16, 'BLOCK_C': 32, 'UNIT': 16}
 GROUP = {'SIZES': (3, 1), 'DILATIONS': (2, 1)}
+PLANES = {**GROUP, 'W_UNIT': 16, 'LINES': 5, 'TAPS': 10, 'WIDTH': 32, 'PART': 2, 'BLOCK': 64}
+FMA, MATRIX = 'fma.rn.f32', 'wgmma.mma_async.sync.aligned.m64n32k16.f32.'  # sums are fp32 in both
 
 
 @pytest.mark.parametrize(
-    ('module', 'name', 'constants', 'dtype'),
+    ('module', 'name', 'constants', 'dtype', 'instruction'),
     [
-        ('depthwise', 'results', GROUP, 'fp16'),
-        ('depthwise', 'input_gradient', {**GROUP, 'STEP': 2}, 'bf16'),
-        ('depthwise', 'weight_gradient', {**GROUP, 'CHUNKS': 2}, 'bf16'),
-        ('gated', 'results', {'K': 3}, 'fp32'),
-        ('gated', 'inner_gradient', {'K': 3}, 'bf16'),
+        ('depthwise', 'results', GROUP, 'fp16', FMA),
+        ('depthwise', 'input_gradient', {**GROUP, 'STEP': 2}, 'bf16', FMA),
+        ('depthwise', 'weight_gradient', {**GROUP, 'CHUNKS': 2}, 'bf16', FMA),
+        ('gated', 'results', {'K': 3}, 'fp32', FMA),
+        ('gated', 'inner_gradient', {'K': 3}, 'bf16', FMA),
+        ('planes', 'spread', PLANES, 'bf16', ''),
+        ('planes', 'results', PLANES, 'fp16', MATRIX + 'f16'),
+        ('planes', 'input_gradient', PLANES, 'bf16', MATRIX + 'bf16'),
+        ('planes', 'weight_gradient', PLANES, 'bf16', MATRIX + 'bf16'),
     ],
 )
-def test_compiles_for_sm90(module, name, constants, dtype, tmp_path, monkeypatch):
+def test_compiles_for_sm90(module, name, constants, dtype, instruction, tmp_path, monkeypatch):
     """The interpreter takes more than the compiler does; compiling needs no GPU."""
     if triton_is_missing():
         return
@@ -63,12 +69,15 @@ def test_compiles_for_sm90(module, name, constants, dtype, tmp_path, monkeypatch
     from triton.compiler import ASTSource
 
     kernel = getattr(importlib.import_module(f'stea_arch.triton_ops.{module}'), name)
-    kernel = kernel if isinstance(kernel, triton.JITFunction) else kernel.fn
     kinds = {'taps': '*fp32', 'bias': '*fp32', 'taps_out': '*fp32', 'bias_out': '*fp32'}
-    kinds |= {'x': f'*{dtype}', 'grad': f'*{dtype}', 'out': f'*{dtype}'}
-    kinds |= dict.fromkeys(('B', 'H', 'W', 'UNITS', 'WIDTH'), 'i32')
+    kinds |= {'x': f'*{dtype}', 'lines': f'*{dtype}', 'grad': f'*{dtype}', 'out': f'*{dtype}'}
+    kinds |= dict.fromkeys(('B', 'C', 'H', 'W', 'UNITS', 'W_UNITS'), 'i32')
     signature = {argument: kinds.get(argument, 'constexpr') for argument in kernel.arg_names}
-    source = ASTSource(kernel, signature=signature, constexprs={**SHARED, **constants})
+    source = ASTSource(
+        kernel,
+        signature=signature,
+        constexprs={key: value for key, value in {**SHARED, **constants}.items() if key in kernel.arg_names},
+    )
     compiled = triton.compile(source, target=GPUTarget('cuda', 90, 32), options={'num_warps': 4})
-    assert 'fma.rn.f32' in compiled.asm['ptx'], 'sums must be fp32'
+    assert instruction in compiled.asm['ptx']
     assert 'cubin' in compiled.asm

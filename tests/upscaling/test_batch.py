@@ -6,7 +6,7 @@ from PIL import Image
 
 from stea_arch.images.decode import read_photo
 from stea_arch.upscaling import batch
-from stea_arch.upscaling.batch import Job, find_images, plan, run
+from stea_arch.upscaling.batch import Job, check_results, find_images, plan, run
 
 
 @pytest.fixture
@@ -92,9 +92,105 @@ def test_all_but_the_broken_are_done(folder):
 
 
 def test_a_failure_to_write_is_reported_too(folder):
-    (folder / 'out').write_text('a file where the folder should be')
     jobs = plan(find_images(['photos']), out='out')
+    (folder / 'out').write_text('a file where the folder should be')
     assert len(run(jobs, double)) == 2
+
+
+@pytest.mark.parametrize('out', ['notes.txt', 'notes.txt/below', 'notes.txt/a.png'])
+def test_a_file_is_no_place_for_results(folder, out):
+    (folder / 'notes.txt').write_text('a file')
+    with pytest.raises(ValueError, match=r'notes\.txt is a file|a file in .*notes\.txt was tried \(Not a directory\)'):
+        planned(['d.webp'], out=out)
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(folder, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(13, 'Permission denied', str(dir))
+
+    with pytest.raises(ValueError, match=r'cannot be written to /proc/x: a file in /proc was tried'):
+        planned(['d.webp'], out='/proc/x')
+    monkeypatch.setattr(batch.tempfile, 'TemporaryFile', refuse)  # as root may write anywhere
+    with pytest.raises(
+        ValueError, match=r'cannot be written to o: a file in .* was tried \(Permission denied\).*--out'
+    ):
+        planned(['d.webp'], out='o')
+    assert not (folder / 'o').exists()
+
+
+def test_the_home_folder_has_a_short_name(folder, monkeypatch):
+    monkeypatch.setenv('HOME', str(folder / 'photos'))
+    assert planned(['d.webp'], out='~/new') == {'d.webp': f'{folder}/photos/new/d.webp'}
+
+
+@pytest.mark.parametrize(
+    ('inputs', 'out', 'message'),
+    [
+        (['d.webp'], 'x.avif', r'--out x\.avif ends in \.avif: expected one of \.png, .* write x\.avif/'),
+        (['photos'], 'new/x.jp2', r'ends in \.jp2'),
+        (['photos'], 'all.png', r'ends in \.png: expected a folder for several images'),
+    ],
+)
+def test_an_ending_that_is_not_known_makes_no_folder(folder, inputs, out, message):
+    with pytest.raises(ValueError, match=message):
+        planned(inputs, out=out)
+    for meant in (f'{out}/', 'v1.2'):
+        assert all(target.startswith(meant) for target in planned(inputs, out=meant).values())
+
+
+def test_names_that_are_too_long_are_said_before(folder):
+    (folder / 'd.webp').rename(folder / f'{"d" * 226}.webp')
+    with pytest.raises(ValueError, match=r'can have 230 bytes, but d+_x4\.webp has 234'):
+        planned([f'{"d" * 226}.webp'])
+    longest = planned([f'{"d" * 226}.webp'], out=f'o/{"e" * 226}.png')
+    jobs = [Job(folder / source, folder / target) for source, target in longest.items()]
+    assert run(jobs, double) == []
+
+
+@pytest.mark.parametrize(
+    ('size', 'mode', 'name', 'scale', 'message'),
+    [
+        ((16, 4100), 'RGB', 'a.webp', 4, r'WEBP can be 16383 pixels wide and high, but the result has 64x16400.*png'),
+        ((16400, 2), 'L', 'a.jpg', 4, r'JPEG can be 65500 .* 65600x8'),
+        ((16, 16), 'RGBA', 'a.jpg', 4, r'JPEG cannot hold its transparency.*--format png'),
+        ((16, 16), 'LA', 'a.jpeg', 4, r'JPEG cannot hold its transparency'),
+    ],
+)
+def test_what_a_format_cannot_hold_is_said_before(folder, size, mode, name, scale, message):
+    Image.new(mode, size).save('first.png')
+    jobs = [Job(folder / 'd.webp', folder / 'x.png'), Job(folder / 'first.png', folder / name)]
+    with pytest.raises(ValueError, match=rf'(?s)1 of 2 results could not be written:.*first\.png: a {message}'):
+        check_results(jobs, scale)
+    check_results([Job(folder / 'first.png', folder / 'a.png')], scale)
+    check_results(jobs, 0.5) if mode in ('RGB', 'L') else None
+
+
+def test_what_is_opaque_becomes_a_jpeg(folder):
+    Image.new('RGBA', (16, 16), (9, 99, 200, 255)).save('a.png')
+    jobs = plan(find_images(['a.png']), extension='.jpg')
+    check_results(jobs, 2)
+    assert run(jobs, double) == []
+    assert read_photo('a_x4.jpg').pixels.shape == (32, 32, 3)
+
+
+def test_earlier_results_are_no_inputs(folder):
+    for name in ('photos/a_x4.png', 'photos/b_x1.5.webp', 'photos/a_x4_compare.png', 'photos/lone_x4.png'):
+        Image.new('RGB', (4, 4)).save(name)
+    for entry in ('photos', 'photos/*'):
+        assert sorted(path.name for path in find_images([entry])) == ['a.png', 'b.jpg', 'lone_x4.png']
+    assert [path.name for path in find_images(['photos/a_x4.png'])] == ['a_x4.png']  # whoever names it means it
+
+
+def test_a_folder_says_what_it_leaves_out(folder):
+    Image.new('RGB', (4, 4)).save('photos/a_x4.png')
+    for name in ('raw.cr2', 'b.gif'):
+        (folder / 'photos' / name).write_bytes(b'')
+    notes = []
+    find_images(['photos', 'd.webp'], note=notes.append)
+    assert notes == [
+        'photos: left out other types (b.gif, notes.txt, raw.cr2); earlier results (a_x4.png); sub-folders, which a '
+        'pattern such as "folder/**/*.png" searches (deep).'
+    ]
 
 
 def test_a_result_is_there_whole_or_not_at_all(folder, monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from stea_arch.images.decode import Photo
-from stea_arch.upscaling.compare import BAR, GAP, make_comparison
+from stea_arch.results.picture import MARGIN
+from stea_arch.upscaling.compare import make_comparison
 
 
 def photos(channels=3, dtype=np.uint8):
@@ -21,19 +22,20 @@ def photos(channels=3, dtype=np.uint8):
 def test_both_side_by_side(channels, dtype):
     before, after = photos(channels, dtype)
     picture = np.asarray(Image.open(io.BytesIO(make_comparison(before, after, 'png', 'name'))))
-    assert picture.shape == (120 + BAR, 360 + GAP, 3)
+    assert picture.shape[1] == 360 + 3 * MARGIN
+    left, right = (picture[MARGIN : MARGIN + 120, x : x + 180] for x in (MARGIN, 180 + 2 * MARGIN))
     if channels == 3:
         eight_bits = [np.round(photo.pixels / (257 if dtype == np.uint16 else 1)) for photo in (before, after)]
-        np.testing.assert_array_equal(picture[BAR:, 180 + GAP :], eight_bits[1])
+        np.testing.assert_array_equal(right, eight_bits[1])
         enlarged = Image.fromarray(eight_bits[0].astype(np.uint8)).resize((180, 120), Image.Resampling.BICUBIC)
-        np.testing.assert_array_equal(picture[BAR:, :180], enlarged)
-    assert (picture[:BAR] < 128).any()  # the text
+        np.testing.assert_array_equal(left, enlarged)
+    assert (picture[MARGIN + 120 :] < 128).any()  # the text
 
 
 def test_transparency_lies_on_white():
     clear = [Photo(np.zeros((size, size, 4), np.uint8)) for size in (10, 20)]
     picture = np.asarray(Image.open(io.BytesIO(make_comparison(*clear, 'png', ''))))
-    assert (picture[BAR:] == 255).all()
+    assert (picture[: MARGIN + 20] == 255).all()
 
 
 def test_the_page_holds_both_images_and_needs_nothing_else():

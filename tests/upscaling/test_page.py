@@ -1,13 +1,20 @@
 """The page's server, as a browser talks to it."""
 
 import base64
+import html
 import io
 import json
 import re
+import socket
+import socketserver
+import struct
+import sys
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +25,13 @@ from PIL import Image
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.commands import page
+from stea_arch.images import decode
 from stea_arch.images.decode import Photo
 from stea_arch.images.encode import encode_photo
+from stea_arch.upscaling import page as page_server
 from stea_arch.upscaling.page import PageServer
 from stea_arch.upscaling.upscaler import Upscaler
+from stea_arch.weights import shipped
 
 SMALL = {'num_feat': 16, 'num_blocks': [1, 1, 1, 1, 1, 1], 'upscale': 2}
 
@@ -67,7 +77,38 @@ def test_the_page_knows_the_networks(server):
     status, text = ask(server)
     assert status == 200
     networks = json.loads(re.search(r'const networks = (\{.*\});', text)[1])
-    assert networks == {'one.pth': {'scale': 2, 'strengths': False}, 'two.pth': {'scale': 2, 'strengths': True}}
+    assert networks == {
+        'one.pth': {'scale': 2, 'strengths': False, 'purpose': ''},
+        'two.pth': {'scale': 2, 'strengths': True, 'purpose': ''},
+    }
+
+
+def test_a_shipped_network_says_what_it_is_for():
+    server = PageServer(list(shipped()), device='cpu')
+    server.server_close()
+    assert 'photographs' in server.networks()['realnet-s-x4']['purpose']
+    assert all(network['purpose'] for network in server.networks().values())
+
+
+def test_a_job_tells_how_far_it_is(server, monkeypatch):
+    upscaler, seen = server.upscalers['one.pth'], []
+    assert ask(server, '/progress?job=7')[0] == 404
+
+    class Watched(type(upscaler)):
+        def __call__(self, pixels):
+            self.network.register_forward_hook(lambda *_: seen.append(ask(server, '/progress?job=7')))
+            seen.append(ask(server, '/progress?job=7'))
+            return super().__call__(pixels)
+
+    monkeypatch.setattr(upscaler, '__class__', Watched)
+    with server.one_at_a_time:
+        thread = threading.Thread(target=ask, args=(server, '/upscale?model=one.pth&job=7', image()[1]))
+        thread.start()
+        while '7' not in server.progress:
+            time.sleep(0.01)
+        assert ask(server, '/progress?job=7') == (200, 'waiting')
+    thread.join()
+    assert seen == [(200, 'waiting'), (200, '1.000')] and '7' not in server.progress
 
 
 @pytest.mark.parametrize('channels', [3, 4])
@@ -133,3 +174,86 @@ def test_networks_of_one_name_are_told_apart(tmp_path):
 def test_a_missing_network_ends_the_command(capsys):
     assert page.main(['--model', 'absent.pth']) == 2
     assert 'stea-page: absent.pth is neither a file' in capsys.readouterr().err
+
+
+def connect(server, headers, body=b''):
+    """A connection that has sent a request as it is."""
+    connection = socket.create_connection(('127.0.0.1', server.server_port), timeout=60)
+    lines = ['POST /upscale?model=one.pth HTTP/1.1', f'Host: localhost:{server.server_port}', *headers, '', '']
+    connection.sendall('\r\n'.join(lines).encode() + body)
+    return connection
+
+
+@pytest.mark.parametrize(
+    ('headers', 'got'), [(['Content-Length: abc'], 'abc'), (['Content-Length: -1'], '-1'), ([], 'none')]
+)
+def test_a_length_that_is_none_is_said(server, headers, got):
+    with connect(server, headers) as connection:
+        answer = connection.makefile('rb').read().decode()
+    assert answer.startswith('HTTP/1.0 411') and f'as Content-Length, got {got}.' in answer
+
+
+def huge_png():
+    """118 bytes or so that claim 13000x13000 pixels and have the first rows of them."""
+    data = bytearray(encode_photo(Photo(np.zeros((2, 2, 1), np.uint8)), '.png'))
+    data[16:24] = struct.pack('>II', 13000, 13000)
+    data[29:33] = struct.pack('>I', zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+def test_memory_is_asked_for_before_decoding(server, monkeypatch):
+    """Of several, one at a time: while one is decoded the others wait, as bytes."""
+    decoded = []
+
+    def note(data):
+        decoded.append(server.one_at_a_time.locked())
+        raise ValueError('decoded')
+
+    monkeypatch.setattr(decode, 'decode_photo', note)
+    monkeypatch.setattr(server.upscalers['one.pth'], 'max_memory', 0.5)
+    status, text = ask(server, '/upscale?model=one.pth', huge_png())
+    assert (status, decoded) == (400, []) and '13000x13000 pixels would take' in text
+    ask(server, '/upscale?model=one.pth', image()[1])
+    assert decoded == [True]
+
+
+def test_who_closed_the_tab_is_not_worked_for(server, monkeypatch):
+    """Neither one that closed while it sent, nor one that closed while it waited; and no word of it on the console."""
+    seen, shown = [], []
+    monkeypatch.setattr(decode, 'decode_photo', lambda data: seen.append(len(data)))
+    monkeypatch.setattr(socketserver.BaseServer, 'handle_error', lambda *_: shown.append(sys.exception()))
+    data = image()[1]
+    before = threading.active_count()
+    connect(server, [f'Content-Length: {len(data)}'], data[:50]).close()
+    with server.one_at_a_time:
+        connection = connect(server, [f'Content-Length: {len(data)}'], data)
+        while threading.active_count() <= before:
+            time.sleep(0.01)
+        connection.close()
+        time.sleep(0.1)
+    while threading.active_count() > before:
+        time.sleep(0.01)
+    assert seen == [] and shown == []
+
+
+def test_who_sends_nothing_more_is_not_waited_for(server, monkeypatch):
+    monkeypatch.setattr(page_server._Handler, 'timeout', 0.2)
+    with connect(server, ['Content-Length: 50'], b'?') as connection:
+        assert connection.makefile('rb').read().startswith(b'HTTP/1.0 408')
+
+
+def test_a_name_is_only_a_name(server):
+    """Neither a part of the template nor of the page."""
+    for name in ('{{after}}', '{{ before }}.png', '</title><script>', '{% include "page.html" %}', '\udcff'):
+        query = urllib.parse.urlencode({'model': 'one.pth', 'name': name}, errors='surrogateescape')
+        status, text = ask(server, f'/upscale?{query}', image()[1])
+        title = html.unescape(re.search('<title>(.*?)</title>', text)[1])
+        assert (status, title.strip('?\ufffd')) == (200, name.strip('\udcff'))
+
+
+def test_a_port_in_use_is_said_before_networks_are_loaded(server, capsys):
+    assert page.main(['--model', 'absent.pth', '--port', str(server.server_port)]) == 2
+    assert re.search(r'Port \d+ cannot be used .*--port 0 takes a free one', capsys.readouterr().err)
+    with pytest.raises(SystemExit, match='2'):
+        page.main(['--port', '70000'])
+    assert 'a number from 0 to 65535 was expected, got 70000' in capsys.readouterr().err

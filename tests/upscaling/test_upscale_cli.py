@@ -1,12 +1,15 @@
 """The command as a person uses it, on files of every kind."""
 
 import io
+import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from stea_arch.backends import BACKENDS
 from stea_arch.commands import upscale
 from stea_arch.images.decode import Photo, read_photo
 from stea_arch.images.encode import encode_photo
@@ -114,13 +117,13 @@ def test_the_work_adds_up_to_the_pixels_of_the_image(network):
     handles = watch(network, counted.append)
     assert counted == []
     with torch.no_grad():
-        network(torch.zeros(1, 3, 32, 64))
-        assert sum(counted) == pytest.approx(32 * 64, rel=0.01)
+        network(torch.zeros(1, 3, 64, 128))
+        assert sum(counted) == pytest.approx(64 * 128, rel=0.01)
         assert len(counted) > 100
         for handle in handles:
             handle.remove()
         network(torch.zeros(1, 3, 8, 8))
-    assert sum(counted) == pytest.approx(32 * 64, rel=0.01)
+    assert sum(counted) == pytest.approx(64 * 128, rel=0.01)
 
 
 def test_the_bar_moves_within_images_and_ends_full(photos, network, monkeypatch):
@@ -142,3 +145,23 @@ def test_the_bar_moves_within_images_and_ends_full(photos, network, monkeypatch)
     assert progress.bar.n == progress.bar.total == 8 * 8 + 10 * 13
     assert seen == pytest.approx([64, 194], rel=0.3)
     assert '2/2 rgb.jpg' in sys.stderr.getvalue() and ', left ' in sys.stderr.getvalue()
+
+
+@pytest.mark.parametrize('name', ['日本.png', b'no\xfftext.png', 'two\nlines.png'])
+@pytest.mark.parametrize('compare', ['png', 'html'])
+def test_names_that_a_console_cannot_print(tmp_path, checkpoint, name, compare):
+    """The work is done, and the status says so."""
+    name = os.fsdecode(name)
+    Image.new('RGB', (8, 8)).save(tmp_path / 'in.png')
+    (tmp_path / 'in.png').rename(tmp_path / name)
+    command = [sys.executable, '-m', 'stea_arch.commands.upscale', name, '--model', checkpoint, '--compare', compare]
+    env = {**os.environ, 'PYTHONIOENCODING': 'cp1252'}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_backend_that_computes_something_else_ends_in_a_paragraph(photos, command, monkeypatch, capsys):
+    monkeypatch.setitem(BACKENDS, 'openvino', lambda net, *_: lambda lq: net(lq) + 1)
+    assert command('in/rgb.jpg', '--backend', 'openvino') == 2
+    assert capsys.readouterr().err.startswith('stea-upscale: The backend openvino is refused')

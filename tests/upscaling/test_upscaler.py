@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import psutil
 import pytest
@@ -8,6 +10,7 @@ from torch import nn
 import stea_arch
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
+from stea_arch.backends import BACKENDS
 from stea_arch.inference import estimate_memory
 from stea_arch.upscaling import memory
 from stea_arch.upscaling.memory import GIB, choose_method, free_memory, lavish_bound
@@ -16,7 +19,8 @@ from stea_arch.upscaling.upscaler import Upscaler, fill_hidden, find_device
 
 @pytest.fixture
 def upscaler(network):
-    return Upscaler(network, 'cpu')
+    """With the network's own colours, which can be told beforehand."""
+    return Upscaler(network, 'cpu', colours='network')
 
 
 def make_image(channels=3, dtype=np.uint8, height=11, width=14):
@@ -55,10 +59,15 @@ def test_gray_is_the_mean_of_three_equal_channels(upscaler, network):
 
 def test_alpha_by_the_network_or_by_bicubic(network):
     image = make_image(4, np.float32)
-    by_network, by_bicubic = (Upscaler(network, 'cpu', alpha=alpha)(image) for alpha in ('network', 'bicubic'))
+    image[..., 3] = np.maximum(image[..., 3], 0.1)
+    by_network, by_bicubic = (
+        Upscaler(network, 'cpu', alpha=alpha, colours='network')(image) for alpha in ('network', 'bicubic')
+    )
     np.testing.assert_allclose(by_network[..., :3], plain(network, image[..., :3]), atol=1e-5)
     np.testing.assert_array_equal(by_network[..., :3], by_bicubic[..., :3])
-    np.testing.assert_allclose(by_network[..., 3], Upscaler(network, 'cpu')(image[..., 3]), atol=1e-5)
+    np.testing.assert_allclose(
+        by_network[..., 3], Upscaler(network, 'cpu', colours='network')(image[..., 3]), atol=1e-5
+    )
     alpha = torch.from_numpy(image[None, None, ..., 3].copy())
     cubic = F.interpolate(alpha, scale_factor=2, mode='bicubic', antialias=True)[0, 0].clamp(0, 1)
     np.testing.assert_allclose(by_bicubic[..., 3], cubic, atol=1e-5)
@@ -74,6 +83,7 @@ def test_uniform_alpha_stays_what_it_is(upscaler, value):
 
 def test_gray_with_alpha(upscaler):
     image = make_image(2)
+    image[..., 1] |= 8
     result = upscaler(image)
     assert result.shape == (22, 28, 2)
     np.testing.assert_array_equal(result[..., 0], upscaler(image[..., 0]))
@@ -89,7 +99,7 @@ def test_hidden_colours_do_not_reach_the_visible_edge(upscaler):
 
 
 def test_hidden_pixels_get_the_colour_of_the_nearest_visible():
-    colours, alpha = torch.tensor([[[1.0, 2, 3, 4, 5]]]), torch.tensor([[[0.0, 1, 0, 0, 0.1]]])
+    colours, alpha = torch.tensor([[[1.0, 2, 3, 4, 5]]]), torch.tensor([[[3 / 255, 1, 0, 0.01, 0.1]]])
     assert fill_hidden(colours, alpha).tolist() == [[[2, 2, 2, 5, 5]]]
     assert fill_hidden(colours, alpha * 0) is colours
 
@@ -157,7 +167,7 @@ def test_on_a_cpu_no_map_is_so_large_that_it_is_slow(size, way):
 def test_two_streams():
     image = make_image(dtype=np.float32)
     net = RealNet(streams=2, num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2).eval()
-    np.testing.assert_allclose(Upscaler(net, 'cpu')(image), plain(net, image), atol=1e-5)
+    np.testing.assert_allclose(Upscaler(net, 'cpu', colours='network')(image), plain(net, image), atol=1e-5)
 
 
 @pytest.mark.parametrize(('num_feat', 'upscale', 'streams'), [(16, 2, 2), (32, 3, 1), (64, 4, 1)])
@@ -205,6 +215,8 @@ def test_free_memory_where_neither_sysconf_nor_proc_tells(monkeypatch, tmp_path)
         (np.zeros((0, 4), np.uint8), r'shape \(0, 4\) came'),
         (np.zeros((1, 4, 4, 3), np.uint8), r'shape \(1, 4, 4, 3\) came'),
         (np.zeros((4, 4), np.int32), r'uint8, uint16 or floating.*int32'),
+        (np.full((4, 4, 3), np.nan, np.float32), r'values that are not finite'),
+        (np.full((4, 4), np.inf), r'values that are not finite'),
         (torch.zeros(4, 4), r'array .* torch\.float32 of shape \(4, 4\) came'),
     ],
 )
@@ -224,6 +236,7 @@ def test_a_scale_must_be_above_0(upscaler, scale):
     [
         ({'dtype': 'half'}, r"dtype must be one of fp32, bf16, fp16, but 'half' came"),
         ({'alpha': 'none'}, r"alpha must be 'network' or 'bicubic', but 'none' came"),
+        ({'colours': 'mine'}, r"colours must be 'input' or 'network', got 'mine'"),
         ({'max_memory': 0}, r'max_memory must be a number of GiB above 0, but 0 came'),
         ({'device': 'cuda:99'}, r'device cuda:99 cannot be used: .* Try cpu'),
         (
@@ -242,3 +255,45 @@ def test_without_a_gpu_it_is_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     assert find_device() == torch.device('cpu')
     assert find_device('cpu') == torch.device('cpu')
+
+
+def test_a_backend_computes_what_fits_as_a_whole(network, monkeypatch):
+    """PyTorch computes the rest, in strips."""
+    seen = []
+
+    def load(net, dtype, threads, folder):
+        return lambda lq: seen.append(tuple(lq.shape[2:])) or net(lq)
+
+    monkeypatch.setitem(BACKENDS, 'onnxruntime', load)
+    image = np.random.default_rng(0).integers(0, 256, (40, 33, 3)).astype(np.uint8)
+    expected = Upscaler(network, 'cpu')(image)
+    upscaler = Upscaler(network, backend='onnxruntime')
+    del seen[:]  # sizes on which a backend is checked before it is used
+    np.testing.assert_array_equal(upscaler(image), expected)
+    assert seen == [(40, 33)]
+    monkeypatch.setattr(memory, 'estimate_memory', lambda *_, method, **__: {'whole': 2 * GIB, 'strips': 0}[method])
+    upscaler.max_memory = 1e-6
+    np.testing.assert_allclose(upscaler(image).astype(int), expected, atol=1)
+    assert len(seen) == 1
+
+
+def test_a_large_image_is_left_whole_for_a_backend(network):
+    arguments = network, 1000, 1000, 1e15, torch.device('cpu'), torch.float32
+    assert choose_method(*arguments)['method'] == 'strips'
+    assert choose_method(*arguments, keep_whole=True) == {'method': 'whole'}
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_a_network_that_is_broken_is_refused(network, value):
+    broken = copy.deepcopy(network)
+    broken.enc2[0].beta.data[0] = value
+    with pytest.raises(ValueError, match=r'LabNet: 1 of \d+ parameters hold values that are not finite.*enc2\.0\.beta'):
+        Upscaler(broken, 'cpu')
+
+
+@pytest.mark.parametrize(('dtype', 'factor', 'help'), [('fp32', 1e38, 'another checkpoint'), ('bf16', 1e38, 'fp32')])
+def test_a_result_that_is_not_finite_is_an_error(network, dtype, factor, help):
+    large = copy.deepcopy(network)
+    large.head.weight.data *= factor
+    with pytest.raises(ValueError, match=rf'values that are not finite.*{help}'):
+        Upscaler(large, 'cpu', dtype)(make_image())
