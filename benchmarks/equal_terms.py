@@ -4,7 +4,7 @@ Each network has its own best learning rate, and as many steps as fit into the t
 training, data included, in turn with those of the other networks; one that is added later is timed in turn with the
 first, and the ratio counts: a busy machine favours nobody. Networks see the same samples where their seeds agree.
 
-    python benchmarks/equal_terms.py LabNet-S=1.2e-3 EDSR=8e-4 --cpu-minutes 16 --seeds 0 1 2
+    python benchmarks/equal_terms.py LabNet-S=1.2e-3 EDSR=4e-4 --cpu-minutes 16 --seeds 0 1 2
 
 NAME=RATE is options/train/NAME_x4.yml with this learning rate. A variant has a label and other values too, as of
 --force_yml; a search is a few variants with little time:
@@ -54,7 +54,7 @@ def read_network(text):
     try:
         return {'label': name, 'options': f'options/train/{name}_x4.yml', 'lr': float(rate), 'overrides': []}
     except ValueError:
-        raise argparse.ArgumentTypeError(f'expected NAME=RATE, such as EDSR=8e-4, got {text!r}') from None
+        raise argparse.ArgumentTypeError(f'expected NAME=RATE, such as EDSR=4e-4, got {text!r}') from None
 
 
 def run_name(network, seed, args):
