@@ -102,7 +102,7 @@ def training_step(network, args):
 
     def step(number):
         batch = range(number * args.batch, (number + 1) * args.batch)
-        model.feed_data(default_collate([dataset[index] for index in batch]))
+        model.feed_data(default_collate([dataset[index % len(dataset)] for index in batch]))
         model.optimize_parameters(number + 1)
 
     return step, sum(p.numel() for p in model.net_g.parameters())
