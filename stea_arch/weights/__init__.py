@@ -43,7 +43,11 @@ def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
 
     from stea_arch.weights.detect import build_network
 
-    return build_network(*read_network(path))
+    found = read_network(path)
+    try:
+        return build_network(*found)
+    except ValueError as error:
+        raise InputError(f'{path}: {error}') from error
 
 
 def read_network(path, architecture=None):
@@ -64,9 +68,10 @@ def read_network(path, architecture=None):
     from stea_arch.weights.files import read_architecture, read_checkpoint
 
     content = read_checkpoint(path)
+    architecture = architecture or read_architecture(path)
     try:
-        return identify(content, architecture or read_architecture(path))
-    except (ValueError, AttributeError) as error:
+        return identify(content, architecture)
+    except ValueError as error:
         raise InputError(f'{path}: {error}') from error
 
 

@@ -8,7 +8,8 @@ import torch
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.system.errors import InputError
-from stea_arch.weights.files import check_weights, read_checkpoint
+from stea_arch.weights.files import check_tensors, check_weights, read_checkpoint
+from stea_arch.weights.shapes import expected_shapes
 
 # Our name -> the authors' name, each the start of a parameter's name, in the order of LabNet's num_blocks.
 STAGES = {
@@ -118,9 +119,9 @@ def from_published(state_dict):
         ValueError: keys are missing or too many, or shapes do not fit; the message lists them.
     """
     found = _unwrap(state_dict)
+    check_tensors(found)
     config = _find_config(found)
-    with torch.device('meta'):
-        ours = LabNet(**config).state_dict()
+    ours = expected_shapes(LabNet, config)
     modules = [match[1] for match in map(MODULE_KEY.match, found) if match]
     names = {_published_name(name, modules[0] if modules else 'STEA'): name for name in ours}
 
@@ -130,9 +131,9 @@ def from_published(state_dict):
         _listing(
             'wrongly shaped',
             [
-                f'{name} {list(found[name].shape)} instead of {list(ours[own].shape)}'
+                f'{name} {list(found[name].shape)} instead of {list(ours[own])}'
                 for name, own in names.items()
-                if name in found and found[name].shape != ours[own].shape
+                if name in found and found[name].shape != ours[own]
             ],
         ),
     ]
