@@ -21,7 +21,7 @@ from stea_arch.options.comparison import WITH_REFERENCE
 from stea_arch.results.files import read_json, write_json
 from stea_arch.results.summary import is_measurable, summarize
 from stea_arch.system.files import whole_or_nothing
-from stea_arch.system.versions import code_fingerprint, get_commit, get_packages, get_versions
+from stea_arch.system.versions import code_fingerprint, get_commit, get_versions
 
 LOWER_IS_BETTER = ('niqe', 'lpips')
 HEARTBEAT = 30  # seconds between two lines of progress, where there is no terminal for a bar
@@ -47,17 +47,16 @@ def metric_options(names, scale, has_truth):
     return options
 
 
-def fingerprint(network, testset_fingerprint, metrics, device):
+def fingerprint(network, testset_fingerprint, metrics):
     """What a result depends on: weights, arguments, images, kernels, metrics, code, versions and device.
 
     Args:
         network (dict): As :func:`stea_arch.compare.networks.describe` gives it.
         testset_fingerprint (str): As :meth:`stea_arch.compare.testsets.TestSet.fingerprint` gives it.
         metrics (dict[str, dict]): What is measured.
-        device (str): Where, as :func:`stea_arch.compare.networks.describe_device` says.
     """
     code = code_fingerprint('METRIC_REGISTRY', [metric['type'] for metric in metrics.values()])
-    parts = [network['fingerprint'], testset_fingerprint, metrics, code, get_packages(), device]
+    parts = [network['fingerprint'], testset_fingerprint, metrics, code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -150,7 +149,7 @@ def make_result(network, about, testset, metrics, mark, records, seconds):
     }
 
 
-def compare_one(open_network, about, testset, set_mark, metrics, device, folder, pictures):
+def compare_one(open_network, about, testset, set_mark, metrics, folder, pictures):
     """The result of one network on one set, from the disk where it is complete and nothing has changed.
 
     Args:
@@ -159,7 +158,6 @@ def compare_one(open_network, about, testset, set_mark, metrics, device, folder,
         testset (TestSet): The set.
         set_mark (str): Its fingerprint.
         metrics (dict[str, dict]): What is measured.
-        device (str): On what.
         folder (Path): Where the JSON and the pictures go.
         pictures (dict[int, str]): Names of the PNGs of some cases, by case.
 
@@ -167,7 +165,7 @@ def compare_one(open_network, about, testset, set_mark, metrics, device, folder,
         tuple[dict, bool]: The result, and whether it was there already.
     """
     label = about['network']
-    file, mark = Path(folder, f'{label}.json'), fingerprint(about, set_mark, metrics, device)
+    file, mark = Path(folder, f'{label}.json'), fingerprint(about, set_mark, metrics)
     paths = {index: Path(folder, 'pictures', label, name) for index, name in pictures.items()}
     known = read_json(file)
     if known and known['fingerprint'] == mark:

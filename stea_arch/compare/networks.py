@@ -11,7 +11,7 @@ from basicsr.utils import get_root_logger, tensor2img
 
 from stea_arch.archs.fused import optimize_for
 from stea_arch.options.reading import read_options
-from stea_arch.system.versions import code_fingerprint
+from stea_arch.system.versions import code_fingerprint, get_packages
 from stea_arch.weights import find_weights, read_network, shipped
 from stea_arch.weights.files import find_param_key, read_checkpoint
 
@@ -50,7 +50,7 @@ def as_section(entry):
     elif 'network_g' not in section:
         path = find_weights(section.get('weights', ''))
         name, arguments, _ = read_network(path)
-        param_key = 'params_ema' if 'params_ema' in read_checkpoint(path) else 'params'
+        param_key = find_param_key(read_checkpoint(path), 'params_ema') or 'params'
         found = {'network_g': {'type': name, **arguments}, 'scale': arguments['upscale'], 'param_key': param_key}
     else:
         found = {}
@@ -150,7 +150,7 @@ class Network:
 
 
 def describe(opt, label, scale):
-    """What decides about a network's results: its arguments, weights, code and how it is run.
+    """What decides about a network's results: its arguments, weights, code, and how and where it is run.
 
     Args:
         opt, label, scale: As for :class:`Network`.
@@ -171,4 +171,5 @@ def describe(opt, label, scale):
     }
     decisive = {key: value for key, value in about.items() if key not in ('network', 'weights')}
     decisive['code'] = code_fingerprint('ARCH_REGISTRY', [test_opt['network_g']['type']])
+    decisive |= {'packages': get_packages(), 'device': describe_device(opt)}
     return {**about, 'fingerprint': hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()}

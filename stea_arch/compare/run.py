@@ -11,7 +11,7 @@ from stea_arch.compare.cost import DEFAULT_ROUNDS, cost_mark, measure_costs
 from stea_arch.compare.crops import make_crops, pictured_cases
 from stea_arch.compare.evaluate import compare_one, metric_options
 from stea_arch.compare.literature import published_results
-from stea_arch.compare.networks import Network, describe, describe_device, scale_of
+from stea_arch.compare.networks import Network, describe, scale_of
 from stea_arch.compare.options import DEFAULT_CROPS, find_case
 from stea_arch.compare.tables import kernels_of
 from stea_arch.compare.testsets import TestSet
@@ -105,7 +105,6 @@ def _section(opt, name, scale, labels, opened, metrics, out):
                 testset,
                 mark,
                 measured,
-                describe_device(opt),
                 folder,
                 pictures,
             )

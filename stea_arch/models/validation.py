@@ -199,7 +199,7 @@ def read_item(dataset, index):
         raise
     except Exception as error:  # BasicSR goes on with None where OpenCV cannot decode
         where = getattr(dataset, 'paths', {index: f'number {index}'})[index]
-        raise ValueError(
+        raise InputError(
             f'{where} of {dataset.opt["name"]} could not be read as an image. Replace the file or take it out of the '
             f'folder. ({type(error).__name__}: {error})'
         ) from error

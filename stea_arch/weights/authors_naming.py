@@ -65,7 +65,7 @@ BLOCK = {
 MODULE_KEY = re.compile(rf'(?:{"|".join(STAGES.values())})\.\d+\.(STEA|enla|TTEA)\.')
 
 
-def load_published(path_or_state_dict):
+def load_published(path_or_state_dict: str | os.PathLike | Mapping) -> LabNet:
     """The network of a checkpoint in the authors' naming, with its weights, in eval mode, on the CPU, in fp32.
 
     Scale, width, number of blocks and order of the attention are found from the names and shapes. ``params_ema`` is
@@ -209,7 +209,7 @@ def _listing(kind, items):
     return f'{len(items)} {kind} ({", ".join(items[:4])}{", ..." if len(items) > 4 else ""})' if items else ''
 
 
-def to_published(state_dict, module=None):
+def to_published(state_dict: Mapping[str, torch.Tensor], module: str | None = None) -> dict[str, torch.Tensor]:
     """Translate weights in our naming into the authors', so that their code loads what we trained.
 
     Args:
