@@ -49,7 +49,7 @@ def find_region(results, gt, size, scale):
     elif len(results) > 1:
         mean = _box_mean(np.ptp(planes, 0).mean(2), size)
     else:
-        import cv2  # here and below, as a page with a slider needs none of it
+        import cv2  # here: who only upscales a photograph has no need of it
 
         mean = _box_mean(np.abs(cv2.Laplacian(planes[0].mean(2), -1)), size)
     valid = mean[: height - size + 1 : scale, : width - size + 1 : scale]
