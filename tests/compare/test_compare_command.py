@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,7 @@ from skimage import data
 from stea_arch import test as test_entry
 from stea_arch.commands.compare import main
 from stea_arch.compare import networks, run
-from stea_arch.compare.evaluate import evaluate, metric_options
+from stea_arch.compare.evaluate import evaluate, metric_options, with_progress
 from stea_arch.compare.networks import Network
 from stea_arch.compare.testsets import TestSet
 from stea_arch.results.files import read_json, write_json
@@ -308,3 +309,12 @@ def test_a_wrong_option_file_ends_before_anything_is_made(mini, capsys):
         r'compare\.yml: 1 problem in the options:\n  networks\.LabNet\.weights: none\.pth is not', printed.err
     )
     assert not Path('results').exists()
+
+
+def test_progress_inside_a_set_is_said_where_there_is_no_terminal(monkeypatch, capsys):
+    now = iter(range(0, 1000, 20))
+    monkeypatch.setattr(time, 'monotonic', lambda: next(now))
+    assert list(with_progress(range(4), 'EDSR on Set5 x4')) == [0, 1, 2, 3]
+    assert capsys.readouterr().out == 'EDSR on Set5 x4: 1 of 4 images, about 2.0 min left\n' + (
+        'EDSR on Set5 x4: 3 of 4 images, about 0.4 min left\n'
+    )
