@@ -2,8 +2,8 @@
 
 All forms have the same weights and are timed in turn, round by round, so that a busy machine slows all of them alike:
 
-    plain             dilated 9x9 kernels left to the library, channels first (see arch_speed.py)
-    labnet            LabNet as it is
+    plain             the authors' operations, dilated kernels left to the library (see plain_form.py)
+    labnet            LabNet as it trains
     fused             LabNet.fuse()
     <backend> <type>  stea_arch.backends.load_backend: torch is the fused network
 
@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from arch_speed import make_forms
+from plain_form import make_labnet, make_plain
 
 from stea_arch.backends import load_backend
 from stea_arch.system.versions import get_versions
@@ -40,9 +40,8 @@ CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
 def load_forms(num_feat, num_blocks, names, threads):
     """Callables by name, ``plain`` first."""
     torch.manual_seed(0)
-    networks = make_forms(num_feat, num_blocks)
-    network = networks['ours'].eval().requires_grad_(False)
-    forms = {'plain': networks['plain'].eval().requires_grad_(False), 'labnet': network, 'fused': network.fuse()}
+    network = make_labnet(num_feat=num_feat, num_blocks=num_blocks).eval().requires_grad_(False)
+    forms = {'plain': make_plain(network), 'labnet': network, 'fused': network.fuse()}
     for name in names:
         start = time.perf_counter()
         forms[name] = load_backend(network, *BACKENDS[name], threads=threads)

@@ -1,22 +1,14 @@
-"""Image files with damaged bytes through everything that reads them: decoder, encoder, upscaler, data preparation.
+"""The kind ``images`` of fuzz.py: damaged image files through decoder, encoder, upscaler and data preparation.
 
-    python benchmarks/fuzz_images.py --minutes 5 --seed 0
+    python benchmarks/fuzz.py --minutes 5 --kinds images
 
-Every case must end in pixels or in the error that is documented, in reasonable time; what the header says must be what
-the pixels are, and what was decoded must be encodable. Each finding is printed with its seed: ``--seed N --cases 1``
-repeats it.
+A case ends in pixels or in the error that is documented. What the header says must be what the pixels are, all readers
+must agree, and what was decoded must be encodable.
 """
 
-import argparse
 import io
 import struct
-import sys
-import tempfile
-import time
-import traceback
-import warnings
 import zlib
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +24,6 @@ from stea_arch.images.decode import Photo, decode_photo, read_header
 from stea_arch.images.encode import FORMATS, encode_photo
 from stea_arch.upscaling.upscaler import Upscaler
 
-SLOW = 20  # seconds a case may take on a busy machine
 LARGE = 2**21  # pixels: more are decoded, but not encoded again
 NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
@@ -130,14 +121,7 @@ def with_checksums(data):
 
 
 def check(data, path, upscaler):
-    """Read one file in every way.
-
-    Returns:
-        str: 'pixels' or 'refused'.
-
-    Raises:
-        Exception: A finding.
-    """
+    """Read one file in every way; a ValueError where all refuse it, an AssertionError where they do not agree."""
     path.write_bytes(data)
     try:
         header = read_header(path)
@@ -151,70 +135,34 @@ def check(data, path, upscaler):
         for_training = False
     try:
         photo = decode_photo(data)
-    except (ValueError, MemoryError):
+    except (ValueError, MemoryError) as error:
         assert not for_training, 'one reader takes it, the other does not'
-        return 'refused'
+        raise ValueError(error) from error
     shape, bits = photo.pixels.shape, photo.pixels.dtype.itemsize * 8
     assert header, 'the header is refused, the pixels are read'
     assert (header.height, header.width, header.channels, header.bits) == (*shape, bits), (
         f'{header}, but {shape} {bits}'
     )
     assert for_training == (bits == 8 and shape[2] in (1, 3)), 'one reader takes it, the other does not'
-    if shape[0] * shape[1] <= LARGE:
-        for extension in ('.png', '.jpg', '.webp', '.tif'):
-            try:
-                encode_photo(photo, extension)
-            except ValueError as error:
-                assert 'transparency' in str(error) or 'pixels wide' in str(error), error
+    for extension in ('.png', '.jpg', '.webp', '.tif') if shape[0] * shape[1] <= LARGE else ():
+        try:
+            encode_photo(photo, extension)
+        except ValueError as error:
+            assert 'transparency' in str(error) or 'pixels wide' in str(error), error
     result = upscaler(photo.pixels[:9, :9])
     assert result.shape == (min(shape[0], 9) * 2, min(shape[1], 9) * 2, shape[2])
-    return 'pixels'
 
 
-def run(seed, minutes=None, cases=None):
-    """Case after case, each of a seed of its own.
+class Images:
+    """Small image files of every kind, of which some bytes are changed; see fuzz.py for what a kind is."""
 
-    Args:
-        seed (int): Of the first case.
-        minutes (float | None), cases (int | None): Where to stop.
+    errors = (ValueError,)
 
-    Returns:
-        tuple[Counter, list[str]]: How cases ended, and the findings.
-    """
-    warnings.simplefilter('ignore')  # what is odd about a file, from the libraries
-    torch.manual_seed(0)
-    upscaler = Upscaler(LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2).eval(), 'cpu')
-    files, ends, findings = sound_files(), Counter(), []
-    end = time.monotonic() + 60 * (minutes or 1e9)
-    with tempfile.TemporaryDirectory() as folder:
-        while time.monotonic() < end and ends.total() != cases:
-            number = seed + ends.total()
-            name, data = damage(np.random.default_rng(number), files)
-            start = time.monotonic()
-            try:
-                ends[check(data, Path(folder, 'file'), upscaler)] += 1
-            except Exception as error:
-                ends['finding'] += 1
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                findings.append(
-                    f'seed {number} ({name}): {type(error).__name__}: {error} [{place.name}, {place.lineno}]'
-                )
-            if time.monotonic() - start > SLOW:
-                findings.append(f'seed {number} ({name}): {time.monotonic() - start:.0f} s')
-    return ends, findings
+    def __init__(self, folder):
+        self.files, self.path = sound_files(), Path(folder, 'image')
+        torch.manual_seed(0)
+        self.upscaler = Upscaler(LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2).eval(), 'cpu')
 
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--minutes', type=float)
-    parser.add_argument('--cases', type=int)
-    parser.add_argument('--seed', type=int, default=0)
-    args = parser.parse_args()
-    ends, findings = run(args.seed, args.minutes or (None if args.cases else 1), args.cases)
-    print('\n'.join(findings))
-    print(f'{ends.total()} cases: {dict(ends)}; {len(findings)} findings')
-    return 1 if findings else 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())
+    def run(self, rng):
+        _, data = damage(np.random.default_rng(rng.getrandbits(64)), self.files)
+        check(data, self.path, self.upscaler)

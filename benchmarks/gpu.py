@@ -25,9 +25,10 @@ from pathlib import Path
 
 import torch
 from gpu_correctness import check_kernels, check_networks, check_steps
-from gpu_forms import Case, make_plain, make_step, switched
+from gpu_forms import Case, make_step, switched
 from gpu_kernels import measure_kernels, prepare_kernels
 from gpu_timing import count_traffic, free, measure_bandwidth, measure_matrix_rate, peak_memory, time_median
+from plain_form import make_plain
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stea_arch import triton_ops

@@ -16,17 +16,15 @@ A training step is forward, L1 loss, backward and fused Adam; bf16 and fp16 mean
 in training. fp32 is PyTorch's default: TF32 in convolutions.
 """
 
-import copy
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from arch_speed import PlainDilated
 from gpu_timing import capture
+from plain_form import make_labnet, make_plain
 
 from stea_arch import triton_ops
-from stea_arch.archs.labnet_arch import LabBlock, LabNet
-from stea_arch.archs.mlfr import LargeFieldBranch
+from stea_arch.archs.labnet_arch import LabNet
 
 SWINIR = {
     'upscale': 4, 'img_size': 64, 'img_range': 1.0, 'depths': [6] * 6, 'embed_dim': 180, 'num_heads': [6] * 6,
@@ -76,37 +74,13 @@ def make_network(name, device, toy=False, short=False):
     if short and kind == 'LabNet':
         arguments['num_blocks'] = (2, 2, 2, 2, 2, 2)
     if kind == 'LabNet':
-        network = LabNet(**arguments)
-        with torch.no_grad():
-            for key, parameter in network.named_parameters():
-                if key.endswith('beta') or 'norm' in key:
-                    parameter.normal_(0.5, 0.1)
-        return network.to(device)
+        return make_labnet(**arguments).to(device)
     import basicsr.archs  # noqa: F401 (fills the registry)
     from basicsr.utils.registry import ARCH_REGISTRY
 
     if kind != 'SwinIR':
         arguments |= {'num_in_ch': 3, 'num_out_ch': 3}
     return ARCH_REGISTRY.get(kind)(**arguments).to(device)
-
-
-class PlainBlock(LabBlock):
-    """A block by the authors' operations, with nothing multiplied out."""
-
-    def mix(self, x, statistics):
-        a = self.beta * self.large_field(self.attention(x, statistics)) + self.self_gate(x) + x
-        return self.merge(torch.cat([a, self.local(x)], dim=1))
-
-
-def make_plain(network):
-    """A copy of a LabNet, or of a block of one, in the authors' operations."""
-    network = copy.deepcopy(network)
-    for module in list(network.modules()):
-        if type(module) is LabBlock:
-            module.__class__ = PlainBlock
-        if isinstance(module, LargeFieldBranch):
-            module.far = PlainDilated(module.far).to(module.far.weight)
-    return network
 
 
 def compile_blocks(network, backend='inductor'):

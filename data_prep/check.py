@@ -10,7 +10,7 @@ from data_prep.output import part_of
 from data_prep.parallel import cores, in_threads
 from data_prep.record import checksum
 from data_prep.sinks import FOLDER_CHECKSUMS, LMDB_CHECKSUMS
-from stea_arch.data.image_io import decode, read_header
+from stea_arch.data.image_io import decode
 from stea_arch.data.image_source import ImageSource
 from stea_arch.data.lmdb_store import LmdbStore, reading
 
@@ -159,14 +159,3 @@ def _read_checksums(path):
         return {}
     lines = Path(path).read_text(encoding='utf-8').split('\n')  # names may hold other characters that end lines
     return {name: digest for digest, _, name in (line.partition('  ') for line in lines)}
-
-
-def header_size(source, name):
-    """(height, width) of an image, without its pixels where possible; None if it cannot be told."""
-    try:
-        if not source.store:
-            return read_header(source.location(name))[:2]
-        shape = source.store.shapes.get(name)
-        return tuple(shape[:2]) if shape else source.read(name).shape[:2]
-    except (ValueError, OSError):
-        return None

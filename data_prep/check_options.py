@@ -7,6 +7,7 @@ from data_prep.check_pairs import check_pairs
 from stea_arch.compare.options import read_compare_options
 from stea_arch.compare.testsets import SAMPLE, root_at
 from stea_arch.options import OptionError, read_options
+from stea_arch.options.machine import roots_of
 from stea_arch.options.problems import part
 from stea_arch.options.reading import load
 
@@ -56,16 +57,14 @@ def _sections(opt, section):
 
 def _dataset(scale, name, section, workers, progress):
     report, training = Report(), name == 'train'
-    gt, lq, size = section.get('dataroot_gt'), section.get('dataroot_lq'), section.get('gt_size') if training else None
-    listed = section.get('meta_info') or section.get('meta_info_file')
-    if part(section, 'io_backend').get('type') == 'lmdb' and section.get('type') != 'ClassicalDegradationDataset':
-        listed = None  # BasicSR's datasets take the LMDB's own list then
-    try:
-        if gt and lq and isinstance(scale, int):
-            template = section.get('filename_tmpl', '{}')
-            return check_pairs(gt, lq, scale, training, template, size, workers, progress, listed)
-        if gt or lq:
-            return check_images(gt or lq, size, not training, workers, progress, listed)
-    except (FileNotFoundError, ValueError) as error:
-        report.problems.append(str(error))
+    size = section.get('gt_size') if training else None
+    for gt, lq, listed in roots_of(section):
+        try:
+            if gt and lq and isinstance(scale, int):
+                template = section.get('filename_tmpl', '{}')
+                report.add(check_pairs(gt, lq, scale, training, template, size, workers, progress, listed))
+            elif gt or lq:
+                report.add(check_images(gt or lq, size, not training, workers, progress, listed))
+        except (FileNotFoundError, ValueError) as error:
+            report.problems.append(str(error))
     return report

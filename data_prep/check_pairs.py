@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from data_prep.check import Report, check_images, header_size
+from data_prep.check import Report, check_images
 from data_prep.manifest import pixel_checksum, read_manifest
-from stea_arch.data.image_io import stem
 from stea_arch.data.image_source import ImageSource
+from stea_arch.data.pairs import pair_problems
 
 
 def check_pairs(gt, lq, scale, cropped=True, template='{}', gt_size=None, workers=None, progress=True, meta_info=None):
@@ -28,7 +28,8 @@ def check_pairs(gt, lq, scale, cropped=True, template='{}', gt_size=None, worker
     report = Report()
     for found, _ in sides:
         report.add(found)
-    report.problems += _pair_problems(sides[0][1], sides[1][1], scale, cropped, template, bool(meta_info))
+    if sides[0][1] and sides[1][1]:  # what cannot be read at all is in the report
+        report.problems += pair_problems(sides[0][1], sides[1][1], scale, cropped, template, bool(meta_info))
     return report
 
 
@@ -53,8 +54,8 @@ def check_set(folder, workers=None, progress=True):
         sides = {group: _side(os.path.join(folder, group + end), None, workers, progress) for group in groups}
         for group, (found, source) in sides.items():
             report.add(found)
-            if group != 'gt':
-                report.problems += _pair_problems(sides['gt'][1], source, manifest['scale'])
+            if group != 'gt' and source and sides['gt'][1]:
+                report.problems += pair_problems(sides['gt'][1], source, manifest['scale'])
     for group, sums in groups.items():
         report.problems += _pixel_problems(os.path.join(folder, group), sums)
     return report
@@ -70,40 +71,6 @@ def _side(root, gt_size, workers, progress, meta_info=None):
     except ValueError:
         return report, None  # said in the report
     return report, source
-
-
-def _pair_problems(gt, lq, scale, cropped=True, template='{}', listed=False):
-    """What is wrong with the pairs of two sources; nothing more than was said where one of them cannot be read."""
-    if gt is None or lq is None:
-        return []
-    stems = {stem(name): name for name in lq.names}
-    wanted = {template.format(os.path.basename(stem(n)) if template != '{}' else stem(n)): n for n in gt.names}
-    problems = [
-        f'{name} of {gt.dataroot} has no partner {key} in {lq.dataroot}. Add it, or leave both out.'
-        for key, name in wanted.items()
-        if key not in stems
-    ]
-    problems += [
-        f'{name} of {lq.dataroot} has no partner in {gt.dataroot}. Add it, or leave both out.'
-        for key, name in stems.items()
-        if key not in wanted and not listed
-    ]
-    for key, name in wanted.items():
-        sizes = [header_size(gt, name), header_size(lq, stems[key])] if key in stems else [None, None]
-        if None not in sizes and not _fits(*sizes, scale, cropped):
-            (height, width), (rows, columns) = sizes
-            problems.append(
-                f'{name} of {gt.dataroot} has {height}x{width} pixels and its partner in {lq.dataroot} '
-                f'{rows}x{columns}: at scale {scale} {rows * scale}x{columns * scale} were expected. Make the pair '
-                'again, or correct the scale.'
-            )
-    return problems
-
-
-def _fits(gt, lq, scale, cropped):
-    if cropped:
-        return all(large == small * scale for large, small in zip(gt, lq))
-    return all(small * scale <= large < (small + 1) * scale for large, small in zip(gt, lq))
 
 
 def _pixel_problems(folder, sums):

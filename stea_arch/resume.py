@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from stea_arch.system.errors import InputError
-from stea_arch.weights.files import read_checkpoint
+from stea_arch.weights.files import read_checkpoint, unwrap_state_dict
 
 
 class Pipeline:
@@ -38,9 +38,9 @@ def load_resume_state(opt):
 
     Raises:
         ValueError: ``path.resume_state`` is no training state.
-        FileNotFoundError: It does not exist.
+        FileNotFoundError: It, or a network that was saved with it, does not exist.
     """
-    from basicsr.utils import check_resume  # here: BasicSR's own import needs this module, see stea_arch.plugin
+    from basicsr.utils import check_resume, make_exp_dirs  # here: BasicSR's own import needs this module, see plugin
 
     if opt['auto_resume']:
         networks = [key.replace('network_', 'net_') for key in opt if key.startswith('network_')]
@@ -53,13 +53,21 @@ def load_resume_state(opt):
         return None
     opt['path']['resume_state'] = str(path)
     opt['resume'] = {'epoch': state['epoch'], 'iter': state['iter']}
+    own, home = Path(opt['path']['models']), Path(path).expanduser().resolve().parent.parent / 'models'
+    opt['path']['models'] = str(own if own.resolve() == home else home)  # networks lie beside their state
     check_resume(opt, state['iter'])
+    opt['path']['models'] = str(own)
+    if own.resolve() != home:  # the state of another experiment: this one begins, as a fresh run does
+        make_exp_dirs(opt)
     return state
 
 
 def _read_state(path):
     state = read_checkpoint(path)
-    if not isinstance(state, dict) or not {'epoch', 'iter', 'optimizers', 'schedulers'} <= set(state):
+    numbers, lists = ([state.get(key) for key in keys] for keys in (('epoch', 'iter'), ('optimizers', 'schedulers')))
+    sound = all(type(number) is int and number >= 0 for number in numbers)
+    sound &= all(isinstance(one, list) and all(isinstance(entry, dict) for entry in one) for one in lists)
+    if not sound or not all('param_groups' in entry and 'state' in entry for entry in state['optimizers']):
         raise InputError(
             f'{path} is not a training state: expected a file experiments/<name>/training_states/<iter>.state with '
             f'epoch, iter, optimizers and schedulers in it. Network weights belong in path.pretrain_network_g.'
@@ -77,7 +85,7 @@ def _newest_complete_state(states, models, networks):
             continue
         try:
             for file in files:
-                read_checkpoint(file)
+                unwrap_state_dict(read_checkpoint(file))
             return path, _read_state(path)
         except ValueError as error:
             warnings.warn(f'{path} is left out: {error}', stacklevel=2)
@@ -99,6 +107,9 @@ def with_resumable_data(create_train_val_dataloader):
     from stea_arch.data.loading import TrainingLoader
 
     def create(opt, logger):
+        if opt['auto_resume'] and 'resume' not in opt:
+            states = opt['path']['training_states']
+            logger.warning(f'--auto_resume found no complete state in {states}: the run starts from the beginning.')
         train_loader, sampler, val_loaders, _, total_iters = create_train_val_dataloader(opt, logger)
         iters_per_epoch = len(train_loader)
         if iters_per_epoch == 0:

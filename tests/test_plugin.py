@@ -1,5 +1,6 @@
 """BasicSR is loaded when it is asked for, and then finds our networks, datasets and models in its registries."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -89,3 +90,13 @@ def test_what_the_package_offers_is_found_by_name():
     assert stea_arch.archs.__name__ == 'stea_arch.archs'
     with pytest.raises(AttributeError, match="'stea_arch' has no attribute 'load_publishd'"):
         stea_arch.load_publishd  # noqa: B018
+
+
+@pytest.mark.parametrize('name', stea_arch.__all__)
+def test_what_the_package_offers_has_type_hints(name):
+    offered = getattr(stea_arch, name)
+    signature = inspect.signature(offered)
+    arguments = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    assert arguments and all(argument.annotation is not argument.empty for argument in arguments)
+    assert inspect.isclass(offered) or signature.return_annotation is not signature.empty
+    assert (ROOT / 'stea_arch/py.typed').is_file()  # without it type checkers pass over them

@@ -78,6 +78,155 @@ def test_stopped_and_resumed_equals_unbroken(tiny_options, run_main, tmp_path, p
     assert [line['iter'] for line in unbroken[2]][-2:] == [8 - options['val']['val_freq'], 8]
 
 
+def test_a_run_that_ended_between_its_best_weights_and_their_note_validates_again(
+    tiny_options, run_main, tmp_path, photo_folder, monkeypatch
+):
+    """The state of step 4 is saved, the best network too, but nothing is noted: as after a kill or on a full disk."""
+    options = tiny_options()
+    options['datasets']['val'] = {**VAL, 'dataroot_gt': str(photo_folder)}
+    run_main(train.main, {**options, 'name': 'unbroken'})
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            'stea_arch.models.validation.ValidationMixin._append_validation',
+            lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
+        )
+        with pytest.raises(SystemExit):
+            run_main(train.main, {**options, 'name': 'broken'})
+    run_main(train.main, {**options, 'name': 'broken'}, '--auto_resume')
+    assert_same(*(last_files(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken')))
+
+
+def read_log(experiment):
+    """Of the run that started last."""
+    return max(experiment.glob('train_*.log'), key=lambda path: path.stat().st_mtime_ns).read_text()
+
+
+def learning_rates(state):
+    return [group['lr'] for optimizer in state['optimizers'] for group in optimizer['param_groups']]
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said', 'rate'),
+    [
+        ({}, [], 0.0005),
+        ({'optim_g': {'lr': 0.01}}, [('lr', '0.001', '0.01')], 0.005),
+        ({'scheduler': {'milestones': [2, 3]}}, [('milestones', r'\[5\]', r'\[2, 3\]')], 0.00025),
+        ({'scheduler': {'gamma': 0.1}}, [('gamma', '0.5', '0.1')], 0.0001),
+        ({'optim_g': {'betas': [0.5, 0.9]}}, [('betas', r'[\[(]0.9, 0.99[\])]', r'[\[(]0.5, 0.9[\])]')], 0.0005),
+        ({'optim_g': {'weight_decay': 0.1, 'type': 'AdamW'}}, [('weight_decay', '0', '0.1')], 0.0005),
+        (
+            {'scheduler': {'type': 'CosineAnnealingRestartLR', 'milestones': ..., 'gamma': ..., 'periods': [14]}},
+            [('scheduler', 'one of another kind', 'CosineAnnealingRestartLR')],
+            0.0005,  # half of the way is half of the rate
+        ),
+    ],
+)
+def test_what_was_changed_in_the_option_file_counts_and_is_said(tiny_options, run_main, tmp_path, changes, said, rate):
+    options = tiny_options({'val': ...})
+    run_main(train.main, options, '--force_yml', 'train:total_iter=4')
+    changed = tiny_options({'val': ..., 'train': changes})
+    run_main(train.main, changed, '--auto_resume')
+    text = read_log(tmp_path / 'experiments/tiny')
+    state = read_checkpoint(tmp_path / 'experiments/tiny/training_states/8.state')
+    assert learning_rates(state) == pytest.approx([rate])
+    assert text.count('which counts from here on') >= len(said) and ('counts from here on' in text) == bool(said)
+    for name, before, now in said:
+        pattern = rf'{name} of AdamW? was {before} when the state was saved, and is {now} in the option'
+        assert re.search(pattern, text), text
+
+
+def test_a_state_continues_under_a_new_name(tiny_options, run_main, tmp_path):
+    options = tiny_options({'val': ..., 'name': 'first'})
+    run_main(train.main, options)
+    state = 'experiments/first/training_states/4.state'
+    for _ in range(2):  # the second time there is an experiment of that name, which is archived like any other
+        run_main(train.main, {**options, 'name': 'second', 'path': {**options['path'], 'resume_state': state}})
+        for file in ('models/net_g_8.pth', 'training_states/8.state'):
+            assert_same(*(read_checkpoint(tmp_path / 'experiments' / n / file) for n in ('first', 'second')))
+    assert len(list((tmp_path / 'experiments').glob('second_archived_*'))) == 1
+    assert (tmp_path / 'experiments/first/models/net_g_4.pth').is_file()
+
+
+def test_nothing_to_resume_is_said(tiny_options, run_main, tmp_path):
+    run_main(train.main, tiny_options({'val': ..., 'train': {'total_iter': 1}}), '--auto_resume')
+    assert re.search(
+        '--auto_resume found no complete state in .*the run starts from the beg',
+        read_log(tmp_path / 'experiments/tiny'),
+    )
+
+
+@pytest.mark.parametrize(('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_by_a_signal_it_saves_its_state_and_goes_on_as_if_unbroken(tiny_options, tmp_path, number, status):
+    command = [sys.executable, '-m', 'stea_arch.train']
+    options = tiny_options({'val': ..., 'name': 'stopped', 'train': {'total_iter': 60}})
+    options['logger'].update(save_checkpoint_freq=60, print_freq=1)
+    options['datasets']['train']['num_worker_per_gpu'] = 2
+    process = start(command, options, tmp_path)
+    output = tmp_path / 'output.txt'
+    deadline = time.monotonic() + 120
+    while 'iter:       3' not in output.read_text():
+        assert process.poll() is None and time.monotonic() < deadline, output.read_text()
+        time.sleep(0.02)
+    process.send_signal(number)
+    assert process.wait(60) == status, output.read_text()
+    (state,) = (tmp_path / 'experiments/stopped/training_states').iterdir()
+    assert f'Stopped: {state} is saved; --auto_resume continues' in output.read_text().replace('\n', ' ')
+    assert 'Traceback' not in output.read_text() and 3 <= int(state.stem) < 60
+    assert start(command, options, tmp_path, '--auto_resume').wait(180) == 0, output.read_text()
+    assert start(command, {**options, 'name': 'unbroken'}, tmp_path).wait(180) == 0
+    files = [tmp_path / 'experiments' / n / 'training_states/60.state' for n in ('stopped', 'unbroken')]
+    assert_same(*map(read_checkpoint, files))
+
+
+SLOW = """
+import sys, time
+from stea_arch import train
+from stea_arch.models.labnet_model import LabNetModel
+
+def slow(*_):
+    print('validating', flush=True)
+    time.sleep(60)
+
+LabNetModel.nondist_validation = slow
+train.main()
+"""
+
+
+def test_a_second_signal_ends_it_at_once(tiny_options, tmp_path, photo_folder):
+    (tmp_path / 'slow.py').write_text(SLOW)
+    options = tiny_options({'val': {'val_freq': 1}})
+    options['datasets']['val'] = {**VAL, 'dataroot_gt': str(photo_folder)}
+    process = start([sys.executable, 'slow.py'], options, tmp_path)
+    output = tmp_path / 'output.txt'
+
+    def wait_for(text):
+        deadline = time.monotonic() + 120
+        while text not in output.read_text():
+            assert process.poll() is None and time.monotonic() < deadline, output.read_text()
+            time.sleep(0.05)
+
+    wait_for('validating')
+    process.send_signal(signal.SIGINT)
+    wait_for('Once more to end at once')
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) != 0
+
+
+@pytest.mark.parametrize(('total', 'said'), [(3, 'No state had been saved'), (6, r'continues from .*/4\.state')])
+def test_an_interruption_promises_what_is_there(tiny_options, run_main, tmp_path, monkeypatch, capsys, total, said):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('stea_arch.models.labnet_model.LabNetModel.save_network', interrupted) if total < 4 else None
+    options = tiny_options({'val': ..., 'train': {'total_iter': total}})
+    if total > 4:
+        run_main(train.main, options)
+        monkeypatch.setattr('basicsr.train.build_model', interrupted)
+    with pytest.raises(SystemExit) as stop:
+        run_main(train.main, options, *['--auto_resume'] * (total > 4))
+    assert stop.value.code == 130 and re.search(said, capsys.readouterr().err)
+
+
 def test_workers_do_not_change_the_run(tiny_options, run_main, tmp_path):
     for workers in (0, 2):
         options = tiny_options(
@@ -102,6 +251,19 @@ def test_an_incomplete_newest_state_is_left_out(tiny_options, run_main, tmp_path
     assert '8.state is left out' in messages and 'damaged' in messages
     assert '6.state is left out: its network models/net_g_6.pth is missing' in messages
     assert 'Resuming training from epoch: 1, iter: 4.' in ''.join(p.read_text() for p in experiment.glob('*.log'))
+
+
+@pytest.mark.parametrize('change', ['odd', 'no numbers', 'no lists'])
+def test_the_older_state_is_taken_where_the_newest_is_nonsense(tiny_options, run_main, tmp_path, change):
+    options = tiny_options({'val': ..., 'logger': {'save_checkpoint_freq': 2}, 'train': {'total_iter': 4}})
+    run_main(train.main, options)
+    newest = tmp_path / 'experiments/tiny/training_states/4.state'
+    state = read_checkpoint(newest)
+    changes = {'odd': {'optimizers': [{'lr': 1}]}, 'no numbers': {'iter': 'x'}, 'no lists': {'schedulers': 3}}
+    torch.save({**state, **changes[change]}, newest)
+    with pytest.warns(UserWarning, match=r'4\.state is left out: .* is not a training state'):
+        run_main(train.main, options, '--auto_resume')
+    assert 'Resuming training from epoch: 0, iter: 2.' in read_log(tmp_path / 'experiments/tiny')
 
 
 def test_a_small_dataset_trains_to_the_last_iteration(tiny_options, run_main, tmp_path):

@@ -9,9 +9,9 @@ from torch.library import custom_op
 class Depthwise(nn.Conv2d):
     """``DW[k,d]``: one kernel per channel, zero padding that keeps H and W.
 
-    Two things differ from ``nn.Conv2d``, only in their speed on CPUs (benchmarks/arch_speed.py and
-    benchmarks/train_speed.py measure it): a dilated kernel is applied without dilation, see :func:`convolve`, and the
-    gradient of a kernel of 5x5 and more is a convolution too, see :func:`weight_gradient`.
+    Two things differ from ``nn.Conv2d``, only in their speed on CPUs (benchmarks/train_speed.py measures it): a dilated
+    kernel is applied without dilation, see :func:`convolve`, and the gradient of a kernel of 5x5 and more is a
+    convolution too, see :func:`weight_gradient`.
 
     Args:
         num_feat (int): channels C.

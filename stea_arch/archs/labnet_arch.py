@@ -60,18 +60,18 @@ class LabNet(nn.Module):
 
     def __init__(
         self,
-        num_in_ch=3,
-        num_out_ch=3,
-        num_feat=64,
-        num_blocks=(6, 8, 10, 6, 8, 8),
-        upscale=4,
-        attention='stea',
-        large_field=True,
-        dilations=(2, 4, 6),
-        taylor_order=2,
-        num_heads=4,
-        key_dim=4,
-        init_scale=1.0,
+        num_in_ch: int = 3,
+        num_out_ch: int = 3,
+        num_feat: int = 64,
+        num_blocks: Sequence[int] = (6, 8, 10, 6, 8, 8),
+        upscale: int = 4,
+        attention: str | None = 'stea',
+        large_field: bool = True,
+        dilations: Sequence[int] = (2, 4, 6),
+        taylor_order: int = 2,
+        num_heads: int = 4,
+        key_dim: int = 4,
+        init_scale: float = 1.0,
     ):
         super().__init__()
         attention = 'none' if attention is None else attention
@@ -109,7 +109,7 @@ class LabNet(nn.Module):
         with torch.no_grad():
             self.tail[-1].weight.mul_(init_scale)
 
-    def forward(self, lq):
+    def forward(self, lq: torch.Tensor) -> torch.Tensor:
         """Upscale a batch of images.
 
         Args:
@@ -141,7 +141,7 @@ class LabNet(nn.Module):
         bicubic = F.interpolate(lq, scale_factor=self.upscale, mode='bicubic', align_corners=False).clamp(0, 1)
         return sr[..., : h * self.upscale, : w * self.upscale] + bicubic
 
-    def fuse(self):
+    def fuse(self) -> nn.Module:
         """An equivalent network for inference, which is faster and takes less memory.
 
         Its blocks are ``FusedBlock``s, its tail a ``FusedTail``, everything else is as it was, and so are the arguments

@@ -1,5 +1,7 @@
 """RealNet, the generator for real photographs: LabNet alone, or a deblur and a denoise stream of its blocks."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,18 +16,18 @@ LARGEST = 1.5  # of a strength that is set by hand
 
 @register('ARCH_REGISTRY')
 def RealNet(
-    streams=1,
-    num_in_ch=3,
-    num_out_ch=3,
-    num_feat=64,
-    num_blocks=(6, 8, 10, 6, 8, 8),
-    upscale=4,
-    attention='stea',
-    large_field=True,
-    init_scale=1.0,
-    deblur=None,
-    denoise=None,
-):
+    streams: int = 1,
+    num_in_ch: int = 3,
+    num_out_ch: int = 3,
+    num_feat: int = 64,
+    num_blocks: Sequence[int] = (6, 8, 10, 6, 8, 8),
+    upscale: int = 4,
+    attention: str | None = 'stea',
+    large_field: bool = True,
+    init_scale: float = 1.0,
+    deblur: float | None = None,
+    denoise: float | None = None,
+) -> nn.Module:
     """Build the generator that is trained on second-order degradations.
 
     With one stream this is the published one, which is LabNet itself (arXiv 2408.00470, section on real images): the

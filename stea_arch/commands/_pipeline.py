@@ -1,6 +1,7 @@
 """What ``stea-train`` and ``stea-test`` share: BasicSR's flags, the strict check, and errors without a traceback."""
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ def _run_pipeline(args, is_train):
         from basicsr.train import train_pipeline as pipeline
     else:
         from basicsr.test import test_pipeline as pipeline
+    logging.raiseExceptions = False  # a full disk must not answer each line of the log with a traceback
     try:
         pipeline(os.getcwd())
     except (InputError, OSError, TrainingDiverged, CheckpointNotWritten) as error:

@@ -2,25 +2,20 @@
 
 import hashlib
 import json
-import math
 import shutil
 import sys
 import time
-import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
-import cv2
-import numpy as np
-from basicsr.metrics import calculate_metric
 from basicsr.utils import tensor2img
 from tqdm import tqdm
 
 from stea_arch.compare.options import DEFAULT_METRICS
+from stea_arch.data.image_io import write_png
 from stea_arch.options.comparison import WITH_REFERENCE
 from stea_arch.results.files import read_json, write_json
-from stea_arch.results.summary import is_measurable, summarize
-from stea_arch.system.files import whole_or_nothing
+from stea_arch.results.summary import measure, summarize
 from stea_arch.system.versions import code_fingerprint, get_commit, get_versions
 
 LOWER_IS_BETTER = ('niqe', 'lpips')
@@ -82,11 +77,11 @@ def evaluate(network, testset, metrics, indices=None, pictures=None):
         if gt is not None and result.shape != gt.shape:
             raise ValueError(f'A result of {gt.shape} was expected, the network gave {result.shape} for {case.name}.')
         if index in pictures:
-            _write_picture(result, pictures[index])
+            write_png(result, pictures[index])
         record = {'image': case.image, 'group': case.group, 'size': list(result.shape[:2])}
         if case.params and testset.protocol == 'setting2':
             record['kernel'] = {key: getattr(case.params, key) for key in ('sigma_x', 'sigma_y', 'theta', 'seed')}
-        records.append(record | _measure(result, gt, metrics))
+        records.append(record | measure(result, gt, metrics))
     return records
 
 
@@ -102,31 +97,6 @@ def with_progress(indices, what):
             said, left = now, (now - start) / done * (len(indices) - done)
             print(f'{what}: {done} of {len(indices)} images, about {left / 60:.1f} min left', flush=True)
         yield index
-
-
-def _write_picture(img, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_or_nothing(path) as partial:
-        partial.write_bytes(cv2.imencode('.png', img)[1])
-
-
-def _measure(result, gt, metrics):
-    images = {'img': result} if gt is None else {'img': result, 'img2': gt}
-    values = {}
-    for name, opt in metrics.items():
-        if not is_measurable(opt, result, gt is not None):
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', RuntimeWarning)  # of means over no window or block at all
-            try:
-                value = float(calculate_metric(images, opt))
-            except (np.linalg.LinAlgError, RuntimeError):
-                if name != 'niqe':  # it fits a model to blocks, which flat images do not allow
-                    raise
-                continue
-        if math.isfinite(value) or (name == 'psnr' and value == math.inf):
-            values[name] = value
-    return values
 
 
 def make_result(network, about, testset, metrics, mark, records, seconds):

@@ -7,12 +7,15 @@ dropping either silently would change what is measured.
 """
 
 import os
+from pathlib import Path
 
+import cv2
 import numpy as np
 
 from stea_arch.images.decode import decode_photo
 from stea_arch.images.decode import read_header as read_photo_header
 from stea_arch.system.errors import InputError
+from stea_arch.system.files import whole_or_nothing
 
 EXTENSIONS = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
 GRAY_HELP = 'Convert it to RGB, or leave it out by listing the other images in a file given as meta_info.'
@@ -136,3 +139,15 @@ def stem(name):
     """An image's name without the extension of an image; other dots stay, so ``a.b.png`` and ``a.b`` are ``a.b``."""
     head, extension = os.path.splitext(name)
     return head if extension.lower() in EXTENSIONS else name
+
+
+def write_png(img, path):
+    """Write an image that is whole or absent.
+
+    Args:
+        img (ndarray): (H, W, 3), uint8, BGR.
+        path (str | Path): Target; its folder is made.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole_or_nothing(path) as partial:
+        partial.write_bytes(cv2.imencode('.png', img)[1])

@@ -21,6 +21,7 @@ KINDS = ('BMP', 'JPEG', 'PNG', 'TIFF', 'WEBP')
 MODES = ('L', 'LA', 'RGB', 'RGBA')  # by channels, less one
 ORIENTATION, PIXEL_SIZE, EXIF_IFD, ICC_PROFILE = 0x0112, (0xA002, 0xA003), 0x8769, 0x8773
 COLOURS = {0: 1, 2: 3, 4: 1, 6: 3}  # channels without transparency, by a PNG's type of colour
+JPEG_START = b'\xff\xd8'
 PNG_START = b'\x89PNG\r\n\x1a\n'
 TIFF_STARTS = (b'II\x2a\0', b'MM\0\x2a', b'II\x2b\0', b'MM\0\x2b')
 
@@ -101,7 +102,7 @@ def read_header(source):
             return _guarded(_header, file)
         except ValueError:
             file.seek(0)
-            if file.read(8) != PNG_START:
+            if not file.read(8).startswith((PNG_START, JPEG_START)):
                 raise
             file.seek(0)
             return _guarded(_header, io.BytesIO(_without_metadata(file.read())))
@@ -290,9 +291,14 @@ def _attempt(function, img, otherwise, what, warnings):
 
 
 def _without_metadata(data):
-    """A PNG without text and without any chunk beside the pixels that is damaged; another file as it is."""
-    if data[:8] != PNG_START:
-        return data
+    """A PNG or JPEG without what stands beside the pixels and is damaged or may be; another file as it is."""
+    if data[:8] == PNG_START:
+        return _sound_chunks(data)
+    return _needed_segments(data) if data[:2] == JPEG_START else data
+
+
+def _sound_chunks(data):
+    """A PNG without text and without other chunks that are not needed and do not agree with their CRC."""
     kept, at = [PNG_START], 8
     while at + 12 <= len(data):
         (length,) = struct.unpack_from('>I', data, at)
@@ -303,4 +309,17 @@ def _without_metadata(data):
         if sound or not ancillary:
             kept.append(chunk)
         at += 12 + length
+    return b''.join([*kept, data[at:]])
+
+
+def _needed_segments(data):
+    """A JPEG whose application segments are those of EXIF and Adobe's, which tells how colours are stored."""
+    kept, at = [JPEG_START], 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:  # where the pixels start
+        marker, (length,) = data[at + 1], struct.unpack_from('>H', data, at + 2)
+        segment = data[at : at + 2 + length]
+        needed = segment[4:10] == b'Exif\0\0' or (segment[4:9] == b'Adobe' and length >= 14)
+        if needed or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept.append(segment)
+        at += 2 + length
     return b''.join([*kept, data[at:]])

@@ -9,6 +9,7 @@ import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
+from stea_arch.models.resumed_options import follow_options
 from stea_arch.resume import Pipeline
 from stea_arch.system.errors import InputError
 from stea_arch.system.launch import gather
@@ -100,7 +101,18 @@ class CheckpointMixin:
             )
         for group in [group for state in resume_state['optimizers'] for group in state['param_groups']]:
             group.update(fused=True, foreach=None)  # also those of a state that another model saved
-        super().resume_training(resume_state)
+        written = [(o.state_dict()['param_groups'], s.state_dict()) for o, s in zip(self.optimizers, self.schedulers)]
+        try:
+            super().resume_training(resume_state)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f'The optimisers of the training state do not fit the networks of the option file ({error}). Use the '
+                'options it was trained with, or start from its network: path.pretrain_network_g.'
+            ) from error
+        for optimizer, scheduler, saved, options in zip(
+            self.optimizers, self.schedulers, resume_state['schedulers'], written
+        ):
+            follow_options(optimizer, scheduler, saved, *options)
         self.step = resume_state['iter']
         if 'random_states' not in resume_state:
             get_root_logger().warning('The state was saved by another model: it continues, but not exactly.')
@@ -117,6 +129,7 @@ class CheckpointMixin:
             )
         self.load_extra_state(resume_state)
         self.replay_validations(self.step)
+        self.resumed = True
 
     @master_only
     def save_best_network(self):

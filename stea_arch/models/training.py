@@ -54,6 +54,7 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
         self.max_bad_steps = train_opt.get('max_bad_steps', 20)
         self.known_skipped = 0
         self.step = 0
+        self.resumed = False  # until the first step after
         self.logged = {}
         self.validated = {}  # dataset -> step at which it was validated last
         self.bar = TrainingBar(self.opt)
@@ -125,6 +126,9 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
 
     def update_learning_rate(self, current_iter, warmup_iter=-1):
         self.stop_if_asked(current_iter - 1)
+        if self.resumed:
+            self.resumed = False
+            self.catch_up()
         super().update_learning_rate(current_iter, warmup_iter)
 
     def finish_step(self, current_iter, values):

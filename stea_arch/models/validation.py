@@ -6,14 +6,15 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from basicsr.metrics import calculate_metric
-from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils import get_root_logger, tensor2img
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
+from stea_arch.data.image_io import write_png
 from stea_arch.results.files import dumps, loads, write_json
 from stea_arch.results.picture import cut, draw_grid, to_rgb
-from stea_arch.results.summary import is_measurable, summarize
+from stea_arch.results.summary import measure, summarize
+from stea_arch.resume import Pipeline
 from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.launch import gather
@@ -81,16 +82,12 @@ class ValidationMixin:
         record = {'index': index, 'image': name, 'group': item.get('group')}
         if save_img:
             record['result'] = str(self._image_path(name, dataset_name, current_iter))
-            imwrite(result, record['result'])
+            write_png(result, record['result'])
         if crops is not None and len(crops) < SHOWN:
             crops.append(middle_crops(visuals))
-        images = {'img': result}
-        if 'gt' in visuals:
-            images['img2'] = tensor2img([visuals['gt']])
-            del self.gt
-        for metric, opt in (self.opt['val'].get('metrics') or {}).items():
-            if is_measurable(opt, result, 'gt' in visuals):
-                record[metric] = float(calculate_metric(images, opt))
+        gt = tensor2img([visuals['gt']]) if 'gt' in visuals else None
+        record |= measure(result, gt, self.opt['val'].get('metrics') or {})
+        vars(self).pop('gt', None)
         del self.lq, self.output
         return record
 
@@ -111,9 +108,13 @@ class ValidationMixin:
         self._log_validation_metric_values(current_iter, name, tb_logger)
         if summary['exact']:
             get_root_logger().info(f'{name}: results equal to the truth are left out of the mean: {summary["exact"]}')
+        if summary['without_value']:
+            get_root_logger().info(
+                f'{name}: images for which a metric has no value are left out of its mean: {summary["without_value"]}'
+            )
         if self.is_train:
+            self._keep_best(name, current_iter)  # first: what is noted as the best is on the disk
             self._append_validation({'iter': current_iter, 'dataset': name, **summary})
-            self._keep_best(name, current_iter)
         else:
             self._write_results(summary, records, dataset)
 
@@ -154,6 +155,13 @@ class ValidationMixin:
         with whole_or_nothing(self._validations_file) as partial:
             partial.write_text(''.join(dumps(line) + '\n' for line in lines), encoding='utf-8')
 
+    def catch_up(self):
+        """Validate what a run has not that was stopped after it had saved its state and before it had validated."""
+        if not self.opt.get('val') or self.step % int(self.opt['val']['val_freq']):
+            return
+        for loader in Pipeline.val_loaders:
+            self.validation(loader, self.step, None, self.opt['val']['save_img'])
+
     def _write_results(self, summary, records, dataset):
         weights = self.opt['path'].get('pretrain_network_g')
         content = {
@@ -193,14 +201,15 @@ def image_names(dataset):
 
 
 def read_item(dataset, index):
-    """``dataset[index]``; a ValueError with the image's path where one of BasicSR's datasets fails to decode it."""
+    """``dataset[index]``; an InputError with the image's path where one of BasicSR's datasets fails to decode it."""
     try:
         return dataset[index]
-    except (ValueError, OSError):
+    except (InputError, OSError):
         raise
     except Exception as error:  # BasicSR goes on with None where OpenCV cannot decode
-        where = getattr(dataset, 'paths', {index: f'number {index}'})[index]
-        raise ValueError(
+        where = dataset.paths[index] if hasattr(dataset, 'paths') else f'Image {index}'
+        where = where['lq_path'] if isinstance(where, dict) else where
+        raise InputError(
             f'{where} of {dataset.opt["name"]} could not be read as an image. Replace the file or take it out of the '
             f'folder. ({type(error).__name__}: {error})'
         ) from error

@@ -43,12 +43,12 @@ class Key:
 
 def is_number(value):
     """True for a finite int or float; a bool is not a number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return is_integer(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def is_integer(value):
-    """True for an int that is not a bool."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    """True for an int of at most 64 bits that is not a bool."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def is_whole(value):
@@ -96,10 +96,10 @@ def fraction():
     return Kind('a number >= 0 and < 1', lambda v: is_number(v) and 0 <= v < 1, schema)
 
 
-def multiple(of):
-    """A multiple of an integer, above zero."""
-    schema = {'type': 'integer', 'minimum': of, 'multipleOf': of}
-    return Kind(f'a multiple of {of}', lambda v: is_integer(v) and v >= of and v % of == 0, schema)
+def multiple(of, high):
+    """A multiple of an integer, from it to ``high``."""
+    schema = {'type': 'integer', 'minimum': of, 'maximum': high, 'multipleOf': of}
+    return Kind(f'a multiple of {of} up to {high}', lambda v: is_integer(v) and of <= v <= high and v % of == 0, schema)
 
 
 def boolean():

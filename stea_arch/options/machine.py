@@ -5,9 +5,13 @@ from pathlib import Path
 
 import torch
 
+from stea_arch.data.image_source import ImageSource
 from stea_arch.data.lmdb_store import check_length
+from stea_arch.data.pairs import pair_problems
 from stea_arch.models.vgg import URL as VGG19_URL
+from stea_arch.options.kinds import is_integer
 from stea_arch.options.problems import join, part
+from stea_arch.options.schema import DATASETS_OF_OURS
 
 CUDA_ONLY_MODELS = ('RealESRNetModel', 'RealESRGANModel')
 SAMPLE = './quickstart.sh makes the sample data'
@@ -25,6 +29,8 @@ def check_devices(problems, opt):
     gpus = opt.get('num_gpu')
     if isinstance(gpus, int) and gpus > 0 and not cuda:
         problems.add('num_gpu', f'{gpus} asked for, but torch finds no CUDA device: write num_gpu: 0 or auto')
+    elif is_integer(gpus) and gpus > torch.cuda.device_count():
+        problems.add('num_gpu', f'{gpus} asked for, but torch finds {torch.cuda.device_count()}: write auto')
     model = str(opt.get('model_type')).removesuffix('_basicsr')
     if model in CUDA_ONLY_MODELS and not cuda:
         problems.add('model_type', f"BasicSR's {model} runs on CUDA only, and torch finds no CUDA device")
@@ -52,12 +58,49 @@ def check_paths(problems, opt):
         for key in ('meta_info', 'meta_info_file'):
             for file in _each(section.get(key)):
                 _file(problems, join(path, key), file, 'a text file that lists images was expected there')
+        if str(name).split('_')[0] != 'train' and not any(where.startswith(path) for where, _ in problems.found):
+            _pairs(problems, path, section, opt.get('scale'))
     for key, value in part(opt, 'path').items():
         if str(key).startswith('pretrain_network_'):
             advice = 'train it first, or write where the checkpoint is'
             _file(problems, join('path', key), value, advice)
     _file(problems, 'path.vgg19', part(opt, 'path').get('vgg19'), f'get it from {VGG19_URL}')
     _file(problems, 'path.resume_state', part(opt, 'path').get('resume_state'), 'write ~, or use --auto_resume')
+
+
+def roots_of(section):
+    """What a dataset reads, a root at a time.
+
+    Args:
+        section (dict): Of an option file, with values of any kind.
+
+    Returns:
+        list[tuple]: Ground truth, low-quality images, and the list of those that are used; each a text or None.
+    """
+    listed = section.get('meta_info') or section.get('meta_info_file')
+    if part(section, 'io_backend').get('type') == 'lmdb' and section.get('type') not in DATASETS_OF_OURS:
+        listed = None  # BasicSR's datasets take the LMDB's own list then
+    gt, lq = section.get('dataroot_gt'), section.get('dataroot_lq')
+    roots = gt if isinstance(gt, list) else [gt]
+    lists = listed if isinstance(listed, list) and len(listed) == len(roots) else [listed] * len(roots)
+    found = zip(roots, [lq] * len(roots), lists, strict=True)
+    return [tuple(os.path.expanduser(value) if isinstance(value, str) else None for value in root) for root in found]
+
+
+def _pairs(problems, path, section, scale):
+    """Sizes of the pairs that a run is validated or tested with, from their headers."""
+    for gt, lq, listed in roots_of(section):
+        if not (gt and lq and is_integer(scale) and scale > 0):
+            continue
+        backend, template = part(section, 'io_backend').get('type'), section.get('filename_tmpl', '{}')
+        try:
+            sides = ImageSource(gt, backend, listed, True), ImageSource(lq, backend, None, True)
+            found = pair_problems(*sides, scale, False, template, bool(listed))
+        except (ValueError, OSError, KeyError, IndexError) as error:  # the latter two: of the template
+            found = [str(error)]
+        if found:
+            more = f' ({len(found) - 1} more such pairs; stea-data check FILE lists them)' if len(found) > 1 else ''
+            problems.add(path, f'{found[0]}{more}')
 
 
 def _each(value):

@@ -1,13 +1,17 @@
 """From text to a dict: YAML read safely, ``--force_yml`` applied without evaluating anything."""
 
+import itertools
+import math
 import re
 from pathlib import Path
 
 import yaml
 
+from stea_arch.options.kinds import is_integer
 from stea_arch.options.problems import OptionError, Problems, did_you_mean, join, part
 from stea_arch.system.plain_values import parse_value
 
+MOST_VALUES = 100_000
 KEY = re.compile(r'[A-Za-z0-9_]+')
 
 
@@ -77,9 +81,13 @@ def load(text):
     """
     problems, origins = Problems(), {}
     try:
-        loader = yaml.SafeLoader(text)
+        loader = yaml.SafeLoader(text.decode() if isinstance(text, bytes) else text)
         node = loader.get_single_node()
-        _inspect(problems, origins, node, '', set())
+        if node is not None and _size(node, {}) > MOST_VALUES:
+            raise OptionError(
+                [('', f'aliases (*) make more than {MOST_VALUES:,d} values of it: write out what is meant')]
+            )
+        _inspect(problems, origins, node, '', set(), loader)
         problems.raise_if_any()
         content = loader.construct_document(node) if node is not None else None
     except yaml.MarkedYAMLError as error:
@@ -88,16 +96,30 @@ def load(text):
         hint = '. Only plain values are allowed, nothing is executed' if 'constructor' in what else ''
         raise OptionError([('', f'{where}{what}{hint}')]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise OptionError([('', f'this is no YAML text in UTF-8: {error}')]) from None
+        raise OptionError([('', f'this is not YAML text in UTF-8: {error}. Save it as UTF-8')]) from None
+    except RecursionError:
+        raise OptionError([('', 'lists or sections are nested too deeply: write it flat')]) from None
     return content, origins
 
 
-def _inspect(problems, origins, node, path, seen):
+def _size(node, known):
+    """How many values a node stands for, those behind aliases counted each time; infinite where it contains itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # until it is known
+        parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = itertools.chain.from_iterable(parts) if isinstance(node, yaml.MappingNode) else parts
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
+
+
+def _inspect(problems, origins, node, path, seen, loader):
+    if isinstance(node, yaml.ScalarNode):
+        _inspect_value(problems, node, path, loader)
     if isinstance(node, yaml.SequenceNode):
         for element in node.value:
-            if isinstance(element, yaml.CollectionNode) and id(element) not in seen:
+            if id(element) not in seen:
                 seen.add(id(element))
-                _inspect(problems, origins, element, path, seen)
+                _inspect(problems, origins, element, path, seen, loader)
     if not isinstance(node, yaml.MappingNode):
         return
     if id(node) in seen:
@@ -117,7 +139,19 @@ def _inspect(problems, origins, node, path, seen):
         else:
             lines[key] = line
             origins[here] = f'line {line}'
-            _inspect(problems, origins, value_node, here, seen)
+            _inspect_value(problems, key_node, path, loader)
+            _inspect(problems, origins, value_node, here, seen, loader)
+
+
+def _inspect_value(problems, node, path, loader):
+    try:
+        value = loader.construct_object(node)
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError):
+        value = None
+        kind = node.tag.rpartition(':')[2]
+        problems.add(path, f'{node.value!r:.60} cannot be read as a value of the kind {kind}; quotes make it text')
+    if isinstance(value, int) and not is_integer(value) and not isinstance(value, bool):
+        problems.add(path, f'a whole number of at most 64 bits was expected, got one of {value.bit_length()} bits')
 
 
 def apply_force(problems, opt, entry, origins):

@@ -24,6 +24,7 @@ OF_KERNELS = (SECOND_ORDER_DATASET, 'RealESRGANDataset')  # they give kernels in
 SECOND_ORDER_MODELS = ('RealNetModel', 'RealGANModel')
 BASICSR_MODELS = ('RealESRNetModel', 'RealESRGANModel')  # those that take kernels
 OUR_MODELS = ('LabNetModel', *SECOND_ORDER_MODELS)
+LOWER_IS_BETTER = ('calculate_niqe', 'calculate_lpips', 'calculate_dists')
 
 
 def check_relations(problems, opt, is_train):
@@ -123,6 +124,9 @@ def _datasets(problems, opt):
         evaluated = str(key).split('_')[0] in ('val', 'test')
         if section.get('type') == RGB_DATASET:
             _classical(problems, path, section, opt.get('scale'), evaluated)
+        if evaluated and isinstance(section.get('dataroot_gt'), list):
+            text = 'one folder or LMDB, expected in evaluation; write a dataset (val_1, val_2, ...) for each'
+            problems.add(join(path, 'dataroot_gt'), text)
         if section.get('type') == 'SingleImageDataset':
             _without_truth(problems, path, opt, evaluated)
         if section.get('type') == SECOND_ORDER_DATASET and evaluated:
@@ -192,6 +196,13 @@ def _validation(problems, opt, is_train):
         text = 'missing, BasicSR reads it when a test saves images; ~ appends the name of the run to theirs'
         problems.add('val.suffix', text)
     best, metrics = val.get('save_best'), part(val, 'metrics')
+    for name in metrics if is_train else ():
+        metric = part(metrics, name)
+        known = {'calculate_psnr': 'higher', 'calculate_ssim': 'higher', **dict.fromkeys(LOWER_IS_BETTER, 'lower')}
+        wanted, written = known.get(str(metric.get('type'))), metric.get('better', 'higher')
+        if wanted and written in ('higher', 'lower') and written != wanted:
+            text = f'{written}, as written or left out, would keep the worst: write better: {wanted}'
+            problems.add(join('val.metrics', name, 'better'), text)
     if isinstance(best, str) and best not in metrics:
         text = f'{best!r} is not one of val.metrics{did_you_mean(best, metrics)}: {listed(metrics)}'
         problems.add('val.save_best', text)

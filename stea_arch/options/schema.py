@@ -49,7 +49,7 @@ def without_default(table):
 TOP = {
     'name': Key(word(), PIPELINE),
     'model_type': Key(text(), PIPELINE),
-    'scale': Key(integer(1), MODEL),
+    'scale': Key(integer(1, 16), MODEL),
     'num_gpu': Key(either(choice('auto'), integer(0)), PIPELINE, why='write auto: all GPUs, or the CPU where none is'),
     'manual_seed': Key(optional(integer(0))),
     'datasets': Key(mapping(), PIPELINE),
@@ -175,7 +175,7 @@ OUR_SECOND_ORDER = {
     'blur_prob': training(number(0, 1), 'Probability of the first blur'),
     **twice({'noise_prob': training(number(0, 1), 'Probability of noise')}),
     **twice({'jpeg_prob': training(number(0, 1), 'Probability of JPEG')}),
-    'queue_size': training(integer(0), 'Pairs in the pool of each process; 0: no pool'),
+    'queue_size': training(integer(0, 10**5), 'Pairs in the pool of each process; 0: no pool'),
 }
 GT_USM = {'gt_usm': training(boolean(), 'Sharpen the ground truth by unsharp masking before it is degraded')}
 USM = {
@@ -188,7 +188,7 @@ REALNET_MODEL = extended(LABNET_MODEL, top={**OUR_SECOND_ORDER, **GT_USM})
 REALGAN_MODEL = extended(extended(GAN_MODEL, **OURS), top={**OUR_SECOND_ORDER, **USM})
 THEIRS = {
     **{name: Key(key.kind) for name, key in SECOND_ORDER.items()},
-    'queue_size': Key(integer(1)),
+    'queue_size': Key(integer(1, 10**5)),
     'high_order_degradation': Key(boolean()),
 }
 REAL_ESRNET = extended(SR_MODEL, top={**THEIRS, 'gt_usm': Key(boolean())})
@@ -210,11 +210,11 @@ MODELS = {
 LOADER = {
     'name': Key(text(), PIPELINE),
     'type': Key(text(), PIPELINE),
-    'num_worker_per_gpu': Key(integer(0), PIPELINE, TRAIN_ONLY, 'BasicSR validates with no workers'),
-    'batch_size_per_gpu': Key(integer(1), PIPELINE, TRAIN_ONLY, 'BasicSR validates image by image'),
+    'num_worker_per_gpu': Key(integer(0, 256), PIPELINE, TRAIN_ONLY, 'BasicSR validates with no workers'),
+    'batch_size_per_gpu': Key(integer(1, 2**16), PIPELINE, TRAIN_ONLY, 'BasicSR validates image by image'),
     'dataset_enlarge_ratio': training(positive()),
     'prefetch_mode': Key(optional(choice('cpu', 'cuda'))),
-    'num_prefetch_queue': Key(integer(1)),
+    'num_prefetch_queue': Key(integer(1, 1000)),
     'pin_memory': Key(boolean()),
     'persistent_workers': Key(boolean()),
 }
@@ -290,7 +290,7 @@ DATASETS_OF_OURS = {
             doc='Lowest and highest sigma of the image noise, in 8-bit steps; training only. Default: [0, 0]',
         ),
         'num_kernels': Key(
-            integer(1), '', VAL_ONLY, doc='Kernels in evaluation, their sigmas evenly spaced. Default: 8'
+            integer(1, 1000), '', VAL_ONLY, doc='Kernels in evaluation, their sigmas evenly spaced. Default: 8'
         ),
     },
     'RealWorldDataset': {
@@ -332,9 +332,9 @@ DATASETS = {
 
 # Arguments of registered classes and functions, as far as a signature's default value does not tell their kind
 LABNET = {
-    'num_feat': Key(multiple(16), doc='Width C, a multiple of 16 (the gates squeeze C channels into C/16)'),
+    'num_feat': Key(multiple(16, 4096), doc='Width C, a multiple of 16 (the gates squeeze C channels into C/16)'),
     'num_blocks': Key(
-        sequence(integer(1), length=6), doc='Blocks in enc1, enc2, latent, dec1, dec2, refine; each at least 1'
+        sequence(integer(1, 200), length=6), doc='Blocks in enc1, enc2, latent, dec1, dec2, refine; each at least 1'
     ),
     'upscale': Key(choice(2, 3, 4), doc='2, 3 or 4'),
     'attention': Key(
@@ -353,11 +353,11 @@ LABNET = {
 ARGUMENTS = {
     'LabNet': {
         **LABNET,
-        'dilations': Key(sequence(integer(1)), doc="Of the MLFR's branches, each at least 1"),
+        'dilations': Key(sequence(integer(1, 64)), doc="Of the MLFR's branches, each at least 1"),
         'taylor_order': Key(choice(1, 2, 3), doc="1, 2 or 3; only 'taylor' reads it"),
-        'num_heads': Key(integer(1), doc="Heads, a divisor of `num_feat`; only 'taylor' and 'softmax' read it"),
+        'num_heads': Key(integer(1, 4096), doc="Heads, a divisor of `num_feat`; only 'taylor' and 'softmax' read it"),
         'key_dim': Key(
-            integer(1), doc="Dimension of queries and keys in one head; only 'taylor' and 'softmax' read it"
+            integer(1, 4096), doc="Dimension of queries and keys in one head; only 'taylor' and 'softmax' read it"
         ),
     },
     'RealNet': {
@@ -369,7 +369,7 @@ ARGUMENTS = {
         ),
         'denoise': Key(optional(number(0, 1.5)), doc='The same of the denoise stream'),
     },
-    'Bicubic': {'upscale': Key(integer(1), doc='The factor, at least 1')},
+    'Bicubic': {'upscale': Key(integer(1, 16), doc='The factor, at least 1')},
     'EDSR': {'upscale': Key(choice(2, 3, 4, 8))},
     'RCAN': {'upscale': Key(choice(2, 3, 4, 8))},
     'RRDBNet': {'scale': Key(choice(1, 2, 4))},
@@ -394,10 +394,10 @@ ARGUMENTS = {
 }
 ARGUMENTS['AdamW'] = ARGUMENTS['Adam']
 COMMON_ARGUMENTS = {
-    'num_in_ch': Key(integer(1), doc='Channels of the input'),
-    'num_out_ch': Key(integer(1), doc='Channels of the output; with a skip equal to `num_in_ch`'),
-    'num_feat': Key(integer(1)),
-    'num_block': Key(integer(0)),
+    'num_in_ch': Key(integer(1, 256), doc='Channels of the input'),
+    'num_out_ch': Key(integer(1, 256), doc='Channels of the output; with a skip equal to `num_in_ch`'),
+    'num_feat': Key(integer(1, 4096)),
+    'num_block': Key(integer(0, 1000)),
     'crop_border': Key(integer(0)),
     'loss_weight': Key(number(0)),
     'rgb_mean': Key(sequence(number(), length=3)),

@@ -110,4 +110,4 @@ def argument_key(label, name, default):
     key = ARGUMENTS.get(label, {}).get(name) or COMMON_ARGUMENTS.get(name)
     if key:
         return key
-    return Key(integer(0) if name.startswith('num_') and isinstance(default, int) else like(default))
+    return Key(integer(0, 4096) if name.startswith('num_') and isinstance(default, int) else like(default))

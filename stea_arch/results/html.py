@@ -4,7 +4,6 @@ import base64
 import functools
 from pathlib import Path
 
-import cv2
 import jinja2
 
 
@@ -36,5 +35,7 @@ def data_url(data, kind='png'):
 
 def webp_url(image, quality=101):
     """(H, W, 3) uint8 RGB as what ``src`` takes; a quality above 100 stands for lossless."""
+    import cv2  # here, as a page with a slider, which needs none of it, would load it too
+
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return data_url(cv2.imencode('.webp', bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])[1], 'webp')

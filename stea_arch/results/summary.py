@@ -2,6 +2,9 @@
 
 import inspect
 import math
+import warnings
+
+import numpy as np
 
 
 def is_measurable(metric, image, with_truth):
@@ -26,6 +29,36 @@ def is_measurable(metric, image, with_truth):
     return min(height, width) >= smallest and (
         with_truth or 'img2' not in inspect.signature(METRIC_REGISTRY.get(metric['type'])).parameters
     )
+
+
+def measure(result, gt, metrics):
+    """The metrics of an image that have a value.
+
+    Args:
+        result (ndarray), gt (ndarray | None): (H, W, 3), uint8, BGR.
+        metrics (dict[str, dict]): name -> ``type``, a name in BasicSR's registry, and arguments.
+
+    Returns:
+        dict[str, float]: name -> value; infinite for the PSNR of a result that equals the truth.
+    """
+    from basicsr.metrics import calculate_metric  # here: as above
+
+    images = {'img': result} if gt is None else {'img': result, 'img2': gt}
+    values = {}
+    for name, opt in metrics.items():
+        if not is_measurable(opt, result, gt is not None):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', RuntimeWarning)  # of means over no window or block at all
+            try:
+                value = float(calculate_metric(images, opt))
+            except (np.linalg.LinAlgError, RuntimeError):
+                if name != 'niqe':  # it fits a model to blocks, which flat images do not allow
+                    raise
+                continue
+        if math.isfinite(value) or (name == 'psnr' and value == math.inf):
+            values[name] = value
+    return values
 
 
 def summarize(records, metrics):

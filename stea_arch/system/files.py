@@ -1,8 +1,12 @@
 """No file is ever half-written."""
 
+import functools
 import os
+import platform
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 
 @contextmanager
@@ -18,7 +22,8 @@ def whole_or_nothing(path):
         Path: The name to write to; no reader looks for it.
     """
     path = Path(path)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    remove_partials(path.parent)
+    partial = path.with_name(f'.{path.name}.{platform.node()}.{os.getpid()}.partial')
     try:
         yield partial
         with open(partial, 'rb') as file:
@@ -26,3 +31,12 @@ def whole_or_nothing(path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@functools.cache
+def remove_partials(folder):
+    """Remove what processes of this machine that are dead left unfinished in a folder; once a process and folder."""
+    for file in Path(folder).glob(f'.*.{platform.node()}.*.partial'):
+        process = file.name.split('.')[-2]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            file.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def plan(images, out=None, suffix='_x4', extension=None, compare=None):
         ValueError: two inputs would become the same file, a result or comparison would replace an input, a name does
             not end as an image's does or not as ``extension`` says, or there can be no such file.
     """
-    jobs = []
+    jobs, out = [], out and os.path.expanduser(out)
     single = out is not None and len(images) == 1 and Path(out).suffix.lower() in FORMATS and not Path(out).is_dir()
     if single and extension and FORMATS[Path(out).suffix.lower()] != FORMATS[extension]:
         raise ValueError(f'--out {out} and --format name different formats. Leave one of them out.')
@@ -175,9 +176,14 @@ def _check_targets(jobs):
     inputs = {job.source.resolve(): job.source for job in jobs}
     for folder in {job.target.parent for job in jobs}:
         there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            reason = 'no files can be written there' if there.is_dir() else 'it is a file'
-            raise ValueError(f'Results cannot be written to {folder}: {there} should be a folder, but {reason}.')
+        try:
+            with tempfile.TemporaryFile(dir=there):  # permissions alone do not tell
+                pass
+        except OSError as error:
+            raise ValueError(
+                f'Results cannot be written to {folder}: a file in {there} was tried ({error.strerror}). Give another '
+                'folder with --out.'
+            ) from error
     made_of = {}
     for job in jobs:
         if job.target.suffix.lower() not in FORMATS:

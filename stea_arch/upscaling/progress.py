@@ -9,7 +9,7 @@ from tqdm import tqdm
 from stea_arch.images.decode import read_header
 
 FORMAT = '{desc} {percentage:3.0f}% |{bar}| {elapsed}, left {remaining}'
-SIDE = 16  # of the image of zeros that shows how the work is shared out
+SIDE = 64  # of the image of zeros that shows how the work is shared out; blocks work otherwise on smaller ones
 
 
 def watch(network, advance):

@@ -1,5 +1,7 @@
 """Arrays in, larger arrays out: gray, RGB, with or without transparency, of 8 or 16 bits or floating."""
 
+import os
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -49,13 +51,13 @@ class Upscaler:
 
     def __init__(
         self,
-        model=DEFAULT,
-        device=None,
-        dtype='fp32',
-        max_memory=None,
-        alpha='network',
-        colours='input',
-        backend='torch',
+        model: str | os.PathLike | nn.Module = DEFAULT,
+        device: str | torch.device | None = None,
+        dtype: str = 'fp32',
+        max_memory: float | None = None,
+        alpha: str = 'network',
+        colours: str = 'input',
+        backend: str = 'torch',
     ):
         if dtype not in DTYPES:
             raise ValueError(f'dtype must be one of {", ".join(DTYPES)}, but {dtype!r} came.')
@@ -77,7 +79,7 @@ class Upscaler:
         self.model = model
         self.dtype, self.max_memory, self.alpha, self.colours = DTYPES[dtype], max_memory, alpha, colours
 
-    def __call__(self, image, scale=None):
+    def __call__(self, image: np.ndarray, scale: float | None = None) -> np.ndarray:
         """Upscale one image.
 
         Args:
@@ -144,7 +146,9 @@ class Upscaler:
         return F.interpolate(alpha[None], size, mode='bicubic', antialias=True)[0].clamp_(0, 1)
 
 
-def upscale(image, model=DEFAULT, scale=None, **arguments):
+def upscale(
+    image: np.ndarray, model: str | os.PathLike | nn.Module = DEFAULT, scale: float | None = None, **arguments
+) -> np.ndarray:
     """Upscale one image. For several, make an :class:`Upscaler` once and call it: that loads the network only once.
 
     Args:

@@ -1,8 +1,15 @@
 """Networks by name or by file: the shipped weights, checkpoints that stea_arch trained, and the authors' own."""
 
+from __future__ import annotations
+
 import hashlib
 import json
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
 
 from stea_arch.system.errors import InputError
 
@@ -15,7 +22,7 @@ def shipped():
     return json.loads((FOLDER / 'registry.json').read_text(encoding='utf-8'))
 
 
-def load_network(model=DEFAULT):
+def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
     """A network with its weights, in eval mode, on the CPU, in fp32.
 
     The architecture comes from the metadata of a ``.safetensors`` file of ours (``stea-export`` writes it), else from
@@ -36,7 +43,11 @@ def load_network(model=DEFAULT):
 
     from stea_arch.weights.detect import build_network
 
-    return build_network(*read_network(path))
+    found = read_network(path)
+    try:
+        return build_network(*found)
+    except ValueError as error:
+        raise InputError(f'{path}: {error}') from error
 
 
 def read_network(path, architecture=None):
@@ -57,9 +68,10 @@ def read_network(path, architecture=None):
     from stea_arch.weights.files import read_architecture, read_checkpoint
 
     content = read_checkpoint(path)
+    architecture = architecture or read_architecture(path)
     try:
-        return identify(content, architecture or read_architecture(path))
-    except (ValueError, AttributeError) as error:
+        return identify(content, architecture)
+    except ValueError as error:
         raise InputError(f'{path}: {error}') from error
 
 

@@ -8,7 +8,8 @@ import torch
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.system.errors import InputError
-from stea_arch.weights.files import check_weights, read_checkpoint
+from stea_arch.weights.files import check_tensors, check_weights, read_checkpoint
+from stea_arch.weights.shapes import expected_shapes
 
 # Our name -> the authors' name, each the start of a parameter's name, in the order of LabNet's num_blocks.
 STAGES = {
@@ -65,7 +66,7 @@ BLOCK = {
 MODULE_KEY = re.compile(rf'(?:{"|".join(STAGES.values())})\.\d+\.(STEA|enla|TTEA)\.')
 
 
-def load_published(path_or_state_dict):
+def load_published(path_or_state_dict: str | os.PathLike | Mapping) -> LabNet:
     """The network of a checkpoint in the authors' naming, with its weights, in eval mode, on the CPU, in fp32.
 
     Scale, width, number of blocks and order of the attention are found from the names and shapes. ``params_ema`` is
@@ -118,9 +119,9 @@ def from_published(state_dict):
         ValueError: keys are missing or too many, or shapes do not fit; the message lists them.
     """
     found = _unwrap(state_dict)
+    check_tensors(found)
     config = _find_config(found)
-    with torch.device('meta'):
-        ours = LabNet(**config).state_dict()
+    ours = expected_shapes(LabNet, config)
     modules = [match[1] for match in map(MODULE_KEY.match, found) if match]
     names = {_published_name(name, modules[0] if modules else 'STEA'): name for name in ours}
 
@@ -130,9 +131,9 @@ def from_published(state_dict):
         _listing(
             'wrongly shaped',
             [
-                f'{name} {list(found[name].shape)} instead of {list(ours[own].shape)}'
+                f'{name} {list(found[name].shape)} instead of {list(ours[own])}'
                 for name, own in names.items()
-                if name in found and found[name].shape != ours[own].shape
+                if name in found and found[name].shape != ours[own]
             ],
         ),
     ]
@@ -209,7 +210,7 @@ def _listing(kind, items):
     return f'{len(items)} {kind} ({", ".join(items[:4])}{", ..." if len(items) > 4 else ""})' if items else ''
 
 
-def to_published(state_dict, module=None):
+def to_published(state_dict: Mapping[str, torch.Tensor], module: str | None = None) -> dict[str, torch.Tensor]:
     """Translate weights in our naming into the authors', so that their code loads what we trained.
 
     Args:

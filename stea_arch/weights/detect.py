@@ -8,9 +8,9 @@ from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.system.errors import InputError
 from stea_arch.weights.authors_naming import from_published, is_published
 from stea_arch.weights.files import check_weights, unwrap_state_dict
+from stea_arch.weights.shapes import count_blocks, expected_shapes
 
 NETWORKS = {'LabNet': LabNet, 'RealNet': RealNet}
-STAGES = ('enc1', 'enc2', 'latent', 'dec1', 'dec2', 'refine')
 PUBLISHED_SIDES = [3, 5, 7]  # of the dense kernels beside the dilated ones
 USE_METADATA = 'Export it with the option file it was trained with: stea-export safetensors FILE --opt OPTIONS.yml.'
 
@@ -43,12 +43,22 @@ def build_network(name, arguments, weights):
     """
     if name not in NETWORKS:
         raise InputError(f'The checkpoint is of a network {name}, but {" or ".join(NETWORKS)} was expected.')
-    try:
-        network = NETWORKS[name](**arguments)
-        check_weights(weights, network, 'The weights')
-        network.load_state_dict(weights)
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise InputError(f'The weights do not fit {name}: {" ".join(str(error).split())}') from error
+    counted = count_blocks(one_stream(weights))
+    wanted = arguments.get('num_blocks', counted)
+    if not isinstance(wanted, (list, tuple)) or list(wanted) != counted:
+        raise InputError(f'{name} with num_blocks {wanted!r:.60} was expected, the weights have {counted}.')
+    expected = expected_shapes(NETWORKS[name], {**arguments, 'num_blocks': counted})
+    found = {key: value.shape for key, value in weights.items()}
+    wrong = [key for key in {**expected, **found} if expected.get(key) != found.get(key)]
+    if wrong:
+        shapes = [list(side[wrong[0]]) if wrong[0] in side else 'nothing' for side in (expected, found)]
+        raise InputError(
+            f'The weights do not fit {name}: {len(wrong)} of them are missing, too many or of another shape. The first '
+            f'is {wrong[0]}: expected {shapes[0]}, got {shapes[1]}.'
+        )
+    network = NETWORKS[name](**{**arguments, 'num_blocks': counted})
+    check_weights(weights, network, 'The weights')
+    network.load_state_dict(weights)
     return network.float().eval()
 
 
@@ -72,10 +82,8 @@ def detect_network(state_dict):
             'A checkpoint of LabNet or RealNet was expected, trained with stea_arch or published by the authors, but '
             f'the parameters found ({names}, ...) belong to another network.'
         )
-    if has_two_streams(state_dict):
-        one = {name.removeprefix('blur.'): value for name, value in state_dict.items() if name.startswith('blur.')}
-        return 'RealNet', {'streams': 2, **_detect_labnet(one)}
-    return 'LabNet', _detect_labnet(state_dict)
+    arguments = _detect_labnet(one_stream(state_dict))
+    return ('RealNet', {'streams': 2, **arguments}) if has_two_streams(state_dict) else ('LabNet', arguments)
 
 
 def is_ours(state_dict):
@@ -88,14 +96,26 @@ def has_two_streams(state_dict):
     return {'blur.head.weight', 'blur.tail.0.weight', 'exchanges.enc1.mix.weight'} <= state_dict.keys()
 
 
+def one_stream(state_dict):
+    """The weights of a LabNet, or those of the first stream where there are two."""
+    if not has_two_streams(state_dict):
+        return state_dict
+    return {name.removeprefix('blur.'): value for name, value in state_dict.items() if name.startswith('blur.')}
+
+
 def _detect_labnet(state_dict):
     head, tail = state_dict['head.weight'], state_dict['tail.0.weight']
+    if head.ndim != 4 or tail.ndim != 4 or not head.shape[0]:
+        raise ValueError(
+            f'Kernels (out, in, height, width) were expected as head.weight and tail.0.weight, got {list(head.shape)} '
+            f'and {list(tail.shape)}: the checkpoint is damaged.'
+        )
     num_feat, num_in_ch = head.shape[:2]
     arguments = {
         'num_in_ch': num_in_ch,
         'num_out_ch': num_in_ch,
         'num_feat': num_feat,
-        'num_blocks': [_count_blocks(state_dict, stage) for stage in STAGES],
+        'num_blocks': count_blocks(state_dict),
         'upscale': 4 if 'tail.4.weight' in state_dict else math.isqrt(tail.shape[0] // num_feat),
         'attention': _detect_attention(state_dict),
         'large_field': any('.large_field.' in name for name in state_dict),
@@ -103,10 +123,6 @@ def _detect_labnet(state_dict):
     if arguments['large_field']:
         _check_dilations(state_dict)
     return arguments
-
-
-def _count_blocks(state_dict, stage):
-    return len({name.split('.')[1] for name in state_dict if re.match(rf'{stage}\.\d+\.', name)})
 
 
 def _detect_attention(state_dict):

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from stea_arch.system.errors import InputError
@@ -31,7 +31,7 @@ def read_checkpoint(path):
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is damaged, is no checkpoint, or holds objects other than tensors and plain values.
+        ValueError: The file is damaged, not a checkpoint, or holds objects other than tensors and plain values.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -46,7 +46,7 @@ def read_checkpoint(path):
             'whose loading could execute code. If you trust its origin, save it again as a plain state dict with the '
             f'program that made it. ({_refused_object(error)})'
         ) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, SafetensorError) as error:
+    except Exception as error:  # of any kind: torch's unpickler meets whatever a damaged file holds
         raise InputError(
             f'{path} could not be read as a checkpoint: it is damaged, cut short or of another format. Copy or '
             f'download it again. ({_first_line(error)})'
@@ -71,7 +71,15 @@ def read_architecture(path):
         metadata = file.metadata() or {}
     if 'architecture' not in metadata:
         return None
-    return metadata['architecture'], json.loads(metadata.get('arguments', '{}'))
+    try:
+        arguments = json.loads(metadata.get('arguments', '{}'))
+    except (ValueError, RecursionError) as error:
+        arguments = error
+    if not isinstance(arguments, dict):
+        raise InputError(
+            f'{path}: the metadata should hold the arguments of a network as JSON, got {arguments!r:.200}.'
+        )
+    return metadata['architecture'], arguments
 
 
 def _refused_object(error):
@@ -101,10 +109,10 @@ def write_checkpoint(content, path):
     try:
         with whole_or_nothing(path) as partial, open(partial, 'wb') as file:
             torch.save(content, file)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # torch's writer makes the latter of the former
         free = shutil.disk_usage(path.parent).free / 1e6
         raise CheckpointNotWritten(
-            f'{path} could not be saved: {error.strerror or error} ({free:,.0f} MB are free there). What was saved '
+            f'{path} could not be saved: {_first_line(error)} ({free:,.0f} MB are free there). What was saved '
             'before is intact. Make room there (logger.keep_checkpoints limits how many stay) and continue with '
             '--auto_resume.'
         ) from error
@@ -152,9 +160,33 @@ def unwrap_state_dict(checkpoint, param_key='params'):
 
     Returns:
         dict[str, Tensor]: Names as the network has them.
+
+    Raises:
+        ValueError: It holds something else than names and tensors.
     """
     key = find_param_key(checkpoint, param_key)
-    return {name.removeprefix('module.'): value for name, value in (checkpoint[key] if key else checkpoint).items()}
+    weights = checkpoint[key] if key else checkpoint
+    check_tensors(weights)
+    return {name.removeprefix('module.'): value for name, value in weights.items()}
+
+
+def check_tensors(state_dict):
+    """Raise a ValueError unless a mapping holds nothing but names and plain tensors with all their values."""
+    for name, value in state_dict.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise InputError(
+                f'Weights were expected, that is names with tensors, bare or under params or params_ema, got a '
+                f'{type(value).__name__} as {name!r}. Pass the file of a network, not that of a training state.'
+            )
+        if value.layout is not torch.strided or value.is_quantized or _bytes(value) > value.untyped_storage().nbytes():
+            raise InputError(
+                f'Plain tensors with all their values were expected, but {name} of shape {tuple(value.shape)} is '
+                'sparse, quantised or expanded. Save a plain state dict.'
+            )
+
+
+def _bytes(tensor):
+    return tensor.numel() * tensor.element_size()
 
 
 def check_weights(weights, network, where):
@@ -166,15 +198,15 @@ def check_weights(weights, network, where):
         where (str | Path): Where they come from, for the message.
 
     Raises:
-        ValueError: A parameter that is floating in the network is whole numbers, Boolean, complex or sparse here; or
+        ValueError: A parameter that is floating in the network is whole numbers, Boolean or complex here; or
             one is not finite.
     """
     floating = [name for name, value in network.state_dict().items() if value.is_floating_point() and name in weights]
-    other = [name for name in floating if _kind(weights[name]) not in FLOATING]
+    other = [name for name in floating if weights[name].dtype not in FLOATING]
     if other:
         raise InputError(
             f'{where}: floating-point weights were expected (fp16, bf16, fp32 or fp64), got '
-            f'{_kind(weights[other[0]])} in {len(other)} of {len(floating)} parameters, the first {other[0]}. Save the '
+            f'{weights[other[0]].dtype} in {len(other)} of {len(floating)} parameters, the first {other[0]}. Save the '
             'network in floating point; quantised weights need their scales, which are not known here.'
         )
     broken = [name for name in floating if not weights[name].isfinite().all()]
@@ -183,9 +215,3 @@ def check_weights(weights, network, where):
             f'{where}: {len(broken)} of {len(floating)} parameters hold values that are not finite (NaN or infinite), '
             f'the first {broken[0]}. The training had diverged or the file is damaged: take an earlier checkpoint.'
         )
-
-
-def _kind(value):
-    if not isinstance(value, torch.Tensor):
-        return f'a {type(value).__name__}'
-    return value.dtype if value.layout == torch.strided else f'a tensor that is {value.layout}'

@@ -3,11 +3,13 @@
 import re
 import shutil
 
+import cv2
 import pytest
 
 from data_prep.lmdb_writer import write_lmdb
 from stea_arch import test as test_entry
 from stea_arch import train
+from stea_arch.weights.files import read_checkpoint
 
 
 @pytest.mark.parametrize(
@@ -99,3 +101,27 @@ def test_a_database_that_was_cut_short_ends_a_training_before_it_reads(
     assert [line.split(':')[0].strip() for line in error.splitlines() if 'was cut short' in line] == [
         'datasets.train.dataroot_gt', 'datasets.val.dataroot_gt', 'datasets.val.dataroot_lq'
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize('kilobytes', [4, 40, 300, 1500, 2500, 4000, 8000])
+def test_a_full_disk_ends_a_training_with_a_paragraph(
+    tiny_options, run_main, small_disk, photo_folder, monkeypatch, capsys, kilobytes
+):
+    """A checkpoint takes 3.5 MB, its state as much: the disk is full at the folders, the log, or one of these."""
+    options = tiny_options(
+        {'val': {'val_freq': 2, 'save_img': True}, 'logger': {'print_freq': 1, 'save_checkpoint_freq': 2}}
+    )
+    options['datasets']['val'] = {'name': 'val', 'type': 'ClassicalDegradationDataset', 'num_kernels': 2}
+    options['datasets']['val'] |= {'io_backend': {'type': 'disk'}, 'dataroot_gt': str(photo_folder)}
+    with small_disk(kilobytes * 1000) as disk:
+        monkeypatch.setattr('os.getcwd', lambda: str(disk))
+        with pytest.raises(SystemExit) as stop:
+            run_main(train.main, options)
+        error = capsys.readouterr().err
+        assert stop.value.code == 1 and 'Traceback' not in error, error
+        assert re.search('No space left|too large|could not be saved|writ', error.splitlines()[-1]), error
+        assert not list(disk.rglob('*.partial'))
+        for file in disk.rglob('*.pth'):
+            read_checkpoint(file)
+        for file in disk.rglob('*.png'):
+            assert cv2.imread(str(file)) is not None

@@ -200,7 +200,7 @@ def test_results_know_code_versions_and_device(mini, monkeypatch, capsys):
             assert unchanged() == ['Bicubic', 'Own']
 
 
-@pytest.mark.parametrize('size', [3_000, 12_000, 60_000])
+@pytest.mark.parametrize('size', [3_000, 8_000, 20_000, 45_000])
 def test_a_full_disk_leaves_complete_files_and_a_paragraph(mini, small_disk, capsys, size):
     """Wherever the room ends: in a result, a picture, the table or the page."""
     mini['crops']['size'] = 64

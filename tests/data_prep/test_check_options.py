@@ -4,6 +4,8 @@ import yaml
 from real_files import write_image
 
 from data_prep.cli import main
+from data_prep.lmdb_writer import write_lmdb
+from stea_arch import train
 
 
 @pytest.fixture
@@ -39,6 +41,56 @@ def test_all_data_of_a_file(written, tmp_path, capsys):
     out = capsys.readouterr().out
     assert out.count('datasets.train: photo') == 6 and 'crops of 66x66 are wanted' in out
     assert 'datasets.val: b.png of' in out and '9 images, 7 with problems' in out
+
+
+@pytest.mark.parametrize(
+    ('gt', 'lq', 'said'),
+    [
+        (64, 16, 'at scale 2 32x32 were expected'),  # inputs of x4
+        (64, 33, 'at scale 2 66x66 were expected'),  # one pixel too large
+    ],
+)
+def test_pairs_that_do_not_fit_end_a_training_before_it_begins(
+    written, tiny_options, run_main, tmp_path, capsys, gt, lq, said
+):
+    for side, length in (('gt', gt), ('lq', lq)):
+        for name in 'ab':
+            write_image(tmp_path / side / f'{name}.png', np.zeros((length, length, 3), np.uint8))
+    changes = {'datasets': {'val': paired(tmp_path)}}
+    assert main(['check', written(changes), '--quiet']) == 1
+    assert capsys.readouterr().out.count(said) == 2
+    with pytest.raises(SystemExit) as stop:
+        run_main(train.main, tiny_options(changes))
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and f'datasets.val: a.png of {tmp_path}/gt has {gt}x{gt} pixels' in error
+    assert said in error and '(1 more such pairs; stea-data check FILE lists them)' in error
+
+
+def test_several_roots_are_all_looked_at_with_their_lists(written, tmp_path, capsys):
+    for root in 'ab':
+        for name in ('one', 'two'):
+            write_image(tmp_path / root / f'{name}.png', np.zeros((64, 64, 3), np.uint8))
+    (tmp_path / 'b/two.png').write_bytes(b'torn')
+    (tmp_path / 'list.txt').write_text('one.png\n')
+    roots = {'dataroot_gt': [str(tmp_path / 'a'), str(tmp_path / 'b')]}
+    assert main(['check', written({'val': ..., 'datasets': {'train': roots}}), '--quiet']) == 1
+    assert '4 images, 1 with problems' in capsys.readouterr().out
+    roots['meta_info'] = [None, str(tmp_path / 'list.txt')]
+    assert main(['check', written({'val': ..., 'datasets': {'train': roots}}), '--quiet']) == 0
+    assert '3 images, 0 with problems' in capsys.readouterr().out
+
+
+def test_the_list_of_photographs_in_an_lmdb_counts(tmp_path, real_options, photo_folder, capsys):
+    write_lmdb([str(photo_folder)], str(tmp_path / 'p.lmdb'), progress=False)
+    (tmp_path / 'list.txt').write_text('photo1.png\nphoto4.png\n')
+    data = {
+        'dataroot_gt': str(tmp_path / 'p.lmdb'),
+        'io_backend': {'type': 'lmdb'},
+        'meta_info': f'{tmp_path}/list.txt',
+    }
+    (tmp_path / 'o.yml').write_text(yaml.safe_dump(real_options({'val': ..., 'datasets': {'train': data}})))
+    assert main(['check', str(tmp_path / 'o.yml'), '--quiet']) == 0
+    assert '2 images, 0 with problems' in capsys.readouterr().out
 
 
 def test_training_refuses_gray_and_evaluation_does_not(written, tmp_path, capsys):

@@ -289,6 +289,27 @@ def test_a_png_with_damaged_metadata_is_read():
         decode_photo(bytes(damaged))
 
 
+@pytest.mark.parametrize(
+    'segment',
+    [
+        (0xE0, b'JFIF\0'),
+        (0xE2, b'ICC_PROFILE\0'),
+        (0xE2, b'ICC_PROFILE\0\1'),
+        (0xEE, b'Adobe\0'),
+    ],
+)
+def test_a_jpeg_with_damaged_metadata_is_read(segment):
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[ORIENTATION] = 6
+    Image.fromarray(noise(3)).save(file, 'JPEG', exif=exif)
+    sound = file.getvalue()
+    marker, content = segment
+    damaged = sound[:2] + struct.pack('>BBH', 0xFF, marker, len(content) + 2) + content + sound[2:]
+    np.testing.assert_array_equal(decode_photo(damaged).pixels, decode_photo(sound).pixels)
+    np.testing.assert_array_equal(decode(damaged, 'a.jpg', False), decode_photo(sound).pixels)
+    assert decode_photo(damaged).warnings and read_header(damaged) == read_header(sound)
+
+
 def test_deep_pngs_that_are_cut_short_are_refused():
     data = encode_photo(Photo(noise(3, np.uint16)), '.png')
     for length in (100, len(data) // 2, len(data) - 200):

@@ -74,6 +74,70 @@ def test_what_has_no_value_is_left_out_of_the_mean_and_counted():
     assert summary['without_value'] == {'ssim': 3} and summary['exact'] == {}
 
 
+class Small(Images):
+    """The first image is too small for SSIM, whose window has 11 pixels and a border of 2 goes off."""
+
+    opt = {'name': 'small', 'phase': 'val'}  # noqa: RUF012
+
+    def __getitem__(self, index):
+        item = super().__getitem__(index)
+        return {**item, 'lq': item['lq'][:, :4, :4], 'gt': item['gt'][:, :8, :8]} if index == 0 else item
+
+
+def test_an_image_without_a_value_is_left_out_of_the_mean_and_counted(make_model, tmp_path):
+    ssim = {'ssim': {'type': 'calculate_ssim', 'crop_border': 2, 'test_y_channel': False}}
+    model = make_model({'val': {'metrics': ssim, 'save_best': 'ssim'}})
+    model.validation(torch.utils.data.DataLoader(Small()), 1, None, save_img=False)
+    (line,) = read_json_lines(tmp_path / 'experiments_root/validations.jsonl')
+    model.validation(torch.utils.data.DataLoader(Images()), 1, None, save_img=False)
+    _, whole = read_json_lines(tmp_path / 'experiments_root/validations.jsonl')
+    assert line['without_value'] == {'ssim': 1} and whole['without_value'] == {}
+    first = whole['groups']['sigma0']['ssim'] * 2 - line['groups']['sigma0']['ssim']  # of two images under a kernel
+    assert line['mean']['ssim'] == pytest.approx((whole['mean']['ssim'] * 6 - first) / 5)
+    assert model.best_metric_results['small']['ssim']['val'] == line['mean']['ssim']
+    assert (tmp_path / 'models/net_g_best.pth').is_file()
+
+
+def test_a_flat_image_has_no_niqe(make_model, tmp_path):
+    class Flat(Photographs):
+        opt = {'name': 'flat', 'phase': 'val'}  # noqa: RUF012
+
+        def __getitem__(self, index):
+            return {**super().__getitem__(0), 'lq': torch.full((3, 100, 100), index / 8)}
+
+    model = make_model({**BICUBIC, 'val': {'save_best': ..., 'metrics': BOTH}}, is_train=False)
+    model.validation(torch.utils.data.DataLoader(Flat()), 'run', None, save_img=False)
+    content = json.loads((tmp_path / 'results_root/metrics_flat.json').read_text())
+    assert content['without_value'] == {'niqe': 5} and content['mean'] == {}
+
+
+@pytest.mark.parametrize('moment', ['stea_arch.models.validation.os.fsync', 'stea_arch.system.files.os.replace'])
+def test_what_is_noted_as_the_best_is_on_the_disk_whenever_the_process_ends(
+    make_model, batch, tmp_path, monkeypatch, moment
+):
+    def fingerprint(state_dict):
+        return {name: value.sum().item() for name, value in state_dict.items()}
+
+    loader = torch.utils.data.DataLoader(Images())
+    model = make_model()
+    model.validation(loader, 0, None, save_img=False)
+    best = fingerprint(model.net_g_ema.state_dict())
+    with torch.no_grad():
+        model.net_g_ema.load_state_dict(model.net_g.state_dict())
+        for index in range(6):  # brings every image nearer to its truth
+            item = Images()[index]
+            model.net_g_ema.tail[-1].bias.add_((item['gt'] - model.net_g_ema(item['lq'][None])[0]).mean() / 6)
+    model.step = 1
+    with monkeypatch.context() as patch:
+        patch.setattr(moment, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            model.validation(loader, 1, None, save_img=False)
+    noted = max(read_json_lines(tmp_path / 'experiments_root/validations.jsonl'), key=lambda line: line['mean']['psnr'])
+    saved = torch.load(tmp_path / 'models/net_g_best.pth', weights_only=True)['params_ema']
+    expected = best if noted['iter'] == 0 else fingerprint(model.net_g_ema.state_dict())
+    assert fingerprint(saved) == expected
+
+
 def test_all_exact_is_infinite():
     assert summarize([{'group': None, 'psnr': math.inf}], ['psnr'])['mean']['psnr'] == math.inf
 
@@ -163,7 +227,7 @@ def test_training_shows_crops_and_takes_no_truth_from_its_last_batch(make_model,
     tensorboard = Tensorboard()
     model.feed_data(batch)
     model.optimize_parameters(1)
-    monkeypatch.setattr('stea_arch.models.validation.calculate_metric', lambda data, opt: len(data))
+    monkeypatch.setattr('basicsr.metrics.calculate_metric', lambda data, opt: len(data))
     for dataset in (Photographs(), Images()):  # first those without, while the model holds the batch's truth
         model.validation(torch.utils.data.DataLoader(dataset), 1, tensorboard, save_img=False)
     assert (tmp_path / 'models/net_g_best.pth').is_file()

@@ -3,6 +3,7 @@
 import contextlib
 import runpy
 import sys
+import time
 
 import pytest
 import yaml
@@ -84,7 +85,7 @@ def test_no_such_file(tmp_path):
         ('? [1, 2]\n: 3', 'a key must be text'),
         ('', 'expected keys and values'),
         ('- name', 'expected keys and values'),
-        (b'name: \xff\xfe', 'no YAML text in UTF-8'),
+        (b'name: \xff\xfe', 'not YAML text in UTF-8'),
     ],
 )
 def test_bad_yaml(text, pattern, tmp_path):
@@ -184,3 +185,37 @@ def test_command_as_a_module(write, train_opt, capsys, monkeypatch):
         runpy.run_module('stea_arch.options', run_name='__main__')
     assert caught.value.code == 1
     assert 'network_g.upscale: must equal the top-level scale 3' in capsys.readouterr().out
+
+
+BOMB = 'a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n' + ''.join(
+    f'{name}: &{name} [{", ".join([f"*{before}"] * 10)}]\n' for before, name in zip('abcdefgh', 'bcdefghi')
+)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (BOMB, r'aliases \(\*\) make more than 100,000 values'),
+        ('a: &a [*a]', r'aliases \(\*\) make more than'),
+        ('num_gpu: ' + '9' * 400, 'num_gpu: a whole number of at most 64 bits was expected, got one of 1329 bits'),
+        ('num_gpu: 0x' + 'f' * 5000, 'num_gpu: a whole number of at most 64 bits .* got one of 20000 bits'),
+        ('num_gpu: ' + '9' * 5000, "num_gpu: '999.* cannot be read as a value of the kind int"),
+        ('name: 2024-13-45', "name: '2024-13-45' cannot be read as a value of the kind timestamp; quotes make it text"),
+        ('a:\n- [1, !!int abc]', "a: 'abc' cannot be read as a value of the kind int"),
+        ('a: !!bool maybe', "a: 'maybe' cannot be read as a value of the kind bool"),
+        ('a: !!timestamp x', "a: 'x' cannot be read as a value of the kind timestamp"),
+        ('? !!int x\n: 1', "'x' cannot be read as a value of the kind int"),
+        ('a: ' + '[' * 5000, 'nested too deeply'),
+        ('a: ' + '{a: ' * 5000, 'nested too deeply'),
+        ('', 'got NoneType'),
+        ('name: ok'.encode('utf-16'), 'not YAML text in UTF-8.*Save it as UTF-8'),
+        ('name: \xe4'.encode('latin-1'), 'not YAML text in UTF-8.*Save it as UTF-8'),
+        (b'name: a\x00b', 'not YAML text in UTF-8'),
+    ],
+)
+def test_what_no_run_can_mean_is_one_report_at_once(tmp_path, text, message):
+    (tmp_path / 'o.yml').write_bytes(text if isinstance(text, bytes) else text.encode())
+    start = time.monotonic()
+    with pytest.raises(OptionError, match=message) as caught:
+        read_options(tmp_path / 'o.yml')
+    assert len(caught.value.problems) == 1 and len(str(caught.value)) < 500 and time.monotonic() - start < 10

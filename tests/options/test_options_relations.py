@@ -27,7 +27,7 @@ def only(problems, pattern):
         ([('network_g.key_dim', 4)], 'network_g.key_dim: only read with attention: taylor or softmax; .*'),
         ([('network_g.attention', 'softmax'), ('network_g.num_heads', 3)],
          'network_g.num_heads: must divide num_feat, which is 16, but 3 came'),
-        ([('network_g.num_feat', 30)], 'network_g.num_feat: expected a multiple of 16, got 30'),
+        ([('network_g.num_feat', 30)], 'network_g.num_feat: expected a multiple of 16 up to 4096, got 30'),
         ([('network_g.large_field', False), ('network_g.dilations', [2])],
          'network_g.dilations: only read with large_field: true; remove it, or change large_field'),
         ([('network_g.upscale', 4)], "network_g.upscale: must equal the top-level scale 2, but LabNet's is 4"),
@@ -145,7 +145,9 @@ def test_no_cuda(changes, pattern, train_opt, problems_of, monkeypatch):
 
 def test_cuda(train_opt, problems_of, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
     assert problems_of(train_opt(('num_gpu', 1))) == []
+    only(problems_of(train_opt(('num_gpu', 3))), 'num_gpu: 3 asked for, but torch finds 2: write auto')
     opt = train_opt(('num_gpu', 1), ('datasets.train.prefetch_mode', 'cuda'))
     only(problems_of(opt), 'datasets.train.pin_memory: prefetch_mode: cuda needs pin_memory: true')
 
@@ -239,7 +241,7 @@ def test_both_stages_and_both_streams_pass(train_opt, test_opt, problems_of):
         ([('resize_range2', [1.1, 1.5])], r'resize_range2: must have 1 between its ends, but \[1\.1, 1\.5\] came'),
         ([('resize_prob', [0, 0, 0])], r'resize_prob: must be 3 weights of at least 0, not all of them 0'),
         ([('datasets.train.kernel_prob', [1.0])], r'datasets\.train\.kernel_prob: must be'),
-        ([('queue_size', -1)], r'queue_size: expected an integer >= 0, got -1'),
+        ([('queue_size', -1)], r'queue_size: expected an integer >= 0 and <= 100000, got -1'),
         ([('gt_usm', 1)], r'gt_usm: expected true or false, got 1'),
         ([('l1_gt_usm', True)], r'l1_gt_usm: a key of RealESRGANModel, RealGANModel, RealNetModel ignores it'),
         ([('model_type', 'LabNetModel')], r'type: RealWorldDataset gives kernels .* RealGANModel, RealNetModel take'),
@@ -279,3 +281,16 @@ def test_roots_lists_and_vgg_are_looked_for(train_opt, problems_of, tmp_path):
         'datasets.train.dataroot_gt', 'datasets.train.meta_info', 'path.vgg19'
     ]  # fmt: skip
     assert 'get it from https://download.pytorch.org/models/vgg19-dcbb9e9d.pth' in problems[-1]
+
+
+def test_a_metric_whose_best_would_be_the_worst(train_opt, problems_of):
+    niqe = {'type': 'calculate_niqe', 'crop_border': 0}
+    opt = train_opt(('val.metrics', {'niqe': niqe}), ('val.save_best', 'niqe'))
+    only(problems_of(opt), 'val.metrics.niqe.better: higher, as written or left out, would keep .* better: lower')
+    opt = train_opt(('val.metrics', {'niqe': {**niqe, 'better': 'lower'}}), ('val.save_best', 'niqe'))
+    assert problems_of(opt) == []
+
+
+def test_a_list_of_roots_is_for_training(train_opt, problems_of):
+    opt = train_opt(('datasets.val.dataroot_gt', ['datasets/a', 'datasets/b']))
+    only(problems_of(opt), 'datasets.val.dataroot_gt: one folder or LMDB, expected in evaluation; write a dataset .*')

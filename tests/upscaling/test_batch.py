@@ -100,14 +100,27 @@ def test_a_failure_to_write_is_reported_too(folder):
 @pytest.mark.parametrize('out', ['notes.txt', 'notes.txt/below', 'notes.txt/a.png'])
 def test_a_file_is_no_place_for_results(folder, out):
     (folder / 'notes.txt').write_text('a file')
-    with pytest.raises(ValueError, match=r'notes\.txt.* (is a file|should be a folder, but it is a file)'):
+    with pytest.raises(ValueError, match=r'notes\.txt is a file|a file in .*notes\.txt was tried \(Not a directory\)'):
         planned(['d.webp'], out=out)
 
 
 def test_a_folder_that_cannot_be_written_to_is_said(folder, monkeypatch):
-    monkeypatch.setattr(batch.os, 'access', lambda path, mode: False)  # root may write anywhere
-    with pytest.raises(ValueError, match=r'cannot be written to o: .* should be a folder, but no files can be written'):
+    def refuse(dir):
+        raise PermissionError(13, 'Permission denied', str(dir))
+
+    with pytest.raises(ValueError, match=r'cannot be written to /proc/x: a file in /proc was tried'):
+        planned(['d.webp'], out='/proc/x')
+    monkeypatch.setattr(batch.tempfile, 'TemporaryFile', refuse)  # as root may write anywhere
+    with pytest.raises(
+        ValueError, match=r'cannot be written to o: a file in .* was tried \(Permission denied\).*--out'
+    ):
         planned(['d.webp'], out='o')
+    assert not (folder / 'o').exists()
+
+
+def test_the_home_folder_has_a_short_name(folder, monkeypatch):
+    monkeypatch.setenv('HOME', str(folder / 'photos'))
+    assert planned(['d.webp'], out='~/new') == {'d.webp': f'{folder}/photos/new/d.webp'}
 
 
 @pytest.mark.parametrize(

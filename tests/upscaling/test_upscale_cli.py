@@ -117,13 +117,13 @@ def test_the_work_adds_up_to_the_pixels_of_the_image(network):
     handles = watch(network, counted.append)
     assert counted == []
     with torch.no_grad():
-        network(torch.zeros(1, 3, 32, 64))
-        assert sum(counted) == pytest.approx(32 * 64, rel=0.01)
+        network(torch.zeros(1, 3, 64, 128))
+        assert sum(counted) == pytest.approx(64 * 128, rel=0.01)
         assert len(counted) > 100
         for handle in handles:
             handle.remove()
         network(torch.zeros(1, 3, 8, 8))
-    assert sum(counted) == pytest.approx(32 * 64, rel=0.01)
+    assert sum(counted) == pytest.approx(64 * 128, rel=0.01)
 
 
 def test_the_bar_moves_within_images_and_ends_full(photos, network, monkeypatch):

@@ -1,5 +1,6 @@
 """Checkpoint files: whole or not at all, and never executed."""
 
+import contextlib
 import os
 import pickle
 
@@ -102,17 +103,17 @@ def test_no_reader_sees_a_file_before_it_is_whole(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('content', 'key', 'expected'),
     [
-        ({'params': {'w': 1}, 'params_ema': {'w': 2}}, 'params', 1),
-        ({'params': {'w': 1}, 'params_ema': {'w': 2}}, 'params_ema', 2),
-        ({'params': {'w': 1}}, 'params_ema', 1),
-        ({'params_ema': {'w': 2}}, 'params', 2),
-        ({'w': 3}, 'params', 3),
-        ({'module.w': 4}, 'params', 4),
-        ({'params': {'module.w': 5}}, None, 5),
+        ({'params': {'w': torch.tensor(1)}, 'params_ema': {'w': torch.tensor(2)}}, 'params', 1),
+        ({'params': {'w': torch.tensor(1)}, 'params_ema': {'w': torch.tensor(2)}}, 'params_ema', 2),
+        ({'params': {'w': torch.tensor(1)}}, 'params_ema', 1),
+        ({'params_ema': {'w': torch.tensor(2)}}, 'params', 2),
+        ({'w': torch.tensor(3)}, 'params', 3),
+        ({'module.w': torch.tensor(4)}, 'params', 4),
+        ({'params': {'module.w': torch.tensor(5)}}, None, 5),
     ],
 )
 def test_unwrap(content, key, expected):
-    assert unwrap_state_dict(content, key) == {'w': expected}
+    assert unwrap_state_dict(content, key) == {'w': torch.tensor(expected)}
 
 
 def test_only_known_entries_are_asked_for():
@@ -125,3 +126,31 @@ def test_others_may_read_what_is_written(tmp_path):
     write_safetensors({'w': torch.arange(3.0)}, tmp_path / 'net.safetensors', 'LabNet', {})
     modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ('plain', 'net.safetensors')]
     assert modes[0] == modes[1]
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ({'params': {'w': 1}}, "got a int as 'w'"),
+        ({'params': {3: torch.zeros(1)}}, 'got a Tensor as 3'),
+        ({'epoch': 4, 'optimizers': []}, "got a int as 'epoch'.*training state"),
+        ({'w': torch.zeros(3).to_sparse()}, 'w of shape .* sparse'),
+        ({'w': torch.zeros(1).expand(10**12)}, r'w of shape \(1000000000000,\) is .*expanded'),
+    ],
+)
+def test_what_are_no_plain_weights_is_refused(content, message):
+    with pytest.raises(ValueError, match=message):
+        unwrap_state_dict(content)
+
+
+@pytest.mark.parametrize('position', range(0, 3000, 97))
+def test_a_damaged_file_is_a_value_error_whatever_the_unpickler_meets(tmp_path, position):
+    """In the format of old, which has no checksums: one byte is another."""
+    path = tmp_path / 'old.pth'
+    torch.save({'params': {f'w{i}': torch.zeros(2) for i in range(40)}}, path, _use_new_zipfile_serialization=False)
+    data = bytearray(path.read_bytes())
+    for value in (0, 40, 41, 82, 98, 125, 255):
+        data[position] = value
+        path.write_bytes(data)
+        with contextlib.suppress(ValueError):
+            assert isinstance(read_checkpoint(path), dict)

@@ -1,8 +1,11 @@
 import hashlib
 import json
+import re
+import time
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import stea_arch
 from stea_arch import weights
@@ -85,9 +88,12 @@ def test_half_precision_is_loaded_as_fp32(tmp_path):
         ({}, r'LabNet or RealNet was expected'),
         (
             {**make_network().state_dict(), 'head.bias': torch.zeros(3)},
-            r'do not fit LabNet: .*mismatch for head\.bias',
+            r'do not fit LabNet: .*head\.bias: expected \[16\], got \[3\]',
         ),
-        ({**make_network().state_dict(), 'extra': torch.zeros(3)}, r'do not fit LabNet: .*Unexpected key.*extra'),
+        (
+            {**make_network().state_dict(), 'extra': torch.zeros(3)},
+            r'do not fit LabNet: .*extra: expected nothing, got \[3\]',
+        ),
         ({'params': [1]}, r'net\.pth: '),
         (torch.zeros(3), r'net\.pth is no checkpoint: a dict was expected in it, but a Tensor came'),
     ],
@@ -103,7 +109,7 @@ def test_metadata_of_another_network_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r'a network EDSR, but LabNet.* was expected'):
         load_network(tmp_path / 'net.safetensors')
     write_safetensors({'w': torch.zeros(1)}, tmp_path / 'net.safetensors', 'LabNet', {'depth': 3})
-    with pytest.raises(ValueError, match=r'do not fit LabNet: .*depth'):
+    with pytest.raises(ValueError, match=r'LabNet cannot be built with .*depth'):
         load_network(tmp_path / 'net.safetensors')
 
 
@@ -135,6 +141,62 @@ def test_everything_that_is_shipped_loads():
     for name in weights.shipped():
         network = load_network(name)
         assert outputs(network).shape == (1, 3, 7 * network.upscale, 9 * network.upscale)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'num_blocks': [10**7, 2, 1, 1, 1, 1]}, r'num_blocks \[10000000, .* was expected, the weights have \[1, 2, 1'),
+        ({'num_feat': 16_000_000}, r'head\.weight: expected \[16000000, 3, 3, 3\], got \[16, 3, 3, 3\]'),
+        ({'dilations': list(range(1, 10**5))}, 'cannot be built with the arguments found: a list of more than 64'),
+        ({'attention': 'taylor', 'num_heads': 0}, 'cannot be built with the arguments found'),
+        ({'num_blocks': 3}, 'net.safetensors: .*num_blocks'),
+        ({'no_such': 1}, 'cannot be built with the arguments found: .*no_such'),
+    ],
+)
+def test_metadata_that_ask_for_an_absurd_network_are_refused_before_it_is_built(tmp_path, arguments, message):
+    write_safetensors(make_network().state_dict(), tmp_path / 'net.safetensors', 'LabNet', {**SMALL, **arguments})
+    with pytest.raises(ValueError, match=message):
+        load_network(tmp_path / 'net.safetensors')
+
+
+@pytest.mark.parametrize('text', ['[' * 100_000, '{"num_feat": 16', '[1]', '"x"'])
+def test_metadata_that_are_no_arguments(tmp_path, text):
+    save_file(make_network().state_dict(), tmp_path / 'net.safetensors', {'architecture': 'LabNet', 'arguments': text})
+    with pytest.raises(ValueError, match=r'net\.safetensors.*arguments of a network as JSON'):
+        load_network(tmp_path / 'net.safetensors')
+
+
+def many_blocks(state):
+    state.update({f'enc1.{number}.beta': torch.zeros(1) for number in range(2000)})
+
+
+def no_kernel(state):
+    state['head.weight'] = torch.zeros(3)
+
+
+def no_channels(state):
+    state['head.weight'] = torch.zeros(0, 3, 3, 3)
+
+
+def enormous(state):
+    state['head.weight'] = torch.zeros(1).expand(16_000_000, 3, 3, 3)
+
+
+@pytest.mark.parametrize('change', [many_blocks, no_kernel, no_channels, enormous])
+@pytest.mark.parametrize('published', [False, True])
+def test_names_and_shapes_of_an_absurd_network_are_refused_before_it_is_built(tmp_path, change, published):
+    state = make_network().state_dict()
+    if published:
+        state = {name.removeprefix('Restorer.'): value for name, value in to_published(state).items()}
+    change(state)
+    if published and change is many_blocks:
+        state = {re.sub(r'^enc1\.(\d+)\.beta', r'encoder_block1.\1.STEA.beta', name): v for name, v in state.items()}
+    torch.save(state, tmp_path / 'net.pth')
+    start = time.monotonic()
+    with pytest.raises(ValueError, match=r'net\.pth: '):
+        load_network(tmp_path / 'net.pth')
+    assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize('dtype', [torch.int8, torch.int32, torch.bool, torch.complex64, torch.float8_e4m3fn])
