@@ -13,7 +13,7 @@ from tqdm import tqdm
 from stea_arch.data.image_io import write_png
 from stea_arch.results.files import dumps, loads, write_json
 from stea_arch.results.picture import cut, draw_grid, to_rgb
-from stea_arch.results.summary import measure, summarize
+from stea_arch.results.summary import measure, needs_truth, summarize
 from stea_arch.resume import Pipeline
 from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
@@ -86,7 +86,7 @@ class ValidationMixin:
         if crops is not None and len(crops) < SHOWN:
             crops.append(middle_crops(visuals))
         gt = tensor2img([visuals['gt']]) if 'gt' in visuals else None
-        record |= measure(result, gt, self.opt['val'].get('metrics') or {})
+        record |= {'with_truth': gt is not None, **measure(result, gt, self.opt['val'].get('metrics') or {})}
         vars(self).pop('gt', None)
         del self.lq, self.output
         return record
@@ -98,7 +98,9 @@ class ValidationMixin:
         return root / dataset_name / f'{name}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
 
     def _report(self, records, dataset, current_iter, tb_logger):
-        summary = summarize(records, list(self.opt['val']['metrics']))
+        with_truth = any([record.pop('with_truth') for record in records])
+        metrics = self.opt['val']['metrics'].items()
+        summary = summarize(records, [metric for metric, opt in metrics if with_truth or not needs_truth(opt)])
         name = dataset.opt['name']
         self.metric_results = summary['mean']
         if self.is_train:
