@@ -141,7 +141,7 @@ def paired_crop(lqs, gts, params):
         )
     if size > min(height, width):
         raise InputError(
-            f'Low-quality images of at least {size}x{size} (gt_size {params.gt_size} / scale {scale}) were expected, '
+            f'Expected low-quality images of at least {size}x{size} (gt_size {params.gt_size} / scale {scale}), '
             f'got {height}x{width}. Lower gt_size or raise crop_pad_size.'
         )
     top, left = int(params.top * (height - size + 1)), int(params.left * (width - size + 1))
