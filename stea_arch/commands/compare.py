@@ -40,8 +40,8 @@ def main(argv=None):
         return 130
     except OSError as error:
         print(
-            f'stea-compare: the results could not be written: {error.strerror or error}. What is there is complete. '
-            'Make room, or choose another folder (--out): the same command continues.',
+            f'stea-compare: {error.filename or "the results"} could not be written: {error.strerror or error}. What is '
+            'there is complete. Make room, or choose another folder (--out): the same command continues.',
             file=sys.stderr,
         )
         return 1

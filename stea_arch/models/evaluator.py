@@ -1,17 +1,18 @@
 """Validation and testing: shared among the processes, grouped by kernel, kept as JSON."""
 
 import itertools
-import json
 import os
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 from basicsr.utils import get_root_logger, tensor2img
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
 from stea_arch.data.image_io import write_png
-from stea_arch.models.crops import crop_row, stack_rows
+from stea_arch.results.files import dumps, loads, write_json
+from stea_arch.results.picture import cut, draw_grid, to_rgb
 from stea_arch.results.summary import measure, needs_truth, summarize
 from stea_arch.resume import Pipeline
 from stea_arch.system.errors import InputError
@@ -19,7 +20,7 @@ from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.launch import gather
 from stea_arch.system.versions import get_versions
 
-SHOWN = 4  # images of a validation in TensorBoard
+SHOWN, SIDE = 4, 128  # images of a validation in TensorBoard, and pixels of their crops
 
 
 class Evaluator:
@@ -72,7 +73,7 @@ class Evaluator:
             self._validate_one(read_item(dataset, i), i, names, name, current_iter, save_img, crops) for i in indices
         ]
         if crops:
-            tb_logger.add_image(f'crops/{name}', stack_rows(crops), current_iter)
+            tb_logger.add_image(f'crops/{name}', np.asarray(draw_grid(crops, SIDE)), current_iter, dataformats='HWC')
         records = sorted(itertools.chain(*gather(records)), key=lambda record: record['index'])
         if rank == 0 and self.opt['val'].get('metrics') is not None:
             self._report(records, dataset, current_iter, tb_logger)
@@ -89,14 +90,14 @@ class Evaluator:
                 'would show as black. Weights that a training brought there are useless: take an earlier checkpoint.'
             )
         result = tensor2img([visuals['result']])
-        record = {'index': index, 'image': name, 'group': item.get('group'), 'has_truth': 'gt' in visuals}
+        record = {'index': index, 'image': name, 'group': item.get('group')}
         if save_img:
             record['result'] = str(self._image_path(name, dataset_name, current_iter))
             write_png(result, record['result'])
         if crops is not None and len(crops) < SHOWN:
-            crops.append(crop_row(visuals))
+            crops.append(middle_crops(visuals))
         gt = tensor2img([visuals['gt']]) if 'gt' in visuals else None
-        record |= measure(result, gt, self.opt['val'].get('metrics') or {})
+        record |= {'with_truth': gt is not None, **measure(result, gt, self.opt['val'].get('metrics') or {})}
         vars(self.model).pop('gt', None)
         del self.model.lq, self.model.output
         return record
@@ -108,9 +109,9 @@ class Evaluator:
         return root / dataset_name / f'{name}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
 
     def _report(self, records, dataset, current_iter, tb_logger):
-        has_truth = any([record.pop('has_truth') for record in records])
+        with_truth = any([record.pop('with_truth') for record in records])
         metrics = self.opt['val']['metrics'].items()
-        summary = summarize(records, [metric for metric, opt in metrics if has_truth or not needs_truth(opt)])
+        summary = summarize(records, [metric for metric, opt in metrics if with_truth or not needs_truth(opt)])
         name = dataset.opt['name']
         self.model.metric_results = summary['mean']
         if self.model.is_train:
@@ -146,7 +147,7 @@ class Evaluator:
 
     def _append_validation(self, line):
         with open(self._validations_file, 'a', encoding='utf-8') as file:
-            file.write(json.dumps(line) + '\n')
+            file.write(dumps(line) + '\n')
             file.flush()
             os.fsync(file.fileno())
 
@@ -165,7 +166,7 @@ class Evaluator:
         if self.opt['rank'] != 0:
             return
         with whole_or_nothing(self._validations_file) as partial:
-            partial.write_text(''.join(json.dumps(line) + '\n' for line in lines), encoding='utf-8')
+            partial.write_text(''.join(dumps(line) + '\n' for line in lines), encoding='utf-8')
 
     def catch_up(self):
         """Validate what a run has not that was stopped after it had saved its state and before it had validated."""
@@ -194,8 +195,7 @@ class Evaluator:
             'versions': get_versions(),
         }
         path = Path(self.opt['path']['results_root'], f'metrics_{dataset.opt["name"]}.json')
-        with whole_or_nothing(path) as partial:
-            partial.write_text(json.dumps(content, indent=1), encoding='utf-8')
+        write_json(content, path)
         get_root_logger().info(f'Results of every image and kernel: {path}')
 
 
@@ -228,9 +228,19 @@ def read_item(dataset, index):
         ) from error
 
 
+def middle_crops(visuals):
+    """The middle of an image, its result and, where there is one, its truth: [(name, (h, w, 3) uint8), ...]."""
+    images = {name: to_rgb(visuals[name][0]) for name in ('lq', 'result', 'gt') if name in visuals}
+    height, width = images['result'].shape[:2]
+    scale = height // images['lq'].shape[0]
+    side = min(SIDE, height, width) // scale * scale
+    region = [(length - side) // 2 // scale * scale for length in (height, width)] + [side]
+    return [(name, cut(image, region, scale if name == 'lq' else 1)) for name, image in images.items()]
+
+
 def read_json_lines(path):
     """Read the complete lines of a JSON-lines file; a last line cut short by a kill is left out."""
     path = Path(path)
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding='utf-8').split('\n')[:-1]]
+    return [loads(line) for line in path.read_text(encoding='utf-8').split('\n')[:-1]]

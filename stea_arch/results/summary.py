@@ -28,7 +28,7 @@ def is_measurable(metric, image, with_truth):
 
 
 def needs_truth(metric):
-    """Whether a metric compares an image with a second one; ``metric`` as for :func:`is_measurable`."""
+    """Whether a metric compares with a second image."""
     from basicsr.utils.registry import METRIC_REGISTRY  # here: its own import needs this module, see stea_arch.plugin
 
     return 'img2' in inspect.signature(METRIC_REGISTRY.get(metric['type'])).parameters

@@ -9,7 +9,9 @@ import torch
 from basicsr.metrics import calculate_niqe, calculate_psnr
 from basicsr.utils import tensor2img
 
-from stea_arch.models.evaluator import read_json_lines
+from stea_arch.models.evaluator import SIDE, read_json_lines
+from stea_arch.results.files import read_json
+from stea_arch.results.picture import MARGIN
 from stea_arch.results.summary import summarize
 
 
@@ -48,7 +50,9 @@ def psnr(model, index):
 def test_a_test_writes_every_image_and_the_means_by_group(make_model, loader, tmp_path):
     model = make_model({**BICUBIC, 'val': {'save_best': ...}}, is_train=False)
     model.validation(loader, 'run', None, save_img=True)
-    content = json.loads((tmp_path / 'results_root/metrics_six.json').read_text())
+    file = tmp_path / 'results_root/metrics_six.json'
+    content = read_json(file)
+    assert 'Infinity' not in file.read_text()  # which is not JSON
     values = [psnr(model, index) for index in range(6)]
     assert values[2] == math.inf
     assert [record['psnr'] for record in content['images']] == values
@@ -201,7 +205,8 @@ class Tensorboard:
     def add_scalar(self, name, value, iteration):
         self.scalars[name] = value
 
-    def add_image(self, name, image, iteration):
+    def add_image(self, name, image, iteration, dataformats):
+        assert dataformats == 'HWC'
         self.images[name] = image
 
 
@@ -229,11 +234,12 @@ def test_training_shows_crops_and_takes_no_truth_from_its_last_batch(make_model,
     # of six: two images; of the photographs, and large enough for NIQE: one
     assert tensorboard.scalars == {'metrics/six/psnr': 2, 'metrics/photographs/niqe': 1}
     picture = tensorboard.images['crops/six']
-    assert picture.shape == (3, 4 * 132, 3 * 132)
-    lq, gt = Images()[1]['lq'], Images()[1]['gt']
-    assert torch.equal(picture[:, 132 : 132 + 16, :18:2], lq.repeat_interleave(2, 1))
-    assert torch.equal(picture[:, 132 : 132 + 16, 264 : 264 + 18], gt)
-    assert (tensorboard.images['crops/photographs'][:, :, 264:] == 1).all()  # no truth
+    row = (len(picture) - MARGIN) // 4
+    lq, gt = (tensor2img([Images()[1][name]])[..., ::-1] for name in ('lq', 'gt'))
+    for left, tile in ((MARGIN, lq[:, : lq.shape[0]]), (2 * (SIDE + MARGIN) + MARGIN, gt[:, : gt.shape[0]])):
+        shown = picture[MARGIN + row :, left:][:SIDE, :SIDE]
+        np.testing.assert_array_equal(shown, tile.repeat(SIDE // len(tile), 0).repeat(SIDE // len(tile), 1))
+    assert tensorboard.images['crops/photographs'].shape[1] == 2 * (SIDE + MARGIN) + MARGIN  # no truth
 
 
 def test_a_result_that_is_not_finite_is_no_picture(make_model, loader):
