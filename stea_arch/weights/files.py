@@ -111,8 +111,9 @@ def write_checkpoint(content, path):
             torch.save(content, file)
     except (OSError, RuntimeError) as error:  # torch's writer makes the latter of the former
         free = shutil.disk_usage(path.parent).free / 1e6
+        reason = getattr(error, 'strerror', None) or str(error).partition('\n')[0]
         raise CheckpointNotWritten(
-            f'{path} could not be saved: {_first_line(error)} ({free:,.0f} MB are free there). What was saved '
+            f'{path} could not be saved: {reason} ({free:,.0f} MB are free there). What was saved '
             'before is intact. Make room there (logger.keep_checkpoints limits how many stay) and continue with '
             '--auto_resume.'
         ) from error
