@@ -48,7 +48,7 @@ def main(argv=None):
 
 
 def _compare(file, out):
-    read_file(file)  # PyTorch takes seconds to load: what is no option file at all is said before
+    read_file(file)  # PyTorch takes seconds to load: what is not an option file at all is said before
 
     from stea_arch.compare.crops import draw_picture
     from stea_arch.compare.markdown import as_markdown

@@ -168,7 +168,7 @@ def test_training_keeps_the_best_and_a_line_per_validation(make_model, loader, b
     model.validation(loader, 4, None, save_img=False)
     assert len(read_json_lines(tmp_path / 'experiments_root/validations.jsonl')) == 3
 
-    # what came after the iteration of the state is forgotten, and a line cut short by a kill is no line
+    # what came after the iteration of the state is forgotten, and a line cut short by a kill is not a line
     with open(tmp_path / 'experiments_root/validations.jsonl', 'a') as file:
         file.write('{"iter": 9, "dat')
     resumed = make_model()
@@ -261,7 +261,7 @@ def test_other_weights_than_were_asked_for_are_said(make_model, loader, tmp_path
 
 
 def test_a_folder_of_photographs_as_people_have_it(make_model, tmp_path, monkeypatch):
-    """photo.jpg and photo.png have results of their own, what is no image is not read, a broken one is named."""
+    """photo.jpg and photo.png have results of their own, what is not an image is not read, a broken one is named."""
     from basicsr.data import build_dataset
     from PIL import Image
 
