@@ -44,7 +44,7 @@ def measure(result, gt, metrics):
     Returns:
         dict[str, float]: name -> value; infinite for the PSNR of a result that equals the truth.
     """
-    from basicsr.metrics import calculate_metric  # here: as above
+    from basicsr.metrics import calculate_metric  # here: as in needs_truth
 
     images = {'img': result} if gt is None else {'img': result, 'img2': gt}
     values = {}

@@ -294,3 +294,9 @@ def test_a_metric_whose_best_would_be_the_worst(train_opt, problems_of):
 def test_a_list_of_roots_is_for_training(train_opt, problems_of):
     opt = train_opt(('datasets.val.dataroot_gt', ['datasets/a', 'datasets/b']))
     only(problems_of(opt), 'datasets.val.dataroot_gt: one folder or LMDB, expected in evaluation; write a dataset .*')
+
+
+@pytest.mark.parametrize(('name', 'reason'), [('x' * 5000, 'cannot be looked at: File name too long'), ('a\0b', '')])
+@pytest.mark.parametrize('key', ['datasets.train.dataroot_gt', 'path.pretrain_network_g', 'datasets.train.meta_info'])
+def test_a_path_that_the_system_refuses(disk, train_opt, problems_of, key, name, reason):
+    only(problems_of(train_opt((key, name)), check_files=True), rf'{key}: .*{reason}.*')

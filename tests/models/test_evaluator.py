@@ -9,7 +9,7 @@ import torch
 from basicsr.metrics import calculate_niqe, calculate_psnr
 from basicsr.utils import tensor2img
 
-from stea_arch.models.validation import SIDE, read_json_lines
+from stea_arch.models.evaluator import SIDE, read_json_lines
 from stea_arch.results.files import read_json
 from stea_arch.results.picture import MARGIN
 from stea_arch.results.summary import summarize
@@ -111,7 +111,7 @@ def test_a_flat_image_has_no_niqe(make_model, tmp_path):
     assert content['without_value']['niqe'] == 5 and content['mean'] == {}
 
 
-@pytest.mark.parametrize('moment', ['stea_arch.models.validation.os.fsync', 'stea_arch.system.files.os.replace'])
+@pytest.mark.parametrize('moment', ['stea_arch.models.evaluator.os.fsync', 'stea_arch.system.files.os.replace'])
 def test_what_is_noted_as_the_best_is_on_the_disk_whenever_the_process_ends(
     make_model, batch, tmp_path, monkeypatch, moment
 ):
@@ -172,7 +172,7 @@ def test_training_keeps_the_best_and_a_line_per_validation(make_model, loader, b
     with open(tmp_path / 'experiments_root/validations.jsonl', 'a') as file:
         file.write('{"iter": 9, "dat')
     resumed = make_model()
-    resumed.replay_validations(2)
+    resumed.evaluator.replay(2)
     resumed.step = 2
     resumed.validation(loader, 3, None, save_img=False)  # was validated before the run stopped
     assert resumed.best_metric_results == {'six': {'psnr': {'better': 'higher', 'val': means[0], 'iter': 1}}}
