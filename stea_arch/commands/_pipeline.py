@@ -27,7 +27,7 @@ def run(is_train):
         with request.listening():
             try:
                 opt = read_options(args.opt, args.force_yml or (), is_train=is_train)
-            except (OptionError, FileNotFoundError) as error:
+            except (OptionError, OSError) as error:
                 _end(args, 2, f'{args.opt}: {error}')
             _run_pipeline(args, is_train)
     except Stopped as stopped:

@@ -1,5 +1,6 @@
 """What an option file needs from this machine: a device, data, weights."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -108,6 +109,21 @@ def _each(value):
     return [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
 
 
+def _reachable(look):
+    """A path that the system refuses (too long, say, or not to be read) is a problem like one that is not there."""
+
+    @functools.wraps(look)
+    def looked(problems, path, written, *more):
+        try:
+            look(problems, path, written, *more)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, 'strerror', None) or error
+            problems.add(path, f'{str(written)[:60]!r} cannot be looked at: {reason}')
+
+    return looked
+
+
+@_reachable
 def _data(problems, path, written, backend):
     root = Path(os.path.expanduser(written))
     if not root.exists():
@@ -123,7 +139,7 @@ def _data(problems, path, written, backend):
     elif backend == 'lmdb':
         try:
             check_length(root / 'data.mdb')
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             problems.add(path, str(error))
     elif backend == 'disk' and (root.suffix == '.lmdb' or (root / 'data.mdb').is_file()):
         problems.add(path, f'{written} is an LMDB, but io_backend is disk: write io_backend type: lmdb')
@@ -131,6 +147,7 @@ def _data(problems, path, written, backend):
         problems.add(path, f'{written} is empty, expected images')
 
 
+@_reachable
 def _file(problems, path, written, advice):
     if isinstance(written, str) and not Path(os.path.expanduser(written)).is_file():
         problems.add(path, f'{written} is not a file (seen from {Path.cwd()}): {advice}')

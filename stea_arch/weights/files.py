@@ -52,7 +52,7 @@ def read_checkpoint(path):
             f'download it again. ({_first_line(error)})'
         ) from error
     if not isinstance(content, dict):
-        raise InputError(f'{path} is no checkpoint: a dict was expected in it, but a {type(content).__name__} came.')
+        raise InputError(f'{path} is not a checkpoint: expected a dict in it, got a {type(content).__name__}.')
     return content
 
 
@@ -111,8 +111,9 @@ def write_checkpoint(content, path):
             torch.save(content, file)
     except (OSError, RuntimeError) as error:  # torch's writer makes the latter of the former
         free = shutil.disk_usage(path.parent).free / 1e6
+        reason = getattr(error, 'strerror', None) or str(error).partition('\n')[0]
         raise CheckpointNotWritten(
-            f'{path} could not be saved: {_first_line(error)} ({free:,.0f} MB are free there). What was saved '
+            f'{path} could not be saved: {reason} ({free:,.0f} MB are free there). What was saved '
             'before is intact. Make room there (logger.keep_checkpoints limits how many stay) and continue with '
             '--auto_resume.'
         ) from error

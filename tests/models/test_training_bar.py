@@ -36,15 +36,17 @@ def test_a_bar_is_for_the_terminal_of_the_first_process(stream, pbar, rank, show
 
 
 @pytest.fixture
-def lines(monkeypatch):
+def lines():
     """What is logged, with the time of each line."""
     found = []
     handler = logging.Handler()
     handler.emit = lambda record: found.append(record.getMessage())
-    monkeypatch.setattr(progress.LOGGER, 'level', logging.INFO)
+    level = progress.LOGGER.level
+    progress.LOGGER.setLevel(logging.INFO)
     progress.LOGGER.addHandler(handler)
     yield found
     progress.LOGGER.removeHandler(handler)
+    progress.LOGGER.setLevel(level)
 
 
 def wait_for(condition):

@@ -26,7 +26,7 @@ def only(problems, pattern):
          'network_g.taylor_order: expected 1 or 2 or 3, got 4'),
         ([('network_g.key_dim', 4)], 'network_g.key_dim: only read with attention: taylor or softmax; .*'),
         ([('network_g.attention', 'softmax'), ('network_g.num_heads', 3)],
-         'network_g.num_heads: must divide num_feat, which is 16, but 3 came'),
+         'network_g.num_heads: must divide num_feat, which is 16, got 3'),
         ([('network_g.num_feat', 30)], 'network_g.num_feat: expected a multiple of 16 up to 4096, got 30'),
         ([('network_g.large_field', False), ('network_g.dilations', [2])],
          'network_g.dilations: only read with large_field: true; remove it, or change large_field'),
@@ -38,10 +38,10 @@ def only(problems, pattern):
         ([('network_g', EDSR), ('model_type', 'SwinIRModel')], 'network_g.window_size: missing, SwinIRModel pads.*'),
         ([('network_g', SWINIR), ('datasets.train.gt_size', 90)], 'datasets.train.gt_size: makes LR patches of 45 .*'),
         ([('network_g', {'type': 'Bicubic', 'upscale': 2})], 'network_g.type: Bicubic has no parameters to train.*'),
-        ([('network_g', {**EDSR, 'num_in_ch': 1})], 'network_g.num_in_ch: must be 3, .* RGB images, but 1 came'),
-        ([('val.inference', {'method': 'strip'})], "val.inference: method must be one of .*, but 'strip' came."),
+        ([('network_g', {**EDSR, 'num_in_ch': 1})], 'network_g.num_in_ch: must be 3, .* RGB images, got 1'),
+        ([('val.inference', {'method': 'strip'})], "val.inference: method must be one of .*, got 'strip'."),
         ([('val.inference', {'strip': 64})], "val.inference: method 'whole' does not read strip: .*"),
-        ([('val.inference', {'method': 'tiles', 'tile': 0})], 'val.inference: tile must be a whole number .* 0 came.'),
+        ([('val.inference', {'method': 'tiles', 'tile': 0})], 'val.inference: tile must be a whole number .* got 0.'),
         ([('val.inference', {'method': 'strips'}), ('network_g', EDSR)],
          "val.inference.method: 'strips' follows the parts of a LabNet, not those of EDSR: use tiles"),
         ([('val.metrics', {}), ('val.save_best', 'psnr')], "val.save_best: 'psnr' is not one of val.metrics: none"),
@@ -233,12 +233,12 @@ def test_both_stages_and_both_streams_pass(train_opt, test_opt, problems_of):
 @pytest.mark.parametrize(
     ('changes', 'expected'),
     [
-        ([('gt_size', 98)], r'gt_size: must fit into datasets\.train\.crop_pad_size, which is 96, but 98 came'),
+        ([('gt_size', 98)], r'gt_size: must fit into datasets\.train\.crop_pad_size, which is 96, got 98'),
         ([('gt_size', 63)], r'gt_size: must be a multiple of the scale 2, got 63'),
         ([('gt_size', ...)], r'gt_size: missing, expected an integer'),
         ([('datasets.train.crop_pad_size', 97)], r'crop_pad_size: must be a multiple of the scale 2, got 97; 96 is'),
         ([('recipe', 'all')], r"recipe: expected full or blur_jpeg, got 'all'"),
-        ([('resize_range2', [1.1, 1.5])], r'resize_range2: must have 1 between its ends, but \[1\.1, 1\.5\] came'),
+        ([('resize_range2', [1.1, 1.5])], r'resize_range2: must have 1 between its ends, got \[1\.1, 1\.5\]'),
         ([('resize_prob', [0, 0, 0])], r'resize_prob: must be 3 weights of at least 0, not all of them 0'),
         ([('datasets.train.kernel_prob', [1.0])], r'datasets\.train\.kernel_prob: must be'),
         ([('queue_size', -1)], r'queue_size: expected an integer >= 0 and <= 100000, got -1'),
@@ -294,3 +294,9 @@ def test_a_metric_whose_best_would_be_the_worst(train_opt, problems_of):
 def test_a_list_of_roots_is_for_training(train_opt, problems_of):
     opt = train_opt(('datasets.val.dataroot_gt', ['datasets/a', 'datasets/b']))
     only(problems_of(opt), 'datasets.val.dataroot_gt: one folder or LMDB, expected in evaluation; write a dataset .*')
+
+
+@pytest.mark.parametrize(('name', 'reason'), [('x' * 5000, 'cannot be looked at: File name too long'), ('a\0b', '')])
+@pytest.mark.parametrize('key', ['datasets.train.dataroot_gt', 'path.pretrain_network_g', 'datasets.train.meta_info'])
+def test_a_path_that_the_system_refuses(disk, train_opt, problems_of, key, name, reason):
+    only(problems_of(train_opt((key, name)), check_files=True), rf'{key}: .*{reason}.*')
