@@ -158,4 +158,4 @@ def _read_checksums(path):
     if not os.path.isfile(path):
         return {}
     lines = Path(path).read_text(encoding='utf-8').split('\n')  # names may hold other characters that end lines
-    return {name: digest for digest, _, name in (line.partition('  ') for line in lines)}
+    return {name: digest for digest, _, name in (line.partition('  ') for line in lines if line)}

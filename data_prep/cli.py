@@ -235,14 +235,14 @@ def _parser():
 def _positive(text):
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f'a whole number above 0 was expected, but {text} came')
+        raise argparse.ArgumentTypeError(f'expected a whole number above 0, got {text}')
     return value
 
 
 def _level(text):
     value = int(text)
     if not 0 <= value <= 9:
-        raise argparse.ArgumentTypeError(f'a whole number from 0 to 9 was expected, but {text} came')
+        raise argparse.ArgumentTypeError(f'expected a whole number from 0 to 9, got {text}')
     return value
 
 

@@ -35,8 +35,7 @@ def write_lmdb(folders, target, allow_gray=False, **way):
     way = Way(**way)
     if not str(target).endswith('.lmdb'):
         raise ValueError(
-            f'The name of an LMDB must end in .lmdb, because BasicSR asks for it, but {target} came. '
-            f'Write {target}.lmdb.'
+            f'The name of an LMDB must end in .lmdb, because BasicSR asks for it, got {target}. Write {target}.lmdb.'
         )
     paths = _paths_by_name(folders)
     needed = sum(path.stat().st_size + RECORD_BYTES for path in paths.values())

@@ -35,7 +35,7 @@ class Cut:
         if not 1 <= self.step <= self.size:
             raise ValueError(
                 f'The step between tiles must be between 1 and their size {self.size}, or pixels would be lost, '
-                f'but {self.step} came. Half of the size is usual.'
+                f'got {self.step}. Half of the size is usual.'
             )
 
     def tiles_of(self, height, width):

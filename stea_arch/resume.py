@@ -37,7 +37,7 @@ def load_resume_state(opt):
         dict | None: The training state on the CPU, or None for a fresh run.
 
     Raises:
-        ValueError: ``path.resume_state`` is no training state.
+        ValueError: ``path.resume_state`` is not a training state.
         FileNotFoundError: It, or a network that was saved with it, does not exist.
     """
     from basicsr.utils import check_resume, make_exp_dirs  # here: BasicSR's own import needs this module, see plugin

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from stea_arch import train
-from stea_arch.models.validation import read_json_lines
+from stea_arch.models.evaluator import read_json_lines
 from stea_arch.weights.files import read_checkpoint
 
 
@@ -87,7 +87,7 @@ def test_a_run_that_ended_between_its_best_weights_and_their_note_validates_agai
     run_main(train.main, {**options, 'name': 'unbroken'})
     with monkeypatch.context() as patch:
         patch.setattr(
-            'stea_arch.models.validation.ValidationMixin._append_validation',
+            'stea_arch.models.evaluator.Evaluator._append_validation',
             lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
         )
         with pytest.raises(SystemExit):

@@ -23,7 +23,7 @@ class Bicubic(nn.Module):
     def __init__(self, upscale=4):
         super().__init__()
         if type(upscale) is not int or upscale < 1:
-            raise ValueError(f'upscale must be a whole number of at least 1, but {upscale!r} came. Give the scale.')
+            raise ValueError(f'upscale must be a whole number of at least 1, got {upscale!r}. Give the scale.')
         self.upscale = upscale
 
     def forward(self, lq):

@@ -78,7 +78,7 @@ class LabNet(nn.Module):
         _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale)
         _check_ablations(attention, dilations, taylor_order, num_heads, key_dim, num_feat)
         if not 0 < init_scale < math.inf:
-            raise ValueError(f'init_scale must be a number above 0, but {init_scale!r} came. Published: 1.')
+            raise ValueError(f'init_scale must be a number above 0, got {init_scale!r}. Published: 1.')
         self.num_in_ch = num_in_ch
         self.upscale = upscale
         c = num_feat
@@ -123,8 +123,8 @@ class LabNet(nn.Module):
         """
         if lq.ndim != 4 or lq.shape[1] != self.num_in_ch:
             raise ValueError(
-                f'LabNet expects a batch of images (B, {self.num_in_ch}, H, W), but a tensor of shape '
-                f'{tuple(lq.shape)} came. Convert the images, or build the network with a matching num_in_ch.'
+                f'LabNet expects a batch of images (B, {self.num_in_ch}, H, W), got a tensor of shape '
+                f'{tuple(lq.shape)}. Convert the images, or build the network with a matching num_in_ch.'
             )
         h, w = lq.shape[-2:]
         # Repeating the edge works down to one pixel, where reflection has nothing left to reflect. With channels last,
@@ -187,42 +187,42 @@ def _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale):
     if num_in_ch != num_out_ch or num_in_ch < 1:
         raise ValueError(
             f'LabNet adds the enlarged input to its output, so num_in_ch and num_out_ch must be the same positive '
-            f'number, but num_in_ch={num_in_ch} and num_out_ch={num_out_ch} came. Set both to the channels of your '
+            f'number, got num_in_ch={num_in_ch} and num_out_ch={num_out_ch}. Set both to the channels of your '
             'images.'
         )
     if type(num_feat) is not int or num_feat < 16 or num_feat % 16:
         raise ValueError(
-            'num_feat must be a whole positive multiple of 16, because the gates squeeze it by 16, but '
-            f'{num_feat!r} came. Use 16, 32, 48 or 64, the published width.'
+            'num_feat must be a whole positive multiple of 16, because the gates squeeze it by 16, got '
+            f'{num_feat!r}. Use 16, 32, 48 or 64, the published width.'
         )
     whole = isinstance(num_blocks, Sequence) and all(type(n) is int and n >= 1 for n in num_blocks)
     if not whole or len(num_blocks) != 6:
         raise ValueError(
-            'num_blocks must be six whole numbers of at least 1, for enc1, enc2, latent, dec1, dec2 and refine, but '
-            f'{num_blocks!r} came. The published network has [6, 8, 10, 6, 8, 8].'
+            'num_blocks must be six whole numbers of at least 1, for enc1, enc2, latent, dec1, dec2 and refine, got '
+            f'{num_blocks!r}. The published network has [6, 8, 10, 6, 8, 8].'
         )
     if upscale not in (2, 3, 4):
-        raise ValueError(f'upscale must be 2, 3 or 4, but {upscale!r} came. Set network_g.upscale to the scale.')
+        raise ValueError(f'upscale must be 2, 3 or 4, got {upscale!r}. Set network_g.upscale to the scale.')
 
 
 def _check_ablations(attention, dilations, taylor_order, num_heads, key_dim, num_feat):
     if attention not in ATTENTIONS:
         raise ValueError(
             "attention must be 'stea' (learned gates, published), 'ttea' (the same, third order), 'taylor' (softmax "
-            f"expanded), 'softmax' or 'none', but {attention!r} came."
+            f"expanded), 'softmax' or 'none', got {attention!r}."
         )
     whole = isinstance(dilations, Sequence) and all(type(d) is int and d >= 1 for d in dilations)
     if not whole or not dilations:
         raise ValueError(
-            'dilations must be one or more whole numbers of at least 1, a branch of the large field for each, but '
-            f'{dilations!r} came. The published network has [2, 4, 6]; large_field=False leaves all of them out.'
+            'dilations must be one or more whole numbers of at least 1, a branch of the large field for each, got '
+            f'{dilations!r}. The published network has [2, 4, 6]; large_field=False leaves all of them out.'
         )
     if taylor_order not in (1, 2, 3):
-        raise ValueError(f'taylor_order must be 1, 2 or 3, but {taylor_order!r} came.')
+        raise ValueError(f'taylor_order must be 1, 2 or 3, got {taylor_order!r}.')
     if type(num_heads) is not int or num_heads < 1 or num_feat % num_heads:
         raise ValueError(
-            f'num_heads must be a divisor of num_feat, which is {num_feat}, as the heads share its channels out, but '
-            f'{num_heads!r} came. Use 1, 2, 4, 8 or 16.'
+            f'num_heads must be a divisor of num_feat, which is {num_feat}, as the heads share its channels out, got '
+            f'{num_heads!r}. Use 1, 2, 4, 8 or 16.'
         )
     if type(key_dim) is not int or key_dim < 1:
-        raise ValueError(f'key_dim must be a whole number of at least 1, but {key_dim!r} came. Use e.g. 4.')
+        raise ValueError(f'key_dim must be a whole number of at least 1, got {key_dim!r}. Use e.g. 4.')

@@ -49,9 +49,7 @@ def RealNet(
         ValueError: an argument is outside of what is listed.
     """
     if streams not in (1, 2):
-        raise ValueError(
-            f'streams must be 1 (the published generator) or 2 (deblur and denoise), but {streams!r} came.'
-        )
+        raise ValueError(f'streams must be 1 (the published generator) or 2 (deblur and denoise), got {streams!r}.')
     arguments = {
         'num_in_ch': num_in_ch,
         'num_out_ch': num_out_ch,
@@ -66,7 +64,7 @@ def RealNet(
         return TwoStreams(deblur=deblur, denoise=denoise, **arguments)
     if deblur is not None or denoise is not None:
         raise ValueError(
-            f'deblur={deblur!r} and denoise={denoise!r} came, but one stream has no strengths. Leave them out, or '
+            f'got deblur={deblur!r} and denoise={denoise!r}, but one stream has no strengths. Leave them out, or '
             'build (and train) the network with streams=2.'
         )
     return LabNet(**arguments)
@@ -152,8 +150,8 @@ class TwoStreams(nn.Module):
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if value is not None and not (number and 0 <= value <= LARGEST):
                 raise ValueError(
-                    f'The strength {name} must be a number from 0 to {LARGEST}, or None for the learned ones, but '
-                    f'{value!r} came.'
+                    f'The strength {name} must be a number from 0 to {LARGEST}, or None for the learned ones, got '
+                    f'{value!r}.'
                 )
         self.deblur, self.denoise = deblur, denoise
         return self
@@ -174,8 +172,8 @@ class TwoStreams(nn.Module):
         noise_lq = lq if noise_lq is None else noise_lq
         if lq.ndim != 4 or lq.shape[1] != self.num_in_ch or lq.shape != noise_lq.shape:
             raise ValueError(
-                f'RealNet expects a batch of images (B, {self.num_in_ch}, H, W), or two of one shape, but tensors '
-                f'of shape {tuple(lq.shape)} and {tuple(noise_lq.shape)} came.'
+                f'RealNet expects a batch of images (B, {self.num_in_ch}, H, W), or two of one shape, got tensors '
+                f'of shape {tuple(lq.shape)} and {tuple(noise_lq.shape)}.'
             )
         h, w = lq.shape[-2:]
         pad = (0, -w % 4, 0, -h % 4)  # as in LabNet

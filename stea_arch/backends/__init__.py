@@ -52,9 +52,9 @@ def load_backend(network, name='torch', dtype=torch.float32, threads=None, folde
         RuntimeError: the backend's output is not that of the network.
     """
     if name not in BACKENDS:
-        raise ValueError(f'Expected one of the backends {", ".join(BACKENDS)}, but {name!r} came.')
+        raise ValueError(f'Expected one of the backends {", ".join(BACKENDS)}, got {name!r}.')
     if dtype not in TOLERANCES:
-        raise ValueError(f'dtype must be torch.float32 or torch.bfloat16, but {dtype} came.')
+        raise ValueError(f'dtype must be torch.float32 or torch.bfloat16, got {dtype}.')
     try:
         backend = BACKENDS[name](network, dtype, threads, folder)
     except ImportError as error:

@@ -16,7 +16,7 @@ def load_onnxruntime(network, dtype, threads, folder):
     """ONNX Runtime, see ``load_backend``."""
     onnxruntime = require('onnxruntime', 'onnxruntime')
     if dtype != torch.float32:
-        raise ValueError(f'The backend onnxruntime computes in torch.float32 only, but {dtype} came. Use openvino.')
+        raise ValueError(f'The backend onnxruntime computes in torch.float32 only, got {dtype}. Use openvino.')
     options = onnxruntime.SessionOptions()
     if threads is not None:
         options.intra_op_num_threads = threads

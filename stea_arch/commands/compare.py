@@ -40,15 +40,15 @@ def main(argv=None):
         return 130
     except OSError as error:
         print(
-            f'stea-compare: the results could not be written: {error.strerror or error}. What is there is complete. '
-            'Make room, or choose another folder (--out): the same command continues.',
+            f'stea-compare: {error.filename or "the results"} could not be written: {error.strerror or error}. What is '
+            'there is complete. Make room, or choose another folder (--out): the same command continues.',
             file=sys.stderr,
         )
         return 1
 
 
 def _compare(file, out):
-    read_file(file)  # PyTorch takes seconds to load: what is no option file at all is said before
+    read_file(file)  # PyTorch takes seconds to load: what is not an option file at all is said before
 
     from stea_arch.compare.crops import draw_picture
     from stea_arch.compare.markdown import as_markdown

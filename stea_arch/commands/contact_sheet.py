@@ -145,7 +145,7 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     try:
         if args.num < 1:
-            raise ValueError(f'--num must be at least 1, but {args.num} came. Leave it out for 16.')
+            raise ValueError(f'--num must be at least 1, got {args.num}. Leave it out for 16.')
         img = decode(args.image.read_bytes(), str(args.image), allow_gray=True)
         if args.replay:
             size, scale, samples = _read_samples(args.replay)

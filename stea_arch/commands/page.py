@@ -48,7 +48,7 @@ def main(argv=None):
 def _port(text):
     value = int(text)
     if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f'a number from 0 to 65535 was expected, got {text}')
+        raise argparse.ArgumentTypeError(f'expected a number from 0 to 65535, got {text}')
     return value
 
 

@@ -122,7 +122,7 @@ def _parser():
 def _positive(text):
     value = float(text)
     if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'a number above 0 was expected, but {text} came')
+        raise argparse.ArgumentTypeError(f'expected a number above 0, got {text}')
     return value
 
 

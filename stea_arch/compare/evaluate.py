@@ -86,7 +86,7 @@ def evaluate(network, testset, metrics, indices=None, pictures=None):
 
 
 def with_progress(indices, what):
-    """Go through ``indices`` under a bar, or with a line now and then where the output is no terminal."""
+    """Go through ``indices`` under a bar, or with a line now and then where the output is not a terminal."""
     if sys.stderr.isatty():
         yield from tqdm(indices, desc=what, unit='image', leave=False)
         return

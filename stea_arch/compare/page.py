@@ -66,9 +66,7 @@ def _curve(section, labels):
         return ''
     for label, result in section['results'].items():
         groups = result.get('groups', {})
-        points = [
-            (float(kernel.removeprefix('sigma')), values.get(metric, math.inf)) for kernel, values in groups.items()
-        ]
+        points = [(section['sigmas'][kernel], values.get(metric, math.inf)) for kernel, values in groups.items()]
         series[label] = labels.index(label), [(x, y) for x, y in sorted(points) if math.isfinite(y)]
     unit = f'{metric.upper()} in dB' if metric == 'psnr' else metric.upper()
     return draw_curve(series, f'{SIGMA} of the blur kernel', unit)

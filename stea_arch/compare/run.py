@@ -116,6 +116,7 @@ def _section(opt, name, scale, labels, opened, metrics, out):
             tqdm.write(f'{label} on {name} x{scale}: {"nothing has changed" if done[1] else _means(done[0])}')
     made = {label: Path(folder, 'pictures', label) for label, result in results.items() if 'error' not in result}
     about = {'dataset': name, 'test': testset.describe(), 'metrics': measured, 'results': results}
+    about['sigmas'] = {case.group: case.params.sigma_x for case in testset.cases if case.group}
     about['published'] = {}
     if opt.get('published', True):
         about['published'] = published_results(name, about['test'], len(kernels_of(about)))

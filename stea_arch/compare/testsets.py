@@ -153,7 +153,7 @@ class TestSet:
         multiple = math.lcm(self.scale, self.crop_to)
         height, width = (length - length % multiple for length in img.shape[:2])
         if not height or not width:
-            raise ValueError(f'An image of at least {multiple}x{multiple} pixels was expected, but {img.shape} came.')
+            raise ValueError(f'Expected an image of at least {multiple}x{multiple} pixels, got {img.shape}.')
         return img[:height, :width]
 
     def describe(self):

@@ -101,7 +101,7 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
         check_scale(self.scale)
         if opt.get('phase') not in ('train', 'val', 'test'):
             raise InputError(
-                f'phase must be train, val or test, but {opt.get("phase")!r} came. BasicSR takes it from '
+                f'phase must be train, val or test, got {opt.get("phase")!r}. BasicSR takes it from '
                 'the name of the section below datasets.'
             )
         self.training = opt['phase'] == 'train'
@@ -132,7 +132,7 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
         if type(size) is not int or size < self.scale or size % self.scale:
             raise InputError(
                 f'gt_size, the side of the ground-truth crops, must be a whole multiple of the scale '
-                f'{self.scale}, but {size!r} came. For low-quality patches of 64 pixels give '
+                f'{self.scale}, got {size!r}. For low-quality patches of 64 pixels give '
                 f'{64 * self.scale}.'
             )
         return size
@@ -143,7 +143,7 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
             if (list(value) if isinstance(value, tuple) else value) != plain[key]:
                 raise InputError(
                     f'In the phases val and test the kernels are isotropic Gaussians without disturbance '
-                    f'or noise (Gaussian8), but {key}: {value} came. Leave {key} to the training section.'
+                    f'or noise (Gaussian8), got {key}: {value}. Leave {key} to the training section.'
                 )
 
     def __len__(self):

@@ -29,13 +29,13 @@ class ImageSource:
     def __init__(self, dataroot, backend, meta_info=None, allow_gray=False):
         if backend not in BACKENDS:
             raise InputError(
-                f'io_backend.type must be disk or lmdb, but {backend!r} came. Use disk for a folder of '
+                f'io_backend.type must be disk or lmdb, got {backend!r}. Use disk for a folder of '
                 'images and lmdb for what stea-data lmdb has made.'
             )
         if not dataroot:
             raise InputError(
-                'dataroot_gt, the folder or LMDB of the ground-truth images, was expected, but none '
-                'came. Set dataroot_gt in the section of the dataset.'
+                'Expected dataroot_gt, the folder or LMDB of the ground-truth images, got none. '
+                'Set dataroot_gt in the section of the dataset.'
             )
         self.dataroot, self.allow_gray = str(dataroot), allow_gray
         self.store = LmdbStore(self.dataroot) if backend == 'lmdb' else None

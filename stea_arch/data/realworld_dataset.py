@@ -15,7 +15,7 @@ from stea_arch.degradations.second_order_kernels import KernelSampler, KernelTri
 from stea_arch.registry import register
 from stea_arch.system.errors import InputError
 
-CROP_PAD_SIZE = 400  # BasicSR's, where it is no option
+CROP_PAD_SIZE = 400  # BasicSR's, where it is not an option
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class RealWorldDataset(ErrorsAsItems, Dataset):
         if type(size) is not int or size < 1 or size % self.opt['scale']:
             raise InputError(
                 'crop_pad_size, the side of the regions that are degraded, must be a whole multiple of the scale '
-                f'{self.opt["scale"]}, but {size!r} came. Give at least gt_size; Real-ESRGAN has 400 for 256.'
+                f'{self.opt["scale"]}, got {size!r}. Give at least gt_size; Real-ESRGAN has 400 for 256.'
             )
         return size
 

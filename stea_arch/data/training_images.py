@@ -38,7 +38,7 @@ class TrainingImages:
     def __init__(self, dataroot, backend, meta_info=None, max_bad_images=MAX_BAD_IMAGES):
         if type(max_bad_images) is not int or max_bad_images < 0:
             raise InputError(
-                f'max_bad_images must be a whole number of at least 0, but {max_bad_images!r} came. Give 0 to stop at '
+                f'max_bad_images must be a whole number of at least 0, got {max_bad_images!r}. Give 0 to stop at '
                 'the first image that cannot be read.'
             )
         roots = dataroot if isinstance(dataroot, list) else [dataroot]
@@ -47,7 +47,7 @@ class TrainingImages:
             lists = [None] * len(roots)
         if len(lists) != len(roots) or not roots:
             raise InputError(
-                f'One meta_info for each dataroot_gt was expected, but {len(lists)} came for {len(roots)}. Write a '
+                f'Expected one meta_info for each dataroot_gt, got {len(lists)} for {len(roots)}. Write a '
                 'list as long as that of dataroot_gt, with ~ where all images are used.'
             )
         self.max_bad_images = max_bad_images

@@ -136,13 +136,13 @@ def paired_crop(lqs, gts, params):
     wrong += [img for img in gts if img.shape[-2:] != (height * scale, width * scale)]
     if wrong:
         raise InputError(
-            f'Images {scale} times as large as the low-quality ones of {height}x{width} were expected, but one of '
-            f'{wrong[0].shape[-2]}x{wrong[0].shape[-1]} came. Pass images of the same batch, before cropping.'
+            f'Expected images {scale} times as large as the low-quality ones of {height}x{width}, got one of '
+            f'{wrong[0].shape[-2]}x{wrong[0].shape[-1]}. Pass images of the same batch, before cropping.'
         )
     if size > min(height, width):
         raise InputError(
-            f'Low-quality images of at least {size}x{size} (gt_size {params.gt_size} / scale {scale}) were expected, '
-            f'but {height}x{width} came. Lower gt_size or raise crop_pad_size.'
+            f'Expected low-quality images of at least {size}x{size} (gt_size {params.gt_size} / scale {scale}), '
+            f'got {height}x{width}. Lower gt_size or raise crop_pad_size.'
         )
     top, left = int(params.top * (height - size + 1)), int(params.left * (width - size + 1))
     return (

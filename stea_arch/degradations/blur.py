@@ -96,8 +96,8 @@ def blur_batch(img, kernels):
     """
     if img.ndim != 4 or kernels.ndim != 3 or len(kernels) not in (1, len(img)) or kernels.shape[-1] % 2 == 0:
         raise InputError(
-            'Images (B, C, H, W) and one kernel (K, K) for each, K odd, were expected, but '
-            f'{tuple(img.shape)} and {tuple(kernels.shape)} came. Take the kernels of the same batch.'
+            'Expected images (B, C, H, W) and one kernel (K, K) for each, K odd, got '
+            f'{tuple(img.shape)} and {tuple(kernels.shape)}. Take the kernels of the same batch.'
         )
     height, width = img.shape[-2:]
     padded = _mirror(img, kernels.shape[-1] // 2)

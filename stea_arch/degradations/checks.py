@@ -12,7 +12,7 @@ class BadArgument(InputError):
 
     Args:
         name (str): Of the argument.
-        reason (str): What was expected, what came and what to do; its sentence begins with the name.
+        reason (str): What was expected, what was got and what to do; its sentence begins with the name.
     """
 
     def __init__(self, name, reason):
@@ -26,7 +26,7 @@ class BadArgument(InputError):
 def check_scale(scale):
     """Raise a ValueError unless ``scale`` is 2, 3 or 4."""
     if scale not in SCALES:
-        raise BadArgument('scale', f'must be 2, 3 or 4, but {scale!r} came. Set scale at the top of the option file.')
+        raise BadArgument('scale', f'must be 2, 3 or 4, got {scale!r}. Set scale at the top of the option file.')
 
 
 def check_kernel_size(kernel_size):
@@ -34,8 +34,7 @@ def check_kernel_size(kernel_size):
     if type(kernel_size) is not int or kernel_size < 1 or kernel_size % 2 == 0:
         raise BadArgument(
             'kernel_size',
-            f'must be an odd whole number of pixels, but {kernel_size!r} came. '
-            'Give 21 (setting 1) or 31 (setting 2 at x4).',
+            f'must be an odd whole number of pixels, got {kernel_size!r}. Give 21 (setting 1) or 31 (setting 2 at x4).',
         )
 
 
@@ -47,7 +46,7 @@ def check_range(name, values, above_zero):
         lowest = 'above 0' if above_zero else 'at least 0'
         raise BadArgument(
             name,
-            f'must be two numbers [lowest, highest], both {lowest}, but {list(values)} came. '
+            f'must be two numbers [lowest, highest], both {lowest}, got {list(values)}. '
             'Give the same number twice for a fixed value.',
         )
     return tuple(map(float, values))
@@ -56,7 +55,7 @@ def check_range(name, values, above_zero):
 def check_probability(name, value):
     """Raise a ValueError unless ``value`` is a number from 0 to 1; return it."""
     if not is_number(value) or not 0 <= value <= 1:
-        raise BadArgument(name, f'must be a probability from 0 to 1, but {value!r} came. Give 0 to switch it off.')
+        raise BadArgument(name, f'must be a probability from 0 to 1, got {value!r}. Give 0 to switch it off.')
     return value
 
 
@@ -67,7 +66,7 @@ def check_weights(name, values, length):
     if not good or not sum(values):
         raise BadArgument(
             name,
-            f'must be {length} weights of at least 0, not all of them 0, but {values} came. They need not sum to 1.',
+            f'must be {length} weights of at least 0, not all of them 0, got {values}. They need not sum to 1.',
         )
     return tuple(value / sum(values) for value in values)
 

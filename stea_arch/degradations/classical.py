@@ -112,7 +112,7 @@ class ClassicalSampler:
         check_scale(self.scale)
         if self.kernel_type not in KERNEL_TYPES:
             raise InputError(
-                f'kernel_type must be one of {", ".join(KERNEL_TYPES)}, but {self.kernel_type!r} came. '
+                f'kernel_type must be one of {", ".join(KERNEL_TYPES)}, got {self.kernel_type!r}. '
                 'Use isotropic for setting 1 and anisotropic for setting 2.'
             )
         check_kernel_size(self.kernel_size)
@@ -123,7 +123,7 @@ class ClassicalSampler:
         object.__setattr__(self, 'noise_range', check_range('noise_range', self.noise_range, above_zero=False))
         if not is_number(self.kernel_noise) or self.kernel_noise < 0:
             raise InputError(
-                f'kernel_noise must be a number of at least 0, but {self.kernel_noise!r} came. '
+                f'kernel_noise must be a number of at least 0, got {self.kernel_noise!r}. '
                 'Give 0 for none or 0.25 for setting 2.'
             )
 
@@ -159,19 +159,19 @@ def degrade(gt, params):
         ndarray: (H / scale, W / scale, C), float32 in [0, 1], every value a multiple of 1 / 255.
 
     Raises:
-        ValueError: Another number of axes or type, or a size that is no multiple of the scale.
+        ValueError: Another number of axes or type, or a size that is not a multiple of the scale.
     """
     scale = params.scale
     if gt.ndim != 3 or gt.dtype != np.float32:
         raise InputError(
-            f'degrade expects one image of shape (H, W, C) and type float32, but {gt.shape}, {gt.dtype} '
-            'came. Convert 8-bit images by img.astype(np.float32) / 255.'
+            f'degrade expects one image of shape (H, W, C) and type float32, got {gt.shape}, {gt.dtype}. '
+            'Convert 8-bit images by img.astype(np.float32) / 255.'
         )
     height, width = gt.shape[:2]
     if height % scale or width % scale or not gt.size:
         raise InputError(
-            f'degrade expects a height and a width that are multiples of the scale {scale}, but an image '
-            f'of {height}x{width} came. Crop it at the bottom and right first.'
+            f'degrade expects a height and a width that are multiples of the scale {scale}, got an image '
+            f'of {height}x{width}. Crop it at the bottom and right first.'
         )
     rows = resize_matrix(height, height // scale)
     columns = resize_matrix(width, width // scale)

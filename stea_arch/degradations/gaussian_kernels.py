@@ -61,7 +61,7 @@ def anisotropic_kernel(kernel_size, sigma_x, sigma_y, theta):
     _check_sigma(sigma_y)
     if not math.isfinite(theta):
         raise InputError(
-            f'The rotation of a kernel must be a finite angle in radians, but {theta} came. Give a value in [0, pi).'
+            f'The rotation of a kernel must be a finite angle in radians, got {theta}. Give a value in [0, pi).'
         )
     x, y = grid[None, :], grid[:, None]
     u = x * math.cos(theta) + y * math.sin(theta)
@@ -86,7 +86,7 @@ def disturb(kernel, level, rng):
     """
     if not 0 <= level < math.inf:
         raise InputError(
-            f'The disturbance of a kernel must be a finite number of at least 0, but {level} came. '
+            f'The disturbance of a kernel must be a finite number of at least 0, got {level}. '
             'Give 0 for none or 0.25 for weights raised by up to a quarter.'
         )
     kernel = kernel * (1 + rng.uniform(0, level, kernel.shape))
@@ -96,8 +96,8 @@ def disturb(kernel, level, rng):
 def _grid(kernel_size):
     if kernel_size < 1 or kernel_size % 2 != 1:
         raise InputError(
-            f'The size of a kernel must be an odd number of pixels, so that it has a centre, but '
-            f'{kernel_size} came. Give for example 21.'
+            f'The size of a kernel must be an odd number of pixels, so that it has a centre, got '
+            f'{kernel_size}. Give for example 21.'
         )
     radius = int(kernel_size) // 2
     return np.arange(-radius, radius + 1, dtype=np.float64)
@@ -106,6 +106,6 @@ def _grid(kernel_size):
 def _check_sigma(sigma):
     if not 0 < sigma < math.inf:
         raise InputError(
-            f'The sigma of a Gaussian kernel must be a positive number of pixels, but {sigma} came. '
+            f'The sigma of a Gaussian kernel must be a positive number of pixels, got {sigma}. '
             'Give for example 0.2 for almost no blur.'
         )

@@ -23,7 +23,7 @@ class PairPool:
     def __init__(self, queue_size, seed):
         if type(queue_size) is not int or queue_size < 0:
             raise InputError(
-                f'queue_size must be a whole number of pairs, at least 0, but {queue_size!r} came. Give 180 as '
+                f'queue_size must be a whole number of pairs, at least 0, got {queue_size!r}. Give 180 as '
                 'Real-ESRGAN, or 0 for no pool.'
             )
         self.queue_size, self.filled = queue_size, 0
@@ -74,15 +74,15 @@ class PairPool:
         shapes = [tuple(tensor.shape[1:]) for tensor in batch]
         if len({len(tensor) for tensor in batch}) > 1:
             raise InputError(
-                'Tensors of one batch were expected, all of the same length, but those of lengths '
-                f'{[len(tensor) for tensor in batch]} came. Pass lq and gt after cropping, of the same batch.'
+                'Expected tensors of one batch, all of the same length, got those of lengths '
+                f'{[len(tensor) for tensor in batch]}. Pass lq and gt after cropping, of the same batch.'
             )
         if self._tensors is None:
             self._tensors = [tensor.new_zeros(self.queue_size, *shape) for tensor, shape in zip(batch, shapes)]
         known = [tuple(tensor.shape[1:]) for tensor in self._tensors]
         if shapes != known:
             raise InputError(
-                f'The pool holds samples of shapes {known}, but those of shapes {shapes} came. Keep gt_size, scale '
+                f'The pool holds samples of shapes {known}, got those of shapes {shapes}. Keep gt_size, scale '
                 'and the number of streams through a run, or start without its training state.'
             )
         self._tensors = [tensor.to(batch[0].device) for tensor in self._tensors]

@@ -45,13 +45,13 @@ def resize_matrix(in_length, out_length, scale=None):
     """
     if in_length < 1 or out_length < 1:
         raise InputError(
-            f'Lengths of a resized axis must be at least 1, but in_length={in_length} and '
-            f'out_length={out_length} came. Use a larger image or a milder scale.'
+            f'Lengths of a resized axis must be at least 1, got in_length={in_length} and '
+            f'out_length={out_length}. Use a larger image or a milder scale.'
         )
     scale = out_length / in_length if scale is None else float(scale)
     if not (scale > 0 and math.isfinite(scale)):
         raise InputError(
-            f'The scale of a resized axis must be a positive number, but {scale} came. '
+            f'The scale of a resized axis must be a positive number, got {scale}. '
             'Give for example 0.25 to shrink by four.'
         )
     return _resize_matrix(int(in_length), int(out_length), scale)
@@ -88,8 +88,7 @@ def imresize(img, scale):
     """
     if img.ndim not in (2, 3):
         raise InputError(
-            f'An image of shape (H, W) or (H, W, C) was expected, but {img.shape} came. '
-            'Resize the images of a batch one by one.'
+            f'Expected an image of shape (H, W) or (H, W, C), got {img.shape}. Resize the images of a batch one by one.'
         )
     height, width = img.shape[:2]
     rows = resize_matrix(height, math.ceil(height * scale), scale).astype(np.float32)

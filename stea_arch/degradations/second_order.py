@@ -49,7 +49,7 @@ def degrade(gt, kernel1, kernel2, sinc_kernel, params, parts='all'):
         k / 255 with a whole k.
 
     Raises:
-        ValueError: Another shape, a size that is no multiple of the scale or too small to shrink, or other parts.
+        ValueError: Another shape, a size that is not a multiple of the scale or too small to shrink, or other parts.
     """
     _check(gt, params, parts)
     blurs, disturbs = parts != 'noise', parts != 'blur'
@@ -108,11 +108,11 @@ def _compress(img, qualities):
 
 def _check(gt, params, parts):
     if parts not in PARTS:
-        raise InputError(f'parts must be one of {", ".join(PARTS)}, but {parts!r} came. Use all for the whole chain.')
+        raise InputError(f'parts must be one of {", ".join(PARTS)}, got {parts!r}. Use all for the whole chain.')
     if gt.ndim != 4 or gt.shape[1] != 3 or any(length % params.scale or not length for length in gt.shape[-2:]):
         raise InputError(
-            f'Images (B, 3, H, W) with H and W multiples of the scale {params.scale} were expected, but '
-            f'{tuple(gt.shape)} came. Crop them first.'
+            f'Expected images (B, 3, H, W) with H and W multiples of the scale {params.scale}, got '
+            f'{tuple(gt.shape)}. Crop them first.'
         )
     for one in (params.first, params.second):
         for values in (one.noise and one.noise.levels, one.qualities):

@@ -154,7 +154,7 @@ class KernelSampler:
             if not names or not set(names) <= set(FAMILIES):
                 raise BadArgument(
                     f'kernel_list{suffix}',
-                    f'must hold names of {", ".join(FAMILIES)}, but {list(names)} came. '
+                    f'must hold names of {", ".join(FAMILIES)}, got {list(names)}. '
                     'Correct the name; sinc has its own probability, sinc_prob.',
                 )
             object.__setattr__(self, f'kernel_list{suffix}', names)
@@ -164,7 +164,7 @@ class KernelSampler:
                 self._replace(name, check_range, True)
                 low, high = getattr(self, name)
                 if not low <= 1 <= high:
-                    raise BadArgument(name, f'must have 1 between its ends, but [{low}, {high}] came. Widen it.')
+                    raise BadArgument(name, f'must have 1 between its ends, got [{low}, {high}]. Widen it.')
             check_probability(f'sinc_prob{suffix}', getattr(self, f'sinc_prob{suffix}'))
         check_probability('final_sinc_prob', self.final_sinc_prob)
 
@@ -172,7 +172,7 @@ class KernelSampler:
         size = getattr(self, name)
         if type(size) is not int or size < SMALLEST or size % 2 == 0:
             raise BadArgument(
-                name, f'must be an odd whole number of pixels, at least {SMALLEST}, but {size!r} came. Give 21.'
+                name, f'must be an odd whole number of pixels, at least {SMALLEST}, got {size!r}. Give 21.'
             )
 
     def _replace(self, name, check, *more):

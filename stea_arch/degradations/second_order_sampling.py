@@ -156,7 +156,7 @@ class SecondOrderSampler:
         if self.recipe not in RECIPES:
             raise BadArgument(
                 'recipe',
-                f'must be one of {", ".join(RECIPES)}, but {self.recipe!r} came. Use full for all steps and '
+                f'must be one of {", ".join(RECIPES)}, got {self.recipe!r}. Use full for all steps and '
                 'blur_jpeg for blur and JPEG alone.',
             )
         for name, value in RECIPES[self.recipe].items():
@@ -169,14 +169,14 @@ class SecondOrderSampler:
             if not low <= 1 <= high:
                 raise BadArgument(
                     f'resize_range{suffix}',
-                    f'must have 1 between its ends, but [{low}, {high}] came: factors below 1 '
+                    f'must have 1 between its ends, got [{low}, {high}]: factors below 1 '
                     'shrink and factors above enlarge. Widen it.',
                 )
             if getattr(self, f'jpeg_range{suffix}')[1] > 100:
                 raise BadArgument(
                     f'jpeg_range{suffix}',
-                    f'must end at 100 at most, but {list(getattr(self, f"jpeg_range{suffix}"))} '
-                    'came. 95 is hardly visible, 30 plain to see.',
+                    f'must end at 100 at most, got {list(getattr(self, f"jpeg_range{suffix}"))}. '
+                    '95 is hardly visible, 30 plain to see.',
                 )
             for name in ('noise_prob', 'gaussian_noise_prob', 'gray_noise_prob', 'jpeg_prob'):
                 check_probability(name + suffix, getattr(self, name + suffix))
@@ -198,12 +198,12 @@ class SecondOrderSampler:
             SecondOrderParams: Plain Python numbers only.
 
         Raises:
-            ValueError: gt_size is no multiple of the scale.
+            ValueError: gt_size is not a multiple of the scale.
         """
         if gt_size < self.scale or gt_size % self.scale:
             raise InputError(
                 f'gt_size, the side of the ground-truth patches, must be a whole multiple of the scale {self.scale}, '
-                f'but {gt_size!r} came. For low-quality patches of 64 pixels give {64 * self.scale}.'
+                f'got {gt_size!r}. For low-quality patches of 64 pixels give {64 * self.scale}.'
             )
         return SecondOrderParams(
             scale=self.scale,

@@ -40,7 +40,7 @@ def estimate_memory(net, height, width, method='whole', dtype=None, multiple=1, 
     """
     sizes = resolve_sizes(method, sizes)
     reference = next(net.parameters(), torch.empty(0))
-    fake = FakeTensorMode(allow_non_fake_inputs=True)  # some networks hold tensors that are no buffers
+    fake = FakeTensorMode(allow_non_fake_inputs=True)  # some networks hold tensors that are not buffers
     tensors = itertools.chain(net.parameters(), net.buffers())
     rehearsing = copy.deepcopy(net, {id(tensor): _without_content(fake, tensor) for tensor in tensors})
     with fake:

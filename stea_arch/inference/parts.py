@@ -32,12 +32,12 @@ def upscale_in_parts(net, lq, run, out=None):
     streams = (net.blur, net.noise) if hasattr(net, 'exchanges') else (net,)
     if not all(hasattr(stream, part) for stream in streams for part in PARTS):
         raise InputError(
-            "The method 'strips' follows the parts of a LabNet or RealNet, but a network of type "
-            f"{type(net).__name__} came. Use 'tiles', which any network can do, or 'whole'."
+            "The method 'strips' follows the parts of a LabNet or RealNet, got a network of type "
+            f"{type(net).__name__}. Use 'tiles', which any network can do, or 'whole'."
         )
     if lq.shape[1] != streams[0].num_in_ch:
         raise InputError(
-            f'The network expects images of {streams[0].num_in_ch} channels, but {lq.shape[1]} came. Convert them.'
+            f'The network expects images of {streams[0].num_in_ch} channels, got {lq.shape[1]}. Convert them.'
         )
     h, w = lq.shape[-2:]
     x = F.pad(lq, (0, -w % 4, 0, -h % 4), mode='replicate').contiguous(memory_format=torch.channels_last)

@@ -74,7 +74,7 @@ def split(length, tile, overlap, grid=1):
     if step < 1 or overlap < 0:
         raise InputError(
             f'tiles that start on a grid of {grid} pixels must be at least {grid} pixels larger than their overlap, '
-            f'and that at least 0, but tile {tile} and overlap {overlap} came. Take e.g. tile 256 and overlap 32.'
+            f'and that at least 0, got tile {tile} and overlap {overlap}. Take e.g. tile 256 and overlap 32.'
         )
     units = max(0, math.ceil((length - tile) / grid))  # start of the last tile
     count = math.ceil(units / step)

@@ -48,7 +48,7 @@ def upscale_tensor(net, lq, method='whole', out=None, multiple=1, **sizes):
     """
     sizes = resolve_sizes(method, sizes)
     if lq.ndim != 4:
-        raise InputError(f'lq must be a batch of images (B, C, H, W), but a tensor of shape {tuple(lq.shape)} came.')
+        raise InputError(f'lq must be a batch of images (B, C, H, W), got a tensor of shape {tuple(lq.shape)}.')
     if method == 'tiles':
         return upscale_in_tiles(net, lq, multiple=multiple, out=out, **sizes)
     if method == 'strips':
@@ -80,7 +80,7 @@ def resolve_sizes(method, sizes):
         ValueError: see :func:`upscale_tensor`.
     """
     if not isinstance(method, str) or method not in METHODS:
-        raise InputError(f'method must be one of {", ".join(METHODS)}, but {method!r} came.')
+        raise InputError(f'method must be one of {", ".join(METHODS)}, got {method!r}.')
     known = METHODS[method]
     for name, value in sizes.items():
         if name not in known:
@@ -88,5 +88,5 @@ def resolve_sizes(method, sizes):
             raise InputError(f'method {method!r} does not read {name}: it takes {takes}. Remove it or change method.')
         if type(value) is not int or value < known[name][1]:
             least = known[name][1]
-            raise InputError(f'{name} must be a whole number of at least {least} pixels, but {value!r} came.')
+            raise InputError(f'{name} must be a whole number of at least {least} pixels, got {value!r}.')
     return {name: sizes.get(name, default) for name, (default, _) in known.items()}

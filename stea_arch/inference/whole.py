@@ -27,10 +27,10 @@ def make_result(out, shape, like):
         out = torch.from_numpy(out)
     usable = isinstance(out, torch.Tensor) and (out.is_floating_point() or out.dtype == torch.uint8)
     if not usable or tuple(out.shape) != tuple(shape):
-        came = f'{out.dtype} of shape {tuple(out.shape)}' if hasattr(out, 'shape') else f'a {type(out).__name__}'
+        given = f'{out.dtype} of shape {tuple(out.shape)}' if hasattr(out, 'shape') else f'a {type(out).__name__}'
         raise InputError(
-            f'out must be a writable tensor or array of shape {tuple(shape)}, of uint8 or a floating type, but {came} '
-            'came. Make it of that shape (channels first; a transposed view will do), or leave it out.'
+            f'out must be a writable tensor or array of shape {tuple(shape)}, of uint8 or a floating type, got '
+            f'{given}. Make it of that shape (channels first; a transposed view will do), or leave it out.'
         )
     return out
 

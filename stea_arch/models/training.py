@@ -1,4 +1,4 @@
-"""What all our models share: mixed precision, guarded steps, any device, checkpoints, validation."""
+"""What all our models share: how BasicSR's training and test loops reach our steps, files and validations."""
 
 import torch
 from basicsr.utils import get_root_logger
@@ -7,20 +7,29 @@ from torch.nn.parallel import DistributedDataParallel
 from stea_arch import compat
 from stea_arch.archs.labnet_arch import compile_blocks
 from stea_arch.inference import upscale_tensor
-from stea_arch.models.checkpoints import CheckpointMixin
+from stea_arch.models.checkpoint_store import CheckpointStore, get_random_state, set_random_state
 from stea_arch.models.ensemble import input_multiple, self_ensemble
+from stea_arch.models.evaluator import Evaluator
 from stea_arch.models.graphed_step import GraphedStep
 from stea_arch.models.guarded_step import GuardedStep, TrainingDiverged, follow
 from stea_arch.models.progress import TrainingBar
-from stea_arch.models.validation import ValidationMixin
+from stea_arch.models.resumed_options import follow_options
 from stea_arch.models.vgg import find_vgg19
+from stea_arch.resume import Pipeline
 from stea_arch.system.errors import InputError
+from stea_arch.system.launch import gather
+from stea_arch.system.stopping import Stopped, request
 
 AMP_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
-class TrainingMixin(CheckpointMixin, ValidationMixin):
-    """Stands before BasicSR's SRModel or SRGANModel; a model adds its losses in ``optimize_parameters``.
+class TrainingMixin:
+    """Stands before BasicSR's SRModel or SRGANModel and replaces what they do with files, steps and validations.
+
+    The work is done by objects with one job each: :class:`GuardedStep` and :class:`GraphedStep` (the end of a step, and
+    the step as a whole), :class:`CheckpointStore` (files), :class:`Evaluator` (validations and tests). A subclass
+    defines ``optimize_parameters``, which ends in :meth:`guarded_step` and :meth:`finish_step`, and, where it differs
+    from a network of one input, ``generator_inputs``, ``watched``, ``extra_state`` and ``load_extra_state``.
 
     Option keys beyond BasicSR's:
 
@@ -28,14 +37,13 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
       scaled dynamically with ``fp16``.
     - ``train.grad_clip_norm`` (float | ~): largest norm of the gradient of all parameters of a network.
     - ``train.max_bad_steps`` (int, default 20): a step whose loss or gradient is not finite changes no network; after
-      this many of them in a row the run stops.
-      On a GPU this is noticed every ``logger.print_freq`` steps.
+      this many of them in a row the run stops. On a GPU this is noticed every ``logger.print_freq`` steps.
     - ``train.cuda_graph`` (bool): on a GPU, run the step as one CUDA graph; a CPU has none and runs it as usual.
     - ``train.compile`` (``blocks`` | ~): compile the blocks of a LabNet or RealNet, see ``compile_blocks``.
     - ``train.optim_g.type``: ``AdamW`` too.
     - ``path.vgg19`` (str | ~): file with the weights of VGG19 for ``train.perceptual_opt``; ~: see ``find_vgg19``.
     - ``val.self_ensemble`` (bool): test with the mean over eight flips and rotations.
-    - ``val.inference`` (``{method: whole | strips | tiles | local, ...}`` | ~): how an image is computed, with sizes,
+    - ``val.inference`` (``{method: whole | strips | tiles, ...}`` | ~): how an image is computed, with sizes,
       see :func:`stea_arch.inference.upscale_tensor`.
     - ``val.save_best`` (name of a metric | ~): keep the weights that score best on the first validation dataset.
     - ``logger.keep_checkpoints`` (int | ~): how many of the newest checkpoints stay on the disk.
@@ -45,6 +53,10 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
         TrainingDiverged: From ``optimize_parameters``, see ``train.max_bad_steps``.
         ValueError: When built: the perceptual loss has no weights.
     """
+
+    def __init__(self, opt):
+        self.store, self.evaluator = CheckpointStore(self), Evaluator(self)
+        super().__init__(opt)
 
     def init_training_settings(self):
         train_opt = self.opt['train']
@@ -56,7 +68,6 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
         self.step = 0
         self.resumed = False  # until the first step after
         self.logged = {}
-        self.validated = {}  # dataset -> step at which it was validated last
         self.bar = TrainingBar(self.opt)
         perceptual = train_opt.get('perceptual_opt')
         if perceptual and perceptual.get('vgg_type', 'vgg19') == 'vgg19':
@@ -128,7 +139,7 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
         self.stop_if_asked(current_iter - 1)
         if self.resumed:
             self.resumed = False
-            self.catch_up()
+            self.evaluator.catch_up()
         super().update_learning_rate(current_iter, warmup_iter)
 
     def finish_step(self, current_iter, values):
@@ -173,6 +184,121 @@ class TrainingMixin(CheckpointMixin, ValidationMixin):
                 'train.optim_g.lr, set train.grad_clip_norm (0.5, say), use train.amp: bf16 in place of fp16, or look '
                 'at the images in the data.'
             )
+
+    def extra_state(self):
+        """What a model adds to the training state, ``{name: plain values and tensors}``; called on every process."""
+        return {}
+
+    def load_extra_state(self, state):
+        """Take over what :meth:`extra_state` added to the training state."""
+
+    def save(self, epoch, current_iter):
+        """Save networks and state of an iteration, then remove old ones. Called on every process.
+
+        The state is written after the networks, and removed before them: where a state is, its networks are too.
+        """
+        self.random_states = gather(get_random_state())
+        self.extra = self.extra_state()
+        super().save(epoch, current_iter)
+        if keep := self.opt['logger'].get('keep_checkpoints'):
+            self.store.prune(keep)
+
+    def save_network(self, net, net_label, current_iter, param_key='params'):
+        nets = net if isinstance(net, list) else [net]
+        keys = param_key if isinstance(param_key, list) else [param_key]
+        self.store.save_network(nets, f'{net_label}_{"latest" if current_iter == -1 else current_iter}', keys)
+
+    def save_best_network(self):
+        """Keep the present weights as ``net_g_best.pth``, in the format of every other checkpoint."""
+        averaged = hasattr(self, 'net_g_ema')
+        nets = [self.net_g, self.net_g_ema] if averaged else [self.net_g]
+        self.store.save_network(nets, 'net_g_best', ['params', 'params_ema'][: len(nets)])
+
+    def save_training_state(self, epoch, current_iter):
+        if current_iter == -1:  # the end of the run: there is nothing to continue
+            return
+        state = {
+            'epoch': epoch,
+            'iter': current_iter,
+            'optimizers': [o.state_dict() for o in self.optimizers],
+            'schedulers': [s.state_dict() for s in self.schedulers],
+            'scaler': self.scaler.state_dict(),
+            'bad_steps': self.bad_steps,
+            'random_states': self.random_states,
+            **self.extra,
+        }
+        self.store.save_state(state)
+
+    def load_network(self, net, load_path, strict=True, param_key='params'):
+        self.store.load_network(net, load_path, strict, param_key)
+
+    def resume_training(self, resume_state):
+        """Continue where ``resume_state`` was saved: optimiser, schedule, loss scale, random state, best metrics.
+
+        Raises:
+            ValueError: It is of a model with another number of optimisers, such as another stage.
+        """
+        held, needed = len(resume_state['optimizers']), len(self.optimizers)
+        if held != needed:
+            raise InputError(
+                f'The training state holds {held} optimiser(s) and {self.opt["model_type"]} has {needed}: it is of '
+                'another stage or model. Start from its network: path.pretrain_network_g, with resume_state: ~.'
+            )
+        for group in [group for state in resume_state['optimizers'] for group in state['param_groups']]:
+            group.update(fused=True, foreach=None)  # also those of a state that another model saved
+        written = [(o.state_dict()['param_groups'], s.state_dict()) for o, s in zip(self.optimizers, self.schedulers)]
+        try:
+            super().resume_training(resume_state)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f'The optimisers of the training state do not fit the networks of the option file ({error}). Use the '
+                'options it was trained with, or start from its network: path.pretrain_network_g.'
+            ) from error
+        for optimizer, scheduler, saved, options in zip(
+            self.optimizers, self.schedulers, resume_state['schedulers'], written
+        ):
+            follow_options(optimizer, scheduler, saved, *options)
+        self.step = resume_state['iter']
+        if 'random_states' not in resume_state:
+            get_root_logger().warning('The state was saved by another model: it continues, but not exactly.')
+            return
+        self.scaler.load_state_dict(resume_state['scaler'])
+        self.guard.in_a_row.fill_(resume_state['bad_steps'])
+        states = resume_state['random_states']
+        if len(states) == self.opt['world_size']:
+            set_random_state(states[self.opt['rank']])
+        else:
+            get_root_logger().warning(
+                f'The state was saved by {len(states)} processes, and this run has {self.opt["world_size"]}: it '
+                'continues, but not exactly.'
+            )
+        self.load_extra_state(resume_state)
+        self.evaluator.replay(self.step)
+        self.resumed = True
+
+    def stop_if_asked(self, done):
+        """Between two steps: where this process (or, at every ``print_freq``, another one) was asked to, save and end.
+
+        Args:
+            done (int): Steps that are done.
+
+        Raises:
+            Stopped: With the state that is saved now.
+        """
+        request.armed = True
+        if self.opt['dist'] and done % self.opt['logger']['print_freq']:
+            return  # all processes must see it at the same step
+        if not any(gather(request.signal)):
+            return
+        state = self.store.state_path(done)
+        if done and not state.is_file():
+            self.save(Pipeline.sampler.epoch, done)
+        raise Stopped(state if done else None)
+
+    def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
+        self.evaluator(dataloader, current_iter, tb_logger, save_img)
+
+    dist_validation = nondist_validation  # each process takes its share
 
     def test(self):
         net = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)

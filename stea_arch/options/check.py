@@ -43,7 +43,7 @@ def check_options(opt, is_train, check_files=True):
         check_files (bool): Also check that data and weights named in it are on the disk.
 
     Raises:
-        OptionError: Everything that is wrong, each with full path, what was expected, what came and what to do.
+        OptionError: Everything that is wrong, each with full path, what was expected, what was got and what to do.
     """
     problems = Problems()
     if not isinstance(opt, dict):

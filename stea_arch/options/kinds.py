@@ -196,7 +196,7 @@ def like(default):
 
 
 def mismatch(kind, value):
-    """Word what was expected and what came, with the usual YAML slips explained.
+    """Word what was expected and what was got, with the usual YAML slips explained.
 
     Returns:
         str | None: None where the value is of the kind.

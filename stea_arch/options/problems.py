@@ -34,7 +34,7 @@ class Problems:
 
         Args:
             path (str): Full path of the key, joined by dots; empty for the file as a whole.
-            text (str): What was expected, what came, what to do.
+            text (str): What was expected, what was got, what to do.
         """
         if (path, text) not in self.found:
             self.found.append((path, text))

@@ -55,7 +55,7 @@ def read_file(path):
 
     Raises:
         FileNotFoundError: No such file.
-        OptionError: As :func:`load`, or what it holds are no keys and values.
+        OptionError: As :func:`load`, or what it holds are not keys and values.
     """
     path = Path(path)
     if not path.is_file():
@@ -151,7 +151,7 @@ def _inspect_value(problems, node, path, loader):
         kind = node.tag.rpartition(':')[2]
         problems.add(path, f'{node.value!r:.60} cannot be read as a value of the kind {kind}; quotes make it text')
     if isinstance(value, int) and not is_integer(value) and not isinstance(value, bool):
-        problems.add(path, f'a whole number of at most 64 bits was expected, got one of {value.bit_length()} bits')
+        problems.add(path, f'expected a whole number of at most 64 bits, got one of {value.bit_length()} bits')
 
 
 def apply_force(problems, opt, entry, origins):

@@ -90,7 +90,7 @@ def _network(problems, opt):
     ours = [name for name in (RGB_DATASET, SECOND_ORDER_DATASET) if name in types]
     if ours and is_integer(channels) and channels != 3:
         key = 'num_in_ch' if 'num_in_ch' in arguments else 'in_chans'
-        problems.add(join('network_g', key), f'must be 3, as {ours[0]} gives RGB images, but {channels} came')
+        problems.add(join('network_g', key), f'must be 3, as {ours[0]} gives RGB images, got {channels}')
 
 
 def _read_together(problems, name, written, arguments):
@@ -102,7 +102,7 @@ def _read_together(problems, name, written, arguments):
         return
     width, heads = arguments.get('num_feat'), arguments.get('num_heads')
     if is_integer(width) and is_integer(heads) and heads > 0 and width % heads:
-        problems.add('network_g.num_heads', f'must divide num_feat, which is {width}, but {heads} came')
+        problems.add('network_g.num_heads', f'must divide num_feat, which is {width}, got {heads}')
 
 
 def _weights(problems, opt, is_train):
@@ -308,7 +308,7 @@ def _region(problems, opt, train):
         text = f'must be a multiple of the scale {scale}, got {region}; {region // scale * scale} is'
         problems.add('datasets.train.crop_pad_size', text)
     if is_integer(size) and is_integer(region) and size > region:
-        problems.add('gt_size', f'must fit into datasets.train.crop_pad_size, which is {region}, but {size} came')
+        problems.add('gt_size', f'must fit into datasets.train.crop_pad_size, which is {region}, got {size}')
 
 
 def _sampler(problems, section, make, keys):

@@ -16,7 +16,7 @@ def check_table(problems, path, section, table, phase=None, judged=True, elsewhe
     Args:
         problems (Problems): Gets an entry for each unknown, missing, mistyped or useless key.
         path (str): Path of the section.
-        section (object): Passed over where it is no dict: whoever holds it has complained about its kind.
+        section (object): Passed over where it is not a dict: whoever holds it has complained about its kind.
         table (dict[str, Key]): The keys that it may have.
         phase (str | None): train, val or test; None for files of a single phase.
         judged (bool): False for a section of another plugin, which may have keys of its own.

@@ -1,6 +1,5 @@
 """Which crops show a difference, and grids of them with text below."""
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -50,6 +49,8 @@ def find_region(results, gt, size, scale):
     elif len(results) > 1:
         mean = _box_mean(np.ptp(planes, 0).mean(2), size)
     else:
+        import cv2  # here: who only upscales a photograph has no need of it
+
         mean = _box_mean(np.abs(cv2.Laplacian(planes[0].mean(2), -1)), size)
     valid = mean[: height - size + 1 : scale, : width - size + 1 : scale]
     top, left = np.unravel_index(valid.argmax(), valid.shape)
@@ -58,6 +59,8 @@ def find_region(results, gt, size, scale):
 
 def _box_mean(plane, size):
     """At each pixel the mean over the square of which it is the upper left corner."""
+    import cv2
+
     return cv2.boxFilter(plane, -1, (size, size), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
 
 

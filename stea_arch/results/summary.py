@@ -20,15 +20,18 @@ def is_measurable(metric, image, with_truth):
         off: BasicSR's NIQE takes the statistics of at least two whole blocks of 96x96 pixels, its SSIM a window of
         11x11.
     """
-    from basicsr.utils.registry import METRIC_REGISTRY  # here: its own import needs this module, see stea_arch.plugin
-
     height, width = (length - 2 * metric.get('crop_border', 0) for length in image.shape[:2])
     if metric['type'] == 'calculate_niqe':
         return (height // 96) * (width // 96) >= 2
     smallest = 11 if metric['type'] == 'calculate_ssim' else 1
-    return min(height, width) >= smallest and (
-        with_truth or 'img2' not in inspect.signature(METRIC_REGISTRY.get(metric['type'])).parameters
-    )
+    return min(height, width) >= smallest and (with_truth or not needs_truth(metric))
+
+
+def needs_truth(metric):
+    """Whether a metric compares with a second image."""
+    from basicsr.utils.registry import METRIC_REGISTRY  # here: its own import needs this module, see stea_arch.plugin
+
+    return 'img2' in inspect.signature(METRIC_REGISTRY.get(metric['type'])).parameters
 
 
 def measure(result, gt, metrics):
@@ -41,7 +44,7 @@ def measure(result, gt, metrics):
     Returns:
         dict[str, float]: name -> value; infinite for the PSNR of a result that equals the truth.
     """
-    from basicsr.metrics import calculate_metric  # here: as above
+    from basicsr.metrics import calculate_metric  # here: as in needs_truth
 
     images = {'img': result} if gt is None else {'img': result, 'img2': gt}
     values = {}

@@ -26,7 +26,7 @@ def parse_value(text):
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise ValueError(f'{text!r} is no value: {getattr(error, "problem", error)}') from None
+        raise ValueError(f'{text!r} is not a value: {getattr(error, "problem", error)}') from None
     if node is None:
         raise ValueError('the value is empty: write ~ for none')
     return _value(node, text)

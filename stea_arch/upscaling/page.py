@@ -150,11 +150,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdecimal():
             return self._answer(411, f'The number of bytes was expected as Content-Length, got {length or "none"}.')
         if not 0 < int(length) <= LARGEST:
-            return self._answer(413, f'A file of at most {LARGEST >> 20} MiB was expected, but {length} bytes came.')
+            return self._answer(413, f'Expected a file of at most {LARGEST >> 20} MiB, got {length} bytes.')
         try:
             data = self.rfile.read(int(length))
         except TimeoutError:
-            return self._answer(408, f'{length} bytes were expected, and for {PATIENCE} seconds none came.')
+            return self._answer(408, f'Expected {length} bytes, got none for {PATIENCE} seconds.')
         if len(data) < int(length):  # the tab was closed
             return
         try:
@@ -204,5 +204,5 @@ class _Handler(BaseHTTPRequestHandler):
 def _number(name, text):
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f'{name} must be a number, but {text} came.')
+        raise ValueError(f'{name} must be a number, got {text}.')
     return value

@@ -60,18 +60,18 @@ class Upscaler:
         backend: str = 'torch',
     ):
         if dtype not in DTYPES:
-            raise ValueError(f'dtype must be one of {", ".join(DTYPES)}, but {dtype!r} came.')
+            raise ValueError(f'dtype must be one of {", ".join(DTYPES)}, got {dtype!r}.')
         if alpha not in ALPHAS:
-            raise ValueError(f"alpha must be 'network' or 'bicubic', but {alpha!r} came.")
+            raise ValueError(f"alpha must be 'network' or 'bicubic', got {alpha!r}.")
         if colours not in COLOURS:
             raise ValueError(f"colours must be 'input' or 'network', got {colours!r}.")
         if max_memory is not None and not max_memory > 0:
-            raise ValueError(f'max_memory must be a number of GiB above 0, but {max_memory!r} came.')
+            raise ValueError(f'max_memory must be a number of GiB above 0, got {max_memory!r}.')
         self.device = find_device(device if backend == 'torch' else device or 'cpu')
         network = model if isinstance(model, nn.Module) else load_network(model)
         channels = first_convolution(network).in_channels
         if channels != 3:
-            raise ValueError(f'A network for RGB images was expected, but one for {channels} channels came.')
+            raise ValueError(f'Expected a network for RGB images, got one for {channels} channels.')
         check_weights(network.state_dict(), network, type(network).__name__)
         self.scale = network.upscale
         self.whole = None if backend == 'torch' else load_backend(network.to(self.device), backend, DTYPES[dtype])
@@ -205,14 +205,14 @@ def _check(image, scale):
     if not isinstance(image, np.ndarray) or dtype not in LARGEST or not whole:
         raise ValueError(
             'An image must be an array (H, W) or (H, W, C) with 1 to 4 channels last, of uint8, uint16 or floating in '
-            f'[0, 1], but {f"a {type(image).__name__}" if dtype is None else f"{dtype} of shape {tuple(shape)}"} came.'
+            f'[0, 1], got {f"a {type(image).__name__}" if dtype is None else f"{dtype} of shape {tuple(shape)}"}.'
         )
     if dtype.kind == 'f' and not np.isfinite(image).all():
         raise ValueError(
             'The image holds values that are not finite (NaN or infinite): numbers in [0, 1] were expected.'
         )
     if scale is not None and not 0 < scale < float('inf'):
-        raise ValueError(f'scale must be a number above 0, but {scale!r} came.')
+        raise ValueError(f'scale must be a number above 0, got {scale!r}.')
     return image[..., None] if image.ndim == 2 else image
 
 

@@ -157,8 +157,8 @@ def _unwrap(state_dict):
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state_dict.items()
     ):
         raise InputError(
-            'Expected a state dict, that is names with tensors, bare or under params or params_ema, but '
-            f'{_describe(state_dict)} came. Pass the file of the network, not that of a training state.'
+            'Expected a state dict, that is names with tensors, bare or under params or params_ema, got '
+            f'{_describe(state_dict)}. Pass the file of the network, not that of a training state.'
         )
     for prefix in ('module.', 'Restorer.'):
         if all(name.startswith(prefix) for name in state_dict):

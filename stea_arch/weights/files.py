@@ -52,7 +52,7 @@ def read_checkpoint(path):
             f'download it again. ({_first_line(error)})'
         ) from error
     if not isinstance(content, dict):
-        raise InputError(f'{path} is no checkpoint: a dict was expected in it, but a {type(content).__name__} came.')
+        raise InputError(f'{path} is not a checkpoint: expected a dict in it, got a {type(content).__name__}.')
     return content
 
 

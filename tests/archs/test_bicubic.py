@@ -43,7 +43,7 @@ def test_has_no_parameters_and_keeps_precision_under_autocast():
 
 @pytest.mark.parametrize('upscale', [0, 1.5, '2'])
 def test_impossible_scale_is_refused(upscale):
-    with pytest.raises(ValueError, match=r'whole number of at least 1, but .* came'):
+    with pytest.raises(ValueError, match=r'whole number of at least 1, got .*'):
         Bicubic(upscale)
 
 

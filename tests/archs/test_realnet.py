@@ -233,11 +233,11 @@ def test_strengths_act_monotonically(trained):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({'streams': 3}, r'streams must be 1 .* or 2 .* 3 came'),
-        ({'streams': 1, 'deblur': 1.0}, r'deblur=1\.0 and denoise=None came, but one stream has no strengths'),
-        ({'streams': 2, 'denoise': 1.6}, r'strength denoise must be a number from 0 to 1\.5, .* 1\.6 came'),
-        ({'streams': 2, 'deblur': -0.1}, r'strength deblur must be .* -0\.1 came'),
-        ({'streams': 2, 'deblur': True}, r'strength deblur must be .* True came'),
+        ({'streams': 3}, r'streams must be 1 .* or 2 .* got 3'),
+        ({'streams': 1, 'deblur': 1.0}, r'got deblur=1\.0 and denoise=None, but one stream has no strengths'),
+        ({'streams': 2, 'denoise': 1.6}, r'strength denoise must be a number from 0 to 1\.5, .* got 1\.6'),
+        ({'streams': 2, 'deblur': -0.1}, r'strength deblur must be .* got -0\.1'),
+        ({'streams': 2, 'deblur': True}, r'strength deblur must be .* got True'),
         ({'streams': 2, 'num_feat': 40}, r'num_feat must be .* multiple of 16'),
     ],
 )
@@ -248,7 +248,7 @@ def test_impossible_arguments_are_refused(arguments, message):
 
 @pytest.mark.parametrize('shapes', [[(1, 1, 8, 8)], [(3, 8, 8)], [(1, 3, 8, 8), (1, 3, 8, 9)]])
 def test_wrong_input_is_refused(network, shapes):
-    with pytest.raises(ValueError, match=r'RealNet expects .*\(B, 3, H, W\), or two of one shape, .* came'):
+    with pytest.raises(ValueError, match=r'RealNet expects .*\(B, 3, H, W\), or two of one shape, .*got'):
         network(*(torch.rand(shape) for shape in shapes))
 
 

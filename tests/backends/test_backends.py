@@ -120,8 +120,8 @@ def test_missing_package_is_named(network, folder, monkeypatch, name):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({'name': 'tensorrt'}, r"one of the backends torch, onnxruntime, openvino, but 'tensorrt' came"),
-        ({'dtype': torch.float16}, r'dtype must be torch\.float32 or torch\.bfloat16, but torch\.float16 came'),
+        ({'name': 'tensorrt'}, r"one of the backends torch, onnxruntime, openvino, got 'tensorrt'"),
+        ({'dtype': torch.float16}, r'dtype must be torch\.float32 or torch\.bfloat16, got torch\.float16'),
         (
             {'name': 'onnxruntime', 'dtype': torch.bfloat16},
             r'onnxruntime computes in torch\.float32 only.*Use openvino',

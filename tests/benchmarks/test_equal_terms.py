@@ -104,14 +104,14 @@ def test_a_busy_machine_favours_nobody(monkeypatch, args):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['EDSR'], 'expected NAME=RATE, such as EDSR=8e-4, got .EDSR.'),
-        (['EDSR=8e-4', '--batch', '4'], 'holds runs on other terms.*name another --out'),
-        (['EDSR=4e-4'], 'holds another EDSR.*give it another label'),
+        (['EDSR'], 'expected NAME=RATE, such as EDSR=4e-4, got .EDSR.'),
+        (['EDSR=4e-4', '--batch', '4'], 'holds runs on other terms.*name another --out'),
+        (['EDSR=2e-4'], 'holds another EDSR.*give it another label'),
     ],
 )
 def test_what_does_not_belong_together_is_refused(start, photo_folder, capsys, arguments, message):
     terms = {'data': str(photo_folder), 'cpu_minutes': 16.0, 'batch': 2, 'gt_size': 32, 'ema_decay': 0.99, 'amp': None}
-    edsr = equal_terms.read_network('EDSR=8e-4')
+    edsr = equal_terms.read_network('EDSR=4e-4')
     Path('toy.json').write_text(json.dumps({'terms': terms, 'networks': {'EDSR': edsr}, 'runs': []}))
     with pytest.raises(SystemExit):
         start(*arguments)

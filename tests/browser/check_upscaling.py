@@ -35,7 +35,7 @@ window.addEventListener('load', async () => {
   };
   const until = async (done) => { while (!done()) await new Promise((wake) => setTimeout(wake, 50)); };
   const report = {results: {}};
-  drop('notes.png', btoa('this is no image'));
+  drop('notes.png', btoa('this is not an image'));
   await until(() => at('status').classList.contains('error'));
   report.refused = at('status').textContent;
   for (const name in networks) {
@@ -84,7 +84,7 @@ def check(browser, out):
     report = json.loads(html.unescape(found[1]))
     problems = list(report['errors'])
     if 'notes.png: not readable as PNG, JPEG, WebP' not in report['refused']:
-        problems.append(f'of a file that is no image it says: {report["refused"]}')
+        problems.append(f'of a file that is not an image it says: {report["refused"]}')
     for name in shipped():
         download, href = report['results'][name]
         result = np.asarray(Image.open(io.BytesIO(base64.b64decode(href.partition(',')[2]))))

@@ -68,7 +68,7 @@ def test_says_what_is_wrong(photo_folder, tmp_path, capsys):
     assert run(photo_folder / 'photo0.png', tmp_path / 's.png', '--recipe', 'full', '--scale', '5') == 2
     assert 'scale must be 2, 3 or 4' in capsys.readouterr().err
     assert run(photo_folder / 'photo0.png', tmp_path / 's.png', '--recipe', 'full', '--num', '0') == 2
-    assert '--num must be at least 1, but 0 came' in capsys.readouterr().err
+    assert '--num must be at least 1, got 0' in capsys.readouterr().err
     (tmp_path / 'other.json').write_text('{"samples": [{"kernels": {}}]}')
     (tmp_path / 'list.yml').write_text('- 1\n')
     assert run(photo_folder / 'photo0.png', tmp_path / 's.png', '--replay', str(tmp_path / 'other.json')) == 2

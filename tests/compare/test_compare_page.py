@@ -86,6 +86,7 @@ def comparison(photo_folder, tmp_path):
         'test': testset.describe(),
         'metrics': metrics,
         'results': {'A & B': fake('A & B', 30.0), 'C': fake('C', 31.0), 'D': {'error': 'no "weights" <here>'}},
+        'sigmas': {kernel: case.params.sigma_x for kernel, case in zip(KERNELS, testset.cases)},
         'published': {'DAN': {'psnr': 32.5, 'ssim': 0.9}},
         'crops': [make_crops(testset, 0, pictures, 24), make_crops(testset, 1, pictures, 24, [60, 60, 20])],
     }

@@ -34,5 +34,5 @@ def test_names_stay_apart_and_one_kernel_is_possible():
     ],
 )
 def test_refuses(options):
-    with pytest.raises(ValueError, match=r'num_kernels must be a whole number above 1, .* came'):
+    with pytest.raises(ValueError, match=r'num_kernels must be a whole number above 1, .*got'):
         gaussian8(4, **options)

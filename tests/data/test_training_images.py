@@ -154,7 +154,7 @@ def test_several_roots(folder, tmp_path, make):
     dataset = make(folder, dataroot_gt=roots, meta_info=[str(tmp_path / 'list.txt'), None])
     assert values(list(dataset)) == [5, 1, 20, 21, 22] and len(dataset) == 5
     assert dataset[3]['gt_path'] == str(other / '21.png')
-    with pytest.raises(ValueError, match=r'One meta_info for each dataroot_gt was expected, but 1 came for 2'):
+    with pytest.raises(ValueError, match=r'Expected one meta_info for each dataroot_gt, got 1 for 2'):
         make(folder, dataroot_gt=roots, meta_info=str(tmp_path / 'list.txt'))
 
 

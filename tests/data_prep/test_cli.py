@@ -88,8 +88,8 @@ def test_subimages_refuse(photo_folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ('wrong', 'message'),
     [
-        (['--size', '0'], 'a whole number above 0 was expected, but 0 came'),
-        (['--level', '10'], 'a whole number from 0 to 9 was expected, but 10 came'),
+        (['--size', '0'], 'a whole number above 0, got 0'),
+        (['--level', '10'], 'a whole number from 0 to 9, got 10'),
     ],
 )
 def test_numbers_out_of_range(tmp_path, capsys, wrong, message):

@@ -165,7 +165,7 @@ def test_crop_reaches_every_place():
 
 def test_crop_refuses():
     params = SecondOrderSampler(4).draw(1, 64, np.random.default_rng(0))
-    with pytest.raises(ValueError, match='Images 4 times as large as the low-quality ones of 20x20 were expected'):
+    with pytest.raises(ValueError, match='images 4 times as large as the low-quality ones of 20x20, got one of'):
         paired_crop([torch.zeros(1, 3, 20, 20)], [torch.zeros(1, 3, 80, 76)], params)
-    with pytest.raises(ValueError, match=r'at least 16x16 \(gt_size 64 / scale 4\) were expected, but 12x20 came'):
+    with pytest.raises(ValueError, match=r'at least 16x16 \(gt_size 64 / scale 4\), got 12x20'):
         paired_crop([torch.zeros(1, 3, 12, 20)], [torch.zeros(1, 3, 48, 80)], params)

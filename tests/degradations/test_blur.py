@@ -63,5 +63,5 @@ def test_images_smaller_than_the_kernel(shape):
 
 @pytest.mark.parametrize('wrong', [(2, 21, 21), (3, 20, 20), (21, 21)])
 def test_refuses_other_shapes(wrong):
-    with pytest.raises(ValueError, match=r'one kernel \(K, K\) for each, K odd, were expected'):
+    with pytest.raises(ValueError, match=r'one kernel \(K, K\) for each, K odd, got'):
         blur_batch(torch.rand(3, 3, 32, 32), torch.rand(wrong))

@@ -87,18 +87,18 @@ def test_noise_has_its_sigma_and_comes_before_rounding():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'scale': 5}, 'scale must be 2, 3 or 4, but 5 came'),
-        ({'kernel_type': 'motion'}, "kernel_type must be one of isotropic, anisotropic, but 'motion' came"),
-        ({'kernel_size': 20}, 'kernel_size must be an odd whole number of pixels, but 20 came'),
+        ({'scale': 5}, 'scale must be 2, 3 or 4, got 5'),
+        ({'kernel_type': 'motion'}, "kernel_type must be one of isotropic, anisotropic, got 'motion'"),
+        ({'kernel_size': 20}, 'kernel_size must be an odd whole number of pixels, got 20'),
         ({'kernel_size': 21.0}, 'kernel_size must be an odd whole number'),
         (
             {'sigma_range': [2, 1]},
-            r'sigma_range must be two numbers \[lowest, highest\], both above 0, but \[2, 1\] came',
+            r'sigma_range must be two numbers \[lowest, highest\], both above 0, got \[2, 1\]',
         ),
         ({'sigma_range': [0, 1]}, 'sigma_range must be two numbers'),
         ({'sigma_range': 2.0}, 'sigma_range must be two numbers'),
-        ({'noise_range': [-1, 1]}, r'noise_range must be two numbers .* at least 0, but \[-1, 1\] came'),
-        ({'kernel_noise': -0.5}, 'kernel_noise must be a number of at least 0, but -0.5 came'),
+        ({'noise_range': [-1, 1]}, r'noise_range must be two numbers .* at least 0, got \[-1, 1\]'),
+        ({'kernel_noise': -0.5}, 'kernel_noise must be a number of at least 0, got -0.5'),
     ],
 )
 def test_sampler_refuses(options, message):
@@ -108,9 +108,9 @@ def test_sampler_refuses(options, message):
 
 def test_degrade_refuses():
     params = ClassicalParams(4, 21, 2.0, 2.0)
-    with pytest.raises(ValueError, match=r'multiples of the scale 4, but an image of 30x32 came'):
+    with pytest.raises(ValueError, match=r'multiples of the scale 4, got an image of 30x32'):
         degrade(np.zeros((30, 32, 3), np.float32), params)
-    with pytest.raises(ValueError, match=r'type float32, but .* uint8 came'):
+    with pytest.raises(ValueError, match=r'type float32, got .* uint8'):
         degrade(np.zeros((32, 32, 3), np.uint8), params)
 
 

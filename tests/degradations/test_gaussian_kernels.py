@@ -40,7 +40,7 @@ def test_disturbance_is_bounded_seeded_and_normalised():
 @pytest.mark.parametrize('size', [0, -1, 20])
 def test_refuses_size_without_centre(size):
     for make in (lambda: isotropic_kernel(size, 1.0), lambda: anisotropic_kernel(size, 1.0, 2.0, 0.0)):
-        with pytest.raises(ValueError, match=f'odd number of pixels.* {size} came'):
+        with pytest.raises(ValueError, match=f'odd number of pixels.* got {size}'):
             make()
 
 
@@ -52,7 +52,7 @@ def test_refuses_impossible_sigma(sigma):
 
 
 def test_refuses_impossible_angle_and_level():
-    with pytest.raises(ValueError, match=r'finite angle in radians, but nan came'):
+    with pytest.raises(ValueError, match=r'finite angle in radians, got nan'):
         anisotropic_kernel(21, 1.0, 2.0, float('nan'))
-    with pytest.raises(ValueError, match=r'at least 0, but -0.1 came'):
+    with pytest.raises(ValueError, match=r'at least 0, got -0.1'):
         disturb(isotropic_kernel(3, 1.0), -0.1, np.random.default_rng(0))

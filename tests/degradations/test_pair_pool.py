@@ -116,9 +116,9 @@ def test_refuses():
             PairPool(wrong, seed=0)
     pool = PairPool(4, seed=0)
     pool.exchange(torch.zeros(2, 3, 2, 2), torch.zeros(2, 3, 4, 4))
-    with pytest.raises(ValueError, match=r'holds samples of shapes \[\(3, 2, 2\), \(3, 4, 4\)\], but those of shapes'):
+    with pytest.raises(ValueError, match=r'holds samples of shapes \[\(3, 2, 2\), \(3, 4, 4\)\], got those of shapes'):
         pool.exchange(torch.zeros(2, 3, 2, 2), torch.zeros(2, 3, 8, 8))
-    with pytest.raises(ValueError, match=r'all of the same length, but those of lengths \[2, 3\] came'):
+    with pytest.raises(ValueError, match=r'all of the same length, got those of lengths \[2, 3\]'):
         pool.exchange(torch.zeros(2, 3, 2, 2), torch.zeros(3, 3, 4, 4))
     with pytest.raises(ValueError, match='a pool of queue_size 4, but the option file says 6'):
         PairPool(6, seed=0).load_state_dict(pool.state_dict())

@@ -46,9 +46,9 @@ def test_matrix_is_cached_and_read_only():
 
 
 def test_refuses_impossible_sizes():
-    with pytest.raises(ValueError, match='in_length=0 and out_length=3 came'):
+    with pytest.raises(ValueError, match='in_length=0 and out_length=3'):
         resize_matrix(0, 3)
-    with pytest.raises(ValueError, match=r'positive number, but -1.0 came'):
+    with pytest.raises(ValueError, match=r'positive number, got -1.0'):
         resize_matrix(4, 2, -1)
-    with pytest.raises(ValueError, match=r'\(H, W\) or \(H, W, C\) was expected, but \(1, 2, 3, 4\) came'):
+    with pytest.raises(ValueError, match=r'\(H, W\) or \(H, W, C\), got \(1, 2, 3, 4\)'):
         imresize(np.zeros((1, 2, 3, 4), np.float32), 2)

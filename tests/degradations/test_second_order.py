@@ -289,14 +289,14 @@ def test_draws_have_the_published_distribution():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'scale': 5}, 'scale must be 2, 3 or 4, but 5 came'),
-        ({'recipe': 'none'}, "recipe must be one of full, blur_jpeg, but 'none' came"),
+        ({'scale': 5}, 'scale must be 2, 3 or 4, got 5'),
+        ({'recipe': 'none'}, "recipe must be one of full, blur_jpeg, got 'none'"),
         ({'resize_prob': [0.5, 0.5]}, 'resize_prob must be 3 weights'),
-        ({'resize_range2': [1.1, 1.2]}, r'resize_range2 must have 1 between its ends, but \[1.1, 1.2\] came'),
+        ({'resize_range2': [1.1, 1.2]}, r'resize_range2 must have 1 between its ends, got \[1.1, 1.2\]'),
         ({'jpeg_range': [30, 101]}, 'jpeg_range must end at 100 at most'),
         ({'jpeg_range2': [0, 95]}, 'jpeg_range2 must be two numbers .* both above 0'),
         ({'noise_range': [-1, 5]}, 'noise_range must be two numbers .* both at least 0'),
-        ({'noise_prob2': 2}, 'noise_prob2 must be a probability from 0 to 1, but 2 came'),
+        ({'noise_prob2': 2}, 'noise_prob2 must be a probability from 0 to 1, got 2'),
         ({'blur_prob': None}, 'blur_prob must be a probability'),
     ],
 )
@@ -307,11 +307,11 @@ def test_sampler_refuses(options, message):
 
 def test_refuses():
     kernels, params = draw_kernels(2), draw_params(2)
-    with pytest.raises(ValueError, match=r'multiples of the scale 4 were expected, but \(2, 3, 94, 96\) came'):
+    with pytest.raises(ValueError, match=r'multiples of the scale 4, got \(2, 3, 94, 96\)'):
         degrade(photographs(2, 94), **kernels, params=params)
     with pytest.raises(ValueError, match='Parameters for a batch of 3 were expected, but they are for 2'):
         degrade(photographs(3), **draw_kernels(3), params=params)
-    with pytest.raises(ValueError, match="parts must be one of all, blur, noise, but 'sinc' came"):
+    with pytest.raises(ValueError, match="parts must be one of all, blur, noise, got 'sinc'"):
         degrade(photographs(2), **kernels, params=params, parts='sinc')
     with pytest.raises(ValueError, match=r'one kernel \(K, K\) for each'):
         degrade(photographs(2), **draw_kernels(3), params=params)

@@ -157,14 +157,14 @@ def test_replays_through_json():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'blur_kernel_size': 20}, 'blur_kernel_size must be an odd whole number of pixels, at least 7, but 20 came'),
+        ({'blur_kernel_size': 20}, 'blur_kernel_size must be an odd whole number of pixels, at least 7, got 20'),
         ({'blur_kernel_size2': 5}, 'blur_kernel_size2 must be an odd whole number'),
-        ({'kernel_list': ['iso', 'skew']}, r"kernel_list must hold names of iso, .* but \['iso', 'skew'\] came"),
+        ({'kernel_list': ['iso', 'skew']}, r"kernel_list must hold names of iso, .*, got \['iso', 'skew'\]"),
         ({'kernel_prob2': [1, 0]}, 'kernel_prob2 must be 6 weights of at least 0'),
         ({'kernel_prob': [0] * 6}, 'kernel_prob must be 6 weights of at least 0, not all of them 0'),
-        ({'sinc_prob': 1.5}, 'sinc_prob must be a probability from 0 to 1, but 1.5 came'),
+        ({'sinc_prob': 1.5}, 'sinc_prob must be a probability from 0 to 1, got 1.5'),
         ({'blur_sigma': [3, 0.2]}, 'blur_sigma must be two numbers'),
-        ({'betap_range2': [1.5, 2]}, r'betap_range2 must have 1 between its ends, but \[1.5, 2.0\] came'),
+        ({'betap_range2': [1.5, 2]}, r'betap_range2 must have 1 between its ends, got \[1.5, 2.0\]'),
         ({'final_sinc_prob': -1}, 'final_sinc_prob must be a probability'),
     ],
 )

@@ -78,5 +78,5 @@ def test_tiles_of_a_network_that_needs_a_multiple():
 
 @pytest.mark.parametrize('tile, overlap', [(8, 5), (32, 40)])
 def test_an_overlap_without_a_step_is_refused(make_net, image, tile, overlap):
-    with pytest.raises(ValueError, match=f'at least 4 pixels larger .* but tile {tile} and overlap {overlap} came'):
+    with pytest.raises(ValueError, match=f'at least 4 pixels larger .*, got tile {tile} and overlap {overlap}'):
         upscale_tensor(make_net(), image(9, 9), 'tiles', tile=tile, overlap=overlap)

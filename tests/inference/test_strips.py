@@ -120,10 +120,10 @@ def test_means_weigh_strips_by_their_size():
 
 
 def test_another_network_is_refused(image):
-    with pytest.raises(ValueError, match=r"follows the parts of a LabNet or RealNet, but .* Conv2d came. Use 'tiles'"):
+    with pytest.raises(ValueError, match=r"follows the parts of a LabNet or RealNet, got .* Conv2d. Use 'tiles'"):
         upscale_tensor(torch.nn.Conv2d(3, 3, 1).double(), image(4, 4), 'strips')
 
 
 def test_another_number_of_channels_is_refused(make_net, image):
-    with pytest.raises(ValueError, match='expects images of 3 channels, but 1 came'):
+    with pytest.raises(ValueError, match='expects images of 3 channels, got 1'):
         upscale_tensor(make_net(), image(4, 4)[:, :1], 'strips')

@@ -48,7 +48,7 @@ class TestResult:
         ],
     )
     def test_what_does_not_fit_is_refused(self, both, method, out, came):
-        with pytest.raises(ValueError, match=rf'of shape \(1, 3, 42, 20\), of uint8 or a floating type, but {came}'):
+        with pytest.raises(ValueError, match=rf'of shape \(1, 3, 42, 20\), of uint8 or a floating type, got {came}'):
             upscale_tensor(*both, method, out=out, **SMALL.get(method, {}))
 
 
@@ -68,13 +68,13 @@ def test_arrays_that_cannot_be_written_are_refused(both):
 @pytest.mark.parametrize(
     'method, sizes, message',
     [
-        ('stripes', {}, "method must be one of whole, strips, tiles, but 'stripes' came"),
+        ('stripes', {}, "method must be one of whole, strips, tiles, got 'stripes'"),
         (['tiles'], {}, 'method must be one of'),
         ('whole', {'strip': 8}, "method 'whole' does not read strip: it takes no sizes"),
         ('strips', {'tile': 8}, "method 'strips' does not read tile: it takes strip. Remove it"),
-        ('tiles', {'tile': 4}, 'tile must be a whole number of at least 8 pixels, but 4 came'),
-        ('tiles', {'overlap': -1}, 'overlap must be a whole number of at least 0 pixels, but -1 came'),
-        ('strips', {'strip': 1.5}, 'strip must be a whole number of at least 1 pixels, but 1.5 came'),
+        ('tiles', {'tile': 4}, 'tile must be a whole number of at least 8 pixels, got 4'),
+        ('tiles', {'overlap': -1}, 'overlap must be a whole number of at least 0 pixels, got -1'),
+        ('strips', {'strip': 1.5}, 'strip must be a whole number of at least 1 pixels, got 1.5'),
     ],
 )
 def test_wrong_methods_and_sizes(both, method, sizes, message):
@@ -84,5 +84,5 @@ def test_wrong_methods_and_sizes(both, method, sizes, message):
 
 def test_a_single_image_without_a_batch_is_refused(both):
     net, lq = both
-    with pytest.raises(ValueError, match=r'\(B, C, H, W\), but a tensor of shape \(3, 21, 10\) came'):
+    with pytest.raises(ValueError, match=r'\(B, C, H, W\), got a tensor of shape \(3, 21, 10\)'):
         upscale_tensor(net, lq[0], 'strips')

@@ -6,7 +6,7 @@ import torch
 
 from stea_arch.degradations.batch_steps import paired_crop, usm_sharpen
 from stea_arch.degradations.second_order import SecondOrderSampler, degrade
-from stea_arch.models import checkpoints
+from stea_arch.models import checkpoint_store
 
 KERNELS = ('kernel1', 'kernel2', 'sinc_kernel')
 
@@ -91,13 +91,16 @@ def test_nan_in_a_batch_is_skipped_once_and_never_comes_back(make_real, regions,
 
 def test_a_state_of_another_stage_or_number_of_processes_goes_on_with_an_empty_pool(make_real, regions, monkeypatch):
     said = []
-    monkeypatch.setattr(checkpoints.get_root_logger(), 'warning', said.append)
+    monkeypatch.setattr(checkpoint_store.get_root_logger(), 'warning', said.append)
     model = make_real()
     model.feed_data(regions)
     model.optimize_parameters(1)
     saved = model.scaler.state_dict(), [s.state_dict() for s in model.schedulers], model.optimizer_g.state_dict()
     state = {'iter': 1, 'bad_steps': 0, 'scaler': saved[0], 'schedulers': saved[1], 'optimizers': [saved[2]]}
-    for more in ({'random_states': [{}, {}], 'pools': [{}, {}]}, {'random_states': [checkpoints.get_random_state()]}):
+    for more in (
+        {'random_states': [{}, {}], 'pools': [{}, {}]},
+        {'random_states': [checkpoint_store.get_random_state()]},
+    ):
         resumed = make_real()
         resumed.resume_training({**state, **more})
         assert resumed.step == 1 and resumed.pool.filled == 0

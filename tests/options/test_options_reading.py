@@ -48,7 +48,7 @@ def test_parse_value(text, value):
 
 @pytest.mark.parametrize('text', ['', '{a: 1}', 'a: 1', '[1, 2', '!!python/name:os.system', '[!x 1]', '*a', '@a'])
 def test_parse_value_refuses(text):
-    with pytest.raises(ValueError, match=r'is no value|is neither a number|is empty'):
+    with pytest.raises(ValueError, match=r'is not a value|is neither a number|is empty'):
         parse_value(text)
 
 
@@ -197,8 +197,8 @@ BOMB = 'a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n' + ''.join(
     [
         (BOMB, r'aliases \(\*\) make more than 100,000 values'),
         ('a: &a [*a]', r'aliases \(\*\) make more than'),
-        ('num_gpu: ' + '9' * 400, 'num_gpu: a whole number of at most 64 bits was expected, got one of 1329 bits'),
-        ('num_gpu: 0x' + 'f' * 5000, 'num_gpu: a whole number of at most 64 bits .* got one of 20000 bits'),
+        ('num_gpu: ' + '9' * 400, 'num_gpu: expected a whole number of at most 64 bits, got one of 1329 bits'),
+        ('num_gpu: 0x' + 'f' * 5000, 'num_gpu: expected a whole number of at most 64 bits, got one of 20000 bits'),
         ('num_gpu: ' + '9' * 5000, "num_gpu: '999.* cannot be read as a value of the kind int"),
         ('name: 2024-13-45', "name: '2024-13-45' cannot be read as a value of the kind timestamp; quotes make it text"),
         ('a:\n- [1, !!int abc]', "a: 'abc' cannot be read as a value of the kind int"),

@@ -74,7 +74,7 @@ def test_gated_depthwise_obeys_the_rules_of_custom_operations():
 
 @pytest.mark.parametrize('make', [lambda: LabBlock(16, 'stea', True, (2, 4)), lambda: LabBlock(16, 'none', True, (3,))])
 def test_same_function_and_gradients(make):
-    """fp32 by the kernels, fp64 by stock operations: fp64 is no dtype of theirs."""
+    """fp32 by the kernels, fp64 by stock operations: fp64 is not a dtype of theirs."""
     module, x = plain.randomise(make()), torch.randn(1, 16, 1, 2)
     assert triton_ops.usable(x) and not triton_ops.usable(x.double())
     ours = module_gradients(module, x)

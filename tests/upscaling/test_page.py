@@ -139,10 +139,10 @@ def test_strengths_change_the_result_for_this_image_alone(server):
         ('/upscale?model=three.pth', image()[1], 400, r"network 'three\.pth' is not offered"),
         ('/upscale', image()[1], 400, r'network None is not offered'),
         ('/upscale?model=one.pth&deblur=1', image()[1], 400, r'one\.pth has no strengths to set'),
-        ('/upscale?model=two.pth&deblur=2', image()[1], 400, r'deblur must be a number from 0 to 1\.5.* 2\.0 came'),
+        ('/upscale?model=two.pth&deblur=2', image()[1], 400, r'deblur must be a number from 0 to 1\.5.* got 2\.0'),
         ('/upscale?model=two.pth&deblur=nan', image()[1], 400, r'deblur must be a number'),
         ('/upscale?model=two.pth&deblur=x', image()[1], 400, r"could not convert .*'x'"),
-        ('/upscale?model=one.pth', b'', 413, r'at most 256 MiB .* 0 bytes came'),
+        ('/upscale?model=one.pth', b'', 413, r'at most 256 MiB, got 0 bytes'),
         ('/other', b'?', 404, r'/upscale'),
         ('/other', None, 404, r'only one page'),
     ],
@@ -256,4 +256,4 @@ def test_a_port_in_use_is_said_before_networks_are_loaded(server, capsys):
     assert re.search(r'Port \d+ cannot be used .*--port 0 takes a free one', capsys.readouterr().err)
     with pytest.raises(SystemExit, match='2'):
         page.main(['--port', '70000'])
-    assert 'a number from 0 to 65535 was expected, got 70000' in capsys.readouterr().err
+    assert 'a number from 0 to 65535, got 70000' in capsys.readouterr().err

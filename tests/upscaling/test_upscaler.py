@@ -210,14 +210,14 @@ def test_free_memory_where_neither_sysconf_nor_proc_tells(monkeypatch, tmp_path)
 @pytest.mark.parametrize(
     ('image', 'message'),
     [
-        ([[1, 2], [3, 4]], r'array \(H, W\) or \(H, W, C\).*a list came'),
-        (np.zeros((4, 4, 5), np.uint8), r'1 to 4 channels.*uint8 of shape \(4, 4, 5\) came'),
-        (np.zeros((0, 4), np.uint8), r'shape \(0, 4\) came'),
-        (np.zeros((1, 4, 4, 3), np.uint8), r'shape \(1, 4, 4, 3\) came'),
+        ([[1, 2], [3, 4]], r'array \(H, W\) or \(H, W, C\).*a list'),
+        (np.zeros((4, 4, 5), np.uint8), r'1 to 4 channels.*uint8 of shape \(4, 4, 5\)'),
+        (np.zeros((0, 4), np.uint8), r'shape \(0, 4\)'),
+        (np.zeros((1, 4, 4, 3), np.uint8), r'shape \(1, 4, 4, 3\)'),
         (np.zeros((4, 4), np.int32), r'uint8, uint16 or floating.*int32'),
         (np.full((4, 4, 3), np.nan, np.float32), r'values that are not finite'),
         (np.full((4, 4), np.inf), r'values that are not finite'),
-        (torch.zeros(4, 4), r'array .* torch\.float32 of shape \(4, 4\) came'),
+        (torch.zeros(4, 4), r'array .* torch\.float32 of shape \(4, 4\)'),
     ],
 )
 def test_what_is_no_image_is_refused(upscaler, image, message):
@@ -227,21 +227,21 @@ def test_what_is_no_image_is_refused(upscaler, image, message):
 
 @pytest.mark.parametrize('scale', [0, -1, float('inf'), float('nan')])
 def test_a_scale_must_be_above_0(upscaler, scale):
-    with pytest.raises(ValueError, match=f'scale must be a number above 0, but {scale} came'):
+    with pytest.raises(ValueError, match=f'scale must be a number above 0, got {scale}'):
         upscaler(make_image(), scale)
 
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({'dtype': 'half'}, r"dtype must be one of fp32, bf16, fp16, but 'half' came"),
-        ({'alpha': 'none'}, r"alpha must be 'network' or 'bicubic', but 'none' came"),
+        ({'dtype': 'half'}, r"dtype must be one of fp32, bf16, fp16, got 'half'"),
+        ({'alpha': 'none'}, r"alpha must be 'network' or 'bicubic', got 'none'"),
         ({'colours': 'mine'}, r"colours must be 'input' or 'network', got 'mine'"),
-        ({'max_memory': 0}, r'max_memory must be a number of GiB above 0, but 0 came'),
+        ({'max_memory': 0}, r'max_memory must be a number of GiB above 0, got 0'),
         ({'device': 'cuda:99'}, r'device cuda:99 cannot be used: .* Try cpu'),
         (
             {'model': LabNet(1, 1, 16, (1, 1, 1, 1, 1, 1))},
-            r'RGB images was expected, but one for 1 channels',
+            r'RGB images, got one for 1 channels',
         ),
         ({'device': 'gpu'}, r'device gpu cannot be used: .* Try cpu'),
     ],

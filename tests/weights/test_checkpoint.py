@@ -52,7 +52,7 @@ def test_a_damaged_file_is_named(tmp_path, content):
 def test_safetensors_are_read(tmp_path):
     save_file({'w': torch.arange(3.0)}, tmp_path / 'net.safetensors')
     assert read_checkpoint(tmp_path / 'net.safetensors')['w'].tolist() == [0, 1, 2]
-    (tmp_path / 'net.safetensors').write_bytes(b'hello, this is no header')
+    (tmp_path / 'net.safetensors').write_bytes(b'hello, this is not a header')
     with pytest.raises(ValueError, match=r'net\.safetensors could not be read'):
         read_checkpoint(tmp_path / 'net.safetensors')
 

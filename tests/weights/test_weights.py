@@ -95,7 +95,7 @@ def test_half_precision_is_loaded_as_fp32(tmp_path):
             r'do not fit LabNet: .*extra: expected nothing, got \[3\]',
         ),
         ({'params': [1]}, r'net\.pth: '),
-        (torch.zeros(3), r'net\.pth is no checkpoint: a dict was expected in it, but a Tensor came'),
+        (torch.zeros(3), r'net\.pth is not a checkpoint: expected a dict in it, got a Tensor'),
     ],
 )
 def test_other_weights_are_refused(tmp_path, content, message):

@@ -1,40 +1,52 @@
 """Validation and testing: shared among the processes, grouped by kernel, kept as JSON."""
 
 import itertools
-import json
 import os
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 from basicsr.utils import get_root_logger, tensor2img
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
 from stea_arch.data.image_io import write_png
-from stea_arch.models.crops import crop_row, stack_rows
-from stea_arch.results.summary import measure, summarize
+from stea_arch.results.files import dumps, loads, write_json
+from stea_arch.results.picture import cut, draw_grid, to_rgb
+from stea_arch.results.summary import measure, needs_truth, summarize
 from stea_arch.resume import Pipeline
 from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.launch import gather
 from stea_arch.system.versions import get_versions
 
-SHOWN = 4  # images of a validation in TensorBoard
+SHOWN, SIDE = 4, 128  # images of a validation in TensorBoard, and pixels of their crops
 
 
-class ValidationMixin:
-    """Replaces ``SRModel``'s validation loop: every image is recorded, and an exact one does not spoil the mean.
+class Evaluator:
+    """A model's validation and test: every image is recorded, and an exact one does not spoil the mean.
 
     Where an image has no ground truth, metrics that need one are left out and the others (NIQE, say) are taken.
 
     A training run appends a line per validation to ``experiments/<name>/validations.jsonl``, from which the best
     results are rebuilt on resume. A test writes ``results/<name>/metrics_<dataset>.json``.
+
+    Args:
+        model (SRModel): Of ours; it feeds, tests, and keeps the best results as BasicSR's models do.
+
+    Attributes:
+        validated (dict[str, int]): The step at which each dataset was validated last.
     """
 
-    def dist_validation(self, dataloader, current_iter, tb_logger, save_img):
-        self.nondist_validation(dataloader, current_iter, tb_logger, save_img)
+    def __init__(self, model):
+        self.model = model
+        self.validated = {}
 
-    def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
+    @property
+    def opt(self):
+        return self.model.opt
+
+    def __call__(self, dataloader, current_iter, tb_logger, save_img):
         """Run every image of a dataset through the network; each process takes its share.
 
         Args:
@@ -46,8 +58,8 @@ class ValidationMixin:
         """
         dataset = dataloader.dataset
         name = dataset.opt['name']
-        if self.is_train:
-            current_iter = self.step  # BasicSR counts one further after the last step
+        if self.model.is_train:
+            current_iter = self.model.step  # BasicSR counts one further after the last step
             if self.validated.get(name) == current_iter:
                 return
             self.validated[name] = current_iter
@@ -61,16 +73,16 @@ class ValidationMixin:
             self._validate_one(read_item(dataset, i), i, names, name, current_iter, save_img, crops) for i in indices
         ]
         if crops:
-            tb_logger.add_image(f'crops/{name}', stack_rows(crops), current_iter)
+            tb_logger.add_image(f'crops/{name}', np.asarray(draw_grid(crops, SIDE)), current_iter, dataformats='HWC')
         records = sorted(itertools.chain(*gather(records)), key=lambda record: record['index'])
         if rank == 0 and self.opt['val'].get('metrics') is not None:
             self._report(records, dataset, current_iter, tb_logger)
 
     def _validate_one(self, item, index, names, dataset_name, current_iter, save_img, crops):
-        vars(self).pop('gt', None)  # of the last training batch: it would pass for that of an image without one
-        self.feed_data(default_collate([item]))
-        self.test()
-        visuals = self.get_current_visuals()
+        vars(self.model).pop('gt', None)  # of the last training batch: it would pass for that of an image without one
+        self.model.feed_data(default_collate([item]))
+        self.model.test()
+        visuals = self.model.get_current_visuals()
         name = names.get(item['lq_path'], Path(item['lq_path']).stem)
         if not visuals['result'].isfinite().all():
             raise InputError(
@@ -83,35 +95,37 @@ class ValidationMixin:
             record['result'] = str(self._image_path(name, dataset_name, current_iter))
             write_png(result, record['result'])
         if crops is not None and len(crops) < SHOWN:
-            crops.append(crop_row(visuals))
+            crops.append(middle_crops(visuals))
         gt = tensor2img([visuals['gt']]) if 'gt' in visuals else None
-        record |= measure(result, gt, self.opt['val'].get('metrics') or {})
-        vars(self).pop('gt', None)
-        del self.lq, self.output
+        record |= {'with_truth': gt is not None, **measure(result, gt, self.opt['val'].get('metrics') or {})}
+        vars(self.model).pop('gt', None)
+        del self.model.lq, self.model.output
         return record
 
     def _image_path(self, name, dataset_name, current_iter):
         root = Path(self.opt['path']['visualization'])
-        if self.is_train:
+        if self.model.is_train:
             return root / name / f'{name}_{current_iter}.png'
         return root / dataset_name / f'{name}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
 
     def _report(self, records, dataset, current_iter, tb_logger):
-        summary = summarize(records, list(self.opt['val']['metrics']))
+        with_truth = any([record.pop('with_truth') for record in records])
+        metrics = self.opt['val']['metrics'].items()
+        summary = summarize(records, [metric for metric, opt in metrics if with_truth or not needs_truth(opt)])
         name = dataset.opt['name']
-        self.metric_results = summary['mean']
-        if self.is_train:
-            self._initialize_best_metric_results(name)
-            for metric, value in self.metric_results.items():
-                self._update_best_metric_result(name, metric, value, current_iter)
-        self._log_validation_metric_values(current_iter, name, tb_logger)
+        self.model.metric_results = summary['mean']
+        if self.model.is_train:
+            self.model._initialize_best_metric_results(name)
+            for metric, value in self.model.metric_results.items():
+                self.model._update_best_metric_result(name, metric, value, current_iter)
+        self.model._log_validation_metric_values(current_iter, name, tb_logger)
         if summary['exact']:
             get_root_logger().info(f'{name}: results equal to the truth are left out of the mean: {summary["exact"]}')
         if summary['without_value']:
             get_root_logger().info(
                 f'{name}: images for which a metric has no value are left out of its mean: {summary["without_value"]}'
             )
-        if self.is_train:
+        if self.model.is_train:
             self._keep_best(name, current_iter)  # first: what is noted as the best is on the disk
             self._append_validation({'iter': current_iter, 'dataset': name, **summary})
         else:
@@ -119,13 +133,13 @@ class ValidationMixin:
 
     def _keep_best(self, dataset_name, current_iter):
         metric = self.opt['val'].get('save_best')
-        first = next(iter(self.best_metric_results))
+        first = next(iter(self.model.best_metric_results))
         if (
-            metric in self.metric_results
+            metric in self.model.metric_results
             and dataset_name == first
-            and self.best_metric_results[first][metric]['iter'] == current_iter
+            and self.model.best_metric_results[first][metric]['iter'] == current_iter
         ):
-            self.save_best_network()
+            self.model.save_best_network()
 
     @property
     def _validations_file(self):
@@ -133,11 +147,11 @@ class ValidationMixin:
 
     def _append_validation(self, line):
         with open(self._validations_file, 'a', encoding='utf-8') as file:
-            file.write(json.dumps(line) + '\n')
+            file.write(dumps(line) + '\n')
             file.flush()
             os.fsync(file.fileno())
 
-    def replay_validations(self, iteration):
+    def replay(self, iteration):
         """Rebuild the best results from what was validated up to ``iteration``, and forget what came after it."""
         if not self.opt.get('val', {}).get('metrics'):
             return
@@ -145,21 +159,21 @@ class ValidationMixin:
         lines = gather(lines)[0]  # processes that disagreed on what is validated would wait for each other
         for line in lines:
             self.validated[line['dataset']] = line['iter']
-            self._initialize_best_metric_results(line['dataset'])
+            self.model._initialize_best_metric_results(line['dataset'])
             for metric, value in line['mean'].items():
-                if metric in self.best_metric_results[line['dataset']]:
-                    self._update_best_metric_result(line['dataset'], metric, value, line['iter'])
+                if metric in self.model.best_metric_results[line['dataset']]:
+                    self.model._update_best_metric_result(line['dataset'], metric, value, line['iter'])
         if self.opt['rank'] != 0:
             return
         with whole_or_nothing(self._validations_file) as partial:
-            partial.write_text(''.join(json.dumps(line) + '\n' for line in lines), encoding='utf-8')
+            partial.write_text(''.join(dumps(line) + '\n' for line in lines), encoding='utf-8')
 
     def catch_up(self):
         """Validate what a run has not that was stopped after it had saved its state and before it had validated."""
-        if not self.opt.get('val') or self.step % int(self.opt['val']['val_freq']):
+        if not self.opt.get('val') or self.model.step % int(self.opt['val']['val_freq']):
             return
         for loader in Pipeline.val_loaders:
-            self.validation(loader, self.step, None, self.opt['val']['save_img'])
+            self.model.validation(loader, self.model.step, None, self.opt['val']['save_img'])
 
     def _write_results(self, summary, records, dataset):
         weights = self.opt['path'].get('pretrain_network_g')
@@ -170,9 +184,9 @@ class ValidationMixin:
             },
             'scale': self.opt.get('scale'),
             'network_g': self.opt['network_g'],
-            'parameters': sum(p.numel() for p in self.get_bare_model(self.net_g).parameters()),
+            'parameters': sum(p.numel() for p in self.model.get_bare_model(self.model.net_g).parameters()),
             'weights': weights,
-            'param_key': getattr(self, 'loaded_keys', {}).get(str(weights)),
+            'param_key': self.model.store.loaded_keys.get(str(weights)),
             'self_ensemble': bool(self.opt['val'].get('self_ensemble')),
             'inference': self.opt['val'].get('inference'),
             'metrics': self.opt['val']['metrics'],
@@ -181,8 +195,7 @@ class ValidationMixin:
             'versions': get_versions(),
         }
         path = Path(self.opt['path']['results_root'], f'metrics_{dataset.opt["name"]}.json')
-        with whole_or_nothing(path) as partial:
-            partial.write_text(json.dumps(content, indent=1), encoding='utf-8')
+        write_json(content, path)
         get_root_logger().info(f'Results of every image and kernel: {path}')
 
 
@@ -215,9 +228,19 @@ def read_item(dataset, index):
         ) from error
 
 
+def middle_crops(visuals):
+    """The middle of an image, its result and, where there is one, its truth: [(name, (h, w, 3) uint8), ...]."""
+    images = {name: to_rgb(visuals[name][0]) for name in ('lq', 'result', 'gt') if name in visuals}
+    height, width = images['result'].shape[:2]
+    scale = height // images['lq'].shape[0]
+    side = min(SIDE, height, width) // scale * scale
+    region = [(length - side) // 2 // scale * scale for length in (height, width)] + [side]
+    return [(name, cut(image, region, scale if name == 'lq' else 1)) for name, image in images.items()]
+
+
 def read_json_lines(path):
     """Read the complete lines of a JSON-lines file; a last line cut short by a kill is left out."""
     path = Path(path)
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding='utf-8').split('\n')[:-1]]
+    return [loads(line) for line in path.read_text(encoding='utf-8').split('\n')[:-1]]

@@ -9,7 +9,9 @@ import torch
 from basicsr.metrics import calculate_niqe, calculate_psnr
 from basicsr.utils import tensor2img
 
-from stea_arch.models.validation import read_json_lines
+from stea_arch.models.evaluator import SIDE, read_json_lines
+from stea_arch.results.files import read_json
+from stea_arch.results.picture import MARGIN
 from stea_arch.results.summary import summarize
 
 
@@ -48,7 +50,9 @@ def psnr(model, index):
 def test_a_test_writes_every_image_and_the_means_by_group(make_model, loader, tmp_path):
     model = make_model({**BICUBIC, 'val': {'save_best': ...}}, is_train=False)
     model.validation(loader, 'run', None, save_img=True)
-    content = json.loads((tmp_path / 'results_root/metrics_six.json').read_text())
+    file = tmp_path / 'results_root/metrics_six.json'
+    content = read_json(file)
+    assert 'Infinity' not in file.read_text()  # which is not JSON
     values = [psnr(model, index) for index in range(6)]
     assert values[2] == math.inf
     assert [record['psnr'] for record in content['images']] == values
@@ -107,7 +111,7 @@ def test_a_flat_image_has_no_niqe(make_model, tmp_path):
     assert content['without_value']['niqe'] == 5 and content['mean'] == {}
 
 
-@pytest.mark.parametrize('moment', ['stea_arch.models.validation.os.fsync', 'stea_arch.system.files.os.replace'])
+@pytest.mark.parametrize('moment', ['stea_arch.models.evaluator.os.fsync', 'stea_arch.system.files.os.replace'])
 def test_what_is_noted_as_the_best_is_on_the_disk_whenever_the_process_ends(
     make_model, batch, tmp_path, monkeypatch, moment
 ):
@@ -164,11 +168,11 @@ def test_training_keeps_the_best_and_a_line_per_validation(make_model, loader, b
     model.validation(loader, 4, None, save_img=False)
     assert len(read_json_lines(tmp_path / 'experiments_root/validations.jsonl')) == 3
 
-    # what came after the iteration of the state is forgotten, and a line cut short by a kill is no line
+    # what came after the iteration of the state is forgotten, and a line cut short by a kill is not a line
     with open(tmp_path / 'experiments_root/validations.jsonl', 'a') as file:
         file.write('{"iter": 9, "dat')
     resumed = make_model()
-    resumed.replay_validations(2)
+    resumed.evaluator.replay(2)
     resumed.step = 2
     resumed.validation(loader, 3, None, save_img=False)  # was validated before the run stopped
     assert resumed.best_metric_results == {'six': {'psnr': {'better': 'higher', 'val': means[0], 'iter': 1}}}
@@ -201,7 +205,8 @@ class Tensorboard:
     def add_scalar(self, name, value, iteration):
         self.scalars[name] = value
 
-    def add_image(self, name, image, iteration):
+    def add_image(self, name, image, iteration, dataformats):
+        assert dataformats == 'HWC'
         self.images[name] = image
 
 
@@ -229,11 +234,12 @@ def test_training_shows_crops_and_takes_no_truth_from_its_last_batch(make_model,
     # of six: two images; of the photographs, and large enough for NIQE: one
     assert tensorboard.scalars == {'metrics/six/psnr': 2, 'metrics/photographs/niqe': 1}
     picture = tensorboard.images['crops/six']
-    assert picture.shape == (3, 4 * 132, 3 * 132)
-    lq, gt = Images()[1]['lq'], Images()[1]['gt']
-    assert torch.equal(picture[:, 132 : 132 + 16, :18:2], lq.repeat_interleave(2, 1))
-    assert torch.equal(picture[:, 132 : 132 + 16, 264 : 264 + 18], gt)
-    assert (tensorboard.images['crops/photographs'][:, :, 264:] == 1).all()  # no truth
+    row = (len(picture) - MARGIN) // 4
+    lq, gt = (tensor2img([Images()[1][name]])[..., ::-1] for name in ('lq', 'gt'))
+    for left, tile in ((MARGIN, lq[:, : lq.shape[0]]), (2 * (SIDE + MARGIN) + MARGIN, gt[:, : gt.shape[0]])):
+        shown = picture[MARGIN + row :, left:][:SIDE, :SIDE]
+        np.testing.assert_array_equal(shown, tile.repeat(SIDE // len(tile), 0).repeat(SIDE // len(tile), 1))
+    assert tensorboard.images['crops/photographs'].shape[1] == 2 * (SIDE + MARGIN) + MARGIN  # no truth
 
 
 def test_a_result_that_is_not_finite_is_no_picture(make_model, loader):
@@ -255,7 +261,7 @@ def test_other_weights_than_were_asked_for_are_said(make_model, loader, tmp_path
 
 
 def test_a_folder_of_photographs_as_people_have_it(make_model, tmp_path, monkeypatch):
-    """photo.jpg and photo.png have results of their own, what is no image is not read, a broken one is named."""
+    """photo.jpg and photo.png have results of their own, what is not an image is not read, a broken one is named."""
     from basicsr.data import build_dataset
     from PIL import Image
 

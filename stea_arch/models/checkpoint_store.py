@@ -1,0 +1,155 @@
+"""The files of a training run: networks and states, saved, loaded and pruned; and the global random state."""
+
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from basicsr.utils import get_root_logger
+from basicsr.utils.dist_util import master_only
+
+from stea_arch.system.errors import InputError
+from stea_arch.weights.authors_naming import from_published, is_published
+from stea_arch.weights.files import (
+    check_weights,
+    find_param_key,
+    read_checkpoint,
+    unwrap_state_dict,
+    write_checkpoint,
+)
+
+
+class CheckpointStore:
+    """Where a run's networks and training states lie: complete files, or none; errors name keys and shapes.
+
+    Args:
+        model (BaseModel): Of ours; its options say where.
+
+    Attributes:
+        loaded_keys (dict[str, str]): Which weights of each file were loaded: ``params`` or ``params_ema``.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.loaded_keys = {}
+
+    def _folder(self, name):
+        return Path(self.model.opt['path'][name])
+
+    def state_path(self, iteration):
+        """The file of the training state of an iteration."""
+        return self._folder('training_states') / f'{iteration}.state'
+
+    @master_only
+    def save_network(self, nets, label, keys):
+        """Write ``<label>.pth``.
+
+        Args:
+            nets (list[nn.Module]), keys (list[str]): Each network's weights are kept under its key.
+            label (str): Such as ``net_g_5000``.
+        """
+        content = {key: _cpu_state_dict(self.model.get_bare_model(net)) for net, key in zip(nets, keys, strict=True)}
+        write_checkpoint(content, self._folder('models') / f'{label}.pth')
+
+    @master_only
+    def save_state(self, state):
+        """Write the training state of the iteration ``state['iter']``."""
+        write_checkpoint(state, self.state_path(state['iter']))
+
+    @master_only
+    def prune(self, keep):
+        """Remove all but the newest ``keep`` states, and of each network all but as many numbered files."""
+        states, models = self._folder('training_states'), self._folder('models')
+        for folder, start in ((states, ''), (models, 'net_g_'), (models, 'net_d_')):
+            pattern = rf'{start}(\d+)\.(?:state|pth)'
+            numbered = {int(m.group(1)): p for p in folder.iterdir() if (m := re.fullmatch(pattern, p.name))}
+            for iteration in sorted(numbered)[:-keep]:
+                numbered[iteration].unlink()
+
+    def load_network(self, net, load_path, strict=True, param_key='params'):
+        """Load weights; those in the authors' naming are renamed on the way.
+
+        Args:
+            net (nn.Module): Filled in place.
+            load_path (str): ``.pth`` or ``.safetensors``.
+            strict (bool): Every name and shape must agree; else what agrees is loaded and the rest reported.
+            param_key (str): ``params`` or ``params_ema``; where the file has only the other, that is loaded with a
+                warning, and ``loaded_keys`` has it by the file's path.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is damaged, unsafe, or belongs to another network; or its weights are not finite.
+        """
+        logger = get_root_logger()
+        net = self.model.get_bare_model(net)
+        checkpoint = read_checkpoint(load_path)
+        key = find_param_key(checkpoint, param_key)
+        logger.info(f'Loading {type(net).__name__} from {load_path} [{key or "bare weights"}].')
+        if key != param_key and (key or param_key != 'params'):
+            logger.warning(f'{load_path} has no {param_key}: its {key or "bare weights"} are loaded in their place.')
+        self.loaded_keys[str(load_path)] = key
+        loaded = unwrap_state_dict(checkpoint, param_key)
+        if is_published(loaded):
+            loaded, _ = from_published(loaded)
+        wanted = net.state_dict()
+        fits = {k: v for k, v in loaded.items() if k in wanted and _shape(v) == _shape(wanted[k])}
+        if len(fits) < len(wanted) or len(fits) < len(loaded):
+            report = _difference(wanted, loaded)
+            if strict:
+                raise InputError(
+                    f'{load_path} does not fit {type(net).__name__} as network_g describes it. {report} Use the '
+                    'options the checkpoint was trained with, or path.strict_load_g: false to load what fits.'
+                )
+            logger.warning(f'{load_path}: {len(fits)} of {len(wanted)} parameters fit and are loaded. {report}')
+        check_weights(fits, net, load_path)
+        net.load_state_dict(fits, strict=False)
+
+
+def _difference(wanted, loaded):
+    def some(names):
+        return f'{len(names)} ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
+
+    parts = []
+    if missing := [name for name in wanted if name not in loaded]:
+        parts.append(f'Missing in the file: {some(missing)}.')
+    if extra := [name for name in loaded if name not in wanted]:
+        parts.append(f'Unknown to the network: {some(extra)}.')
+    if other := [name for name in wanted if name in loaded and _shape(wanted[name]) != _shape(loaded[name])]:
+        name = other[0]
+        parts.append(
+            f'Of another shape: {some(other)}, the first {_shape(loaded[name])} in the file and '
+            f'{_shape(wanted[name])} in the network.'
+        )
+    return ' '.join(parts)
+
+
+def _shape(value):
+    return tuple(getattr(value, 'shape', ()))
+
+
+def _cpu_state_dict(net):
+    return {name: value.detach().cpu() for name, value in net.state_dict().items()}
+
+
+def get_random_state():
+    """State of the global generators (Python, NumPy, torch, CUDA) as plain values and tensors."""
+    version, keys, gauss = random.getstate()
+    _, np_keys, np_pos, np_has_gauss, np_gauss = np.random.get_state()  # noqa: NPY002  (BasicSR's datasets use it)
+    return {
+        'python': [version, list(keys), gauss],
+        'numpy': [torch.from_numpy(np_keys.astype(np.int64)), int(np_pos), int(np_has_gauss), float(np_gauss)],
+        'torch': torch.get_rng_state(),
+        'cuda': torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def set_random_state(state):
+    """Restore what :func:`get_random_state` returned."""
+    version, keys, gauss = state['python']
+    random.setstate((version, tuple(keys), gauss))
+    np_keys, *rest = state['numpy']
+    np.random.set_state(('MT19937', np_keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state['torch'])
+    if state['cuda'] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state['cuda'])
