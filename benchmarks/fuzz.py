@@ -30,7 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 SLOW = 60  # seconds after which a case hangs; on a machine with other work, a sound one takes a few
-BATCH = 50  # cases a child process is given at a time
+BATCH = 500  # cases of one kind; a new process takes long to load PyTorch
 
 
 def mutated_bytes(rng, data):
@@ -359,6 +359,8 @@ def main(argv=None):
                 faults.append({'case': f'{name}:{number}', 'outcome': outcome, 'detail': detail})
                 last = detail.strip().splitlines()[-1] if detail else ''
                 print(f'{outcome}: --replay {name}:{number}  {last}', flush=True)
+            if args.cases is None and time.monotonic() > end:
+                break
         seed += BATCH
     for name, found in counts.items():
         print(f'{name}: {sum(found.values())} cases, {", ".join(f"{count} {what}" for what, count in found.items())}')
