@@ -219,7 +219,9 @@ class Checkpoints:
             for number in range(rng.choice([3, 2000])):
                 state[f'enc1.{number}.beta'] = torch.zeros(1)
         elif isinstance(state[key], torch.Tensor) and 0 < state[key].numel() < 10**6:
-            state[key] = rng.choice([state[key].to_sparse(), state[key].double(), state[key][0], state[key].T])
+            state[key] = rng.choice(
+                [state[key].to_sparse(), state[key].double(), state[key].flatten()[0], state[key].T]
+            )
 
 
 class Lmdbs:
