@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from basicsr.metrics import calculate_niqe, calculate_psnr
-from basicsr.utils import tensor2img
+from basicsr.utils import get_root_logger, tensor2img
 
 from stea_arch.models.evaluator import SIDE, read_json_lines
 from stea_arch.results.files import read_json
@@ -250,7 +250,10 @@ def test_a_result_that_is_not_finite_is_no_picture(make_model, loader):
 
 
 @pytest.mark.parametrize(('saved', 'wanted', 'said'), [('params', 'params_ema', True), ('params', 'params', False)])
-def test_other_weights_than_were_asked_for_are_said(make_model, loader, tmp_path, caplog, saved, wanted, said):
+def test_other_weights_than_were_asked_for_are_said(
+    make_model, loader, tmp_path, monkeypatch, caplog, saved, wanted, said
+):
+    monkeypatch.setattr(get_root_logger(), 'propagate', True)  # it is switched off where a logger is made
     torch.save({saved: make_model(is_train=False).net_g.state_dict()}, tmp_path / 'net.pth')
     path = {'pretrain_network_g': str(tmp_path / 'net.pth'), 'param_key_g': wanted}
     with caplog.at_level('WARNING', 'basicsr'):
