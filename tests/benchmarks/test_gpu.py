@@ -49,7 +49,7 @@ def test_counts_a_block_without_a_gpu():
         assert 'The Triton kernels cannot be used' in run.stderr
         return
     counted = json.loads(run.stdout)
-    assert counted['fused+kernels'] < counted['ours+kernels'] < counted['fused'] < counted['plain']
+    assert 0 < counted['fused+kernels'] < counted['ours+kernels'] < counted['plain'] < counted['fused']  # deals out
 
 
 def test_all_stages_at_toy_size(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -91,7 +92,11 @@ def test_an_interruption_while_modules_load_is_no_traceback(module, package, tmp
     interrupted = PROBE.replace("name.partition('.')[0] in ('torch', 'cv2', 'numpy')", f'name == {package!r}')
     interrupted = interrupted.replace('os._exit(99)', 'os.kill(os.getpid(), 2)')
     done = subprocess.run(
-        [sys.executable, '-c', interrupted, module, '-opt', 'plain.yml'], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, '-c', interrupted, module, '-opt', 'plain.yml'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )
     assert 'loads' in done.stdout
     assert done.returncode == 130 and 'Interrupted' in done.stderr and 'Traceback' not in done.stderr, done.stderr

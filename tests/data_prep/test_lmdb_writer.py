@@ -166,8 +166,9 @@ def test_names_of_every_kind_are_read_back_or_refused(photo_folder, tmp_path):
 def test_a_list_that_does_not_read_back_leaves_no_lmdb(photo_folder, tmp_path, monkeypatch):
     from data_prep import produce
 
-    (photo_folder / 'photo0.png').rename(photo_folder / ' photo0.png')
+    (tmp_path / 'f').mkdir()
+    (tmp_path / 'f' / ' photo0.png').write_bytes((photo_folder / 'photo0.png').read_bytes())
     monkeypatch.setattr(produce, 'can_be_listed', lambda name: True)
     with pytest.raises(ValueError, match=r'does not read back as it was written'):
-        write([photo_folder], tmp_path / 'f.lmdb')
+        write([tmp_path / 'f'], tmp_path / 'f.lmdb')
     assert not (tmp_path / 'f.lmdb').exists()
