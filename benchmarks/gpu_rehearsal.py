@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 THERE = (
     'torch', 'torchvision', 'torchgen', 'functorch', 'triton', 'numpy', 'cv2', 'scipy', 'skimage', 'PIL', 'tqdm',
     'safetensors', 'tifffile', 'yaml', '_yaml', 'requests', 'urllib3', 'certifi', 'idna', 'charset_normalizer', 'sympy',
-    'mpmath', 'networkx', 'jinja2', 'markupsafe', 'filelock', 'fsspec', 'typing_extensions', 'setuptools', 'packaging',
-    '_distutils_hack', 'pkg_resources', 'einops', 'tensorboard', 'imageio', 'lazy_loader', 'absl',
+    'mpmath', 'networkx', 'jinja2', 'markupsafe', 'filelock', 'psutil', 'fsspec', 'typing_extensions', 'setuptools',
+    'packaging', '_distutils_hack', 'pkg_resources', 'einops', 'tensorboard', 'imageio', 'lazy_loader', 'absl',
     'google', 'grpc', 'werkzeug', 'markdown', 'ml_dtypes', 'tensorboard_data_server',
 )  # fmt: skip
 # Run at the start of each process: modules beyond that are not found, and connections are refused.

@@ -223,17 +223,26 @@ def test_who_closed_the_tab_is_not_worked_for(server, monkeypatch):
     monkeypatch.setattr(decode, 'decode_photo', lambda data: seen.append(len(data)))
     monkeypatch.setattr(socketserver.BaseServer, 'handle_error', lambda *_: shown.append(sys.exception()))
     data = image()[1]
-    before = threading.active_count()
     connect(server, [f'Content-Length: {len(data)}'], data[:50]).close()
     with server.one_at_a_time:
         connection = connect(server, [f'Content-Length: {len(data)}'], data)
-        while threading.active_count() <= before:
-            time.sleep(0.01)
+        wait_until(lambda: server.progress)  # it waits for its turn
         connection.close()
         time.sleep(0.1)
-    while threading.active_count() > before:
-        time.sleep(0.01)
+    wait_until(lambda: not handlers())
     assert seen == [] and shown == []
+
+
+def handlers():
+    """The server's threads that answer somebody, by the name that the standard library gives them."""
+    return [thread for thread in threading.enumerate() if 'process_request_thread' in thread.name]
+
+
+def wait_until(condition, seconds=50):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, 'nothing has happened'
+        time.sleep(0.01)
 
 
 def test_who_sends_nothing_more_is_not_waited_for(server, monkeypatch):
