@@ -57,7 +57,7 @@ def main():
     parser.add_argument('images', type=Path, nargs='*', help='folders of images')
     parser.add_argument('--python', default='3.12', help='version of Python over there')
     parser.add_argument('--most', type=float, default=64, help='fail if the folder has more MiB than this')
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     if args.pack.exists():
         raise SystemExit(f'{args.pack} exists. Give the name of a new folder, or delete it.')
     for source in args.images:
