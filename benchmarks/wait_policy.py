@@ -1,4 +1,4 @@
-"""What a training step costs with threads that spin and with threads that sleep, on a quiet and on a busy machine.
+"""What a training step costs with threads that spin, sleep or do both, on a quiet and on a busy machine.
 
     python benchmarks/wait_policy.py --out benchmarks/wait_policy.json
 
@@ -15,8 +15,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-POLICIES = ('active', 'passive')
+POLICIES = {
+    'active': {'OMP_WAIT_POLICY': 'active'},
+    'passive': {'OMP_WAIT_POLICY': 'passive'},
+    'as the commands': {},  # see stea_arch.system.threads
+}
 STEPS = """
+from stea_arch.system.threads import wait_passively
+wait_passively()
 import json, time, torch
 from stea_arch.archs.labnet_arch import LabNet
 net = LabNet(num_feat=16, num_blocks=[1, 1, 1, 1, 1, 1], upscale=2)
@@ -36,7 +42,7 @@ print(json.dumps(seconds[2:]))
 def measure(policy, steps, busy, limit):
     """Seconds of each step; None where they took longer than ``limit`` seconds altogether."""
     cores = len(os.sched_getaffinity(0))
-    env = {**os.environ, 'OMP_WAIT_POLICY': policy, 'OMP_NUM_THREADS': str(cores), 'PYTHONPATH': str(ROOT)}
+    env = {**os.environ, **POLICIES[policy], 'OMP_NUM_THREADS': str(cores), 'PYTHONPATH': str(ROOT)}
     loops = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(cores if busy else 0)]
     try:
         command = [sys.executable, '-c', STEPS.format(steps=steps)]
@@ -52,7 +58,7 @@ def measure(policy, steps, busy, limit):
 
 def main(argv=None):
     """Measure, print, and write the JSON."""
-    parser = argparse.ArgumentParser(description='Seconds of a training step under both OMP_WAIT_POLICY.')
+    parser = argparse.ArgumentParser(description='Seconds of a training step by how threads wait.')
     parser.add_argument('--steps', type=int, default=10)
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--limit', type=float, default=300, help='seconds after which a process is given up')
