@@ -262,6 +262,9 @@ def _losses(problems, opt):
     refuses_none = named_model(opt) in schema.MODELS and 'gan_opt' not in schema.MODELS[named_model(opt)]['train']
     if train and refuses_none and not train.get('pixel_opt') and not train.get('perceptual_opt'):
         problems.add('train.pixel_opt', 'missing, and so is perceptual_opt: there is no loss to train with')
+    name = _arguments(opt)[1]
+    if train.get('compile') == 'blocks' and name and name not in ('LabNet', 'RealNet'):
+        problems.add('train.compile', f'blocks are those of LabNet and RealNet, got {name}: write ~, or leave it out')
     if train.get('cuda_graph') is True and train.get('amp') == 'fp16':
         problems.add('train.cuda_graph', 'true needs amp: bf16 or ~, as the loss scale of fp16 changes between steps')
     if train.get('ldl_opt') and not train.get('ema_decay'):

@@ -1,5 +1,6 @@
 """The training step against BasicSR's SRModel and plain torch."""
 
+import functools
 import math
 
 import pytest
@@ -66,6 +67,24 @@ def test_mixed_precision_runs_the_network_low_and_the_loss_high(make_model, batc
     reference = make_model()
     train(reference, batch, steps=1)
     assert model.log_dict['l_pix'] == pytest.approx(reference.log_dict['l_pix'], rel=0.02)
+
+
+def test_compiled_blocks_train_alike_and_share_their_code(make_model, batch, monkeypatch):
+    compiled = []
+
+    def backend(graph, inputs):  # in Inductor's place, which takes a minute
+        compiled.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, 'compile', functools.partial(torch.compile, backend=backend))
+    torch._dynamo.reset()
+    blocks = {'network_g': {'num_blocks': [2, 1, 1, 1, 1, 1]}}
+    plain = train(make_model(blocks), batch, steps=2)
+    trained = train(make_model({**blocks, 'train': {'compile': 'blocks'}}), batch, steps=2)
+    assert trained.keys() == plain.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(trained[name], value, rtol=0, atol=1e-6, msg=name)
+    assert 4 == len(compiled) < sum(blocks['network_g']['num_blocks'])  # for C, 2C halved, 4C, and 2C at full size
 
 
 def test_a_bad_step_changes_nothing_and_the_next_good_one_counts(make_model, batch):

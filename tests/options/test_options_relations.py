@@ -37,6 +37,8 @@ def only(problems, pattern):
         ([('network_g', SWINIR), ('model_type', 'SRModel')], 'model_type: SwinIR needs .*'),
         ([('network_g', EDSR), ('model_type', 'SwinIRModel')], 'network_g.window_size: missing, SwinIRModel pads.*'),
         ([('network_g', SWINIR), ('datasets.train.gt_size', 90)], 'datasets.train.gt_size: makes LR patches of 45 .*'),
+        ([('network_g', EDSR), ('train.compile', 'blocks')], 'train.compile: blocks are those .*, got EDSR: .*'),
+        ([('train.cuda_graph', True), ('train.amp', 'fp16')], 'train.cuda_graph: true needs amp: bf16 or ~, .*'),
         ([('network_g', {'type': 'Bicubic', 'upscale': 2})], 'network_g.type: Bicubic has no parameters to train.*'),
         ([('network_g', {**EDSR, 'num_in_ch': 1})], 'network_g.num_in_ch: must be 3, .* RGB images, got 1'),
         ([('val.inference', {'method': 'strip'})], "val.inference: method must be one of .*, got 'strip'."),
