@@ -87,15 +87,18 @@ def force_yml_without_eval():
 
 
 def flags_beside_its_own():
-    """Let ``parse_options`` pass over flags of our commands, which have read the command line before.
+    """Let ``parse_options`` read the command line as our commands have before: flags of theirs, names of our files.
 
-    Breaks: it ends with "unrecognized arguments". Since: always.
+    Breaks: it ends with "unrecognized arguments", or finds no such file. Since: always.
     """
+    from stea_arch.options.shipped import find_option_file
 
     def tolerant(original):
         class ArgumentParser(original.ArgumentParser):
             def parse_args(self, *args, **kwargs):
-                return self.parse_known_args(*args, **kwargs)[0]
+                known = self.parse_known_args(*args, **kwargs)[0]
+                known.opt = str(find_option_file(known.opt))
+                return known
 
         return types.SimpleNamespace(ArgumentParser=ArgumentParser)
 

@@ -3,12 +3,12 @@
 import itertools
 import math
 import re
-from pathlib import Path
 
 import yaml
 
 from stea_arch.options.kinds import is_integer
 from stea_arch.options.problems import OptionError, Problems, did_you_mean, join, part
+from stea_arch.options.shipped import find_option_file
 from stea_arch.system.errors import InputError
 from stea_arch.system.imports import import_modules
 from stea_arch.system.plain_values import parse_value
@@ -21,7 +21,7 @@ def read_options(path, force=(), is_train=True, check_files=True, loose=False):
     """Read an option file, apply ``--force_yml``, import what it names and check everything.
 
     Args:
-        path (str | Path): The YAML file.
+        path (str | Path): The YAML file, or the name of one that comes with this package.
         force (Iterable[str]): Entries ``'train:optim_g:lr=1e-4'``. A new key may be set where the schema knows it; its
             section must be in the file, as BasicSR makes no new ones.
         is_train (bool | None): Whether it will be trained with, or tested. None: trained if it has a train section.
@@ -74,10 +74,7 @@ def read_file(path):
         FileNotFoundError: No such file.
         OptionError: As :func:`load`, or what it holds are not keys and values.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no option file {path} (seen from {Path.cwd()})')
-    opt, origins = load(path.read_bytes())
+    opt, origins = load(find_option_file(path).read_bytes())
     if not isinstance(opt, dict):
         raise OptionError([('', f'expected keys and values (name: ..., datasets: ...), got {type(opt).__name__}')])
     return opt, origins
