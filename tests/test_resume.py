@@ -96,6 +96,15 @@ def test_a_run_that_ended_between_its_best_weights_and_their_note_validates_agai
     assert_same(*(last_files(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken')))
 
 
+def test_the_number_of_threads_is_part_of_the_state(tiny_options, run_main, monkeypatch):
+    taken = []
+    monkeypatch.setattr('stea_arch.models.training.continue_with_threads', taken.append)
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 3)
+    run_main(train.main, tiny_options({'val': ...}), '--force_yml', 'train:total_iter=4')
+    run_main(train.main, tiny_options({'val': ...}), '--auto_resume')
+    assert taken == [3]
+
+
 def read_log(experiment):
     """Of the run that started last."""
     return max(experiment.glob('train_*.log'), key=lambda path: path.stat().st_mtime_ns).read_text()

@@ -10,6 +10,7 @@ from stea_arch.options import OptionError, read_options
 from stea_arch.system.allocator import keep_freed_memory
 from stea_arch.system.errors import InputError
 from stea_arch.system.stopping import Stopped, request
+from stea_arch.system.threads import choose_threads
 
 
 def run(is_train):
@@ -47,6 +48,8 @@ def _run_pipeline(args, is_train):
         from basicsr.train import train_pipeline as pipeline
     else:
         from basicsr.test import test_pipeline as pipeline
+    if said := choose_threads():
+        print(said, file=sys.stderr)
     logging.raiseExceptions = False  # a full disk must not answer each line of the log with a traceback
     try:
         pipeline(os.getcwd())

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from stea_arch.system.allocator import keep_freed_memory
+from stea_arch.system.threads import choose_threads
 from stea_arch.weights import DEFAULT
 
 FORMATS = {'png': '.png', 'jpg': '.jpg', 'webp': '.webp', 'tiff': '.tiff'}
@@ -51,6 +52,8 @@ def _upscale(args):
     from stea_arch.upscaling.progress import Progress
     from stea_arch.upscaling.upscaler import Upscaler
 
+    if said := choose_threads():
+        print(f'stea-upscale: {said}', file=sys.stderr)
     try:
         upscaler = Upscaler(
             args.model, args.device, args.dtype, args.max_memory, args.alpha, args.colours, args.backend

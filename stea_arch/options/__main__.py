@@ -5,7 +5,7 @@ import json
 import sys
 
 from stea_arch.options import OptionError, read_options
-from stea_arch.system.threads import wait_passively
+from stea_arch.system.threads import share_cores
 
 
 def main(argv=None):
@@ -24,7 +24,7 @@ def main(argv=None):
     parser.add_argument('--schema', action='store_true', help='print the JSON schema of option files')
     parser.add_argument('--no-files', action='store_true', help='leave out whether data and weights are on the disk')
     args = parser.parse_args(argv)
-    wait_passively()
+    share_cores()
     if args.schema:
         from stea_arch.options.json_schema import json_schema
 
