@@ -257,6 +257,13 @@ def test_without_a_gpu_it_is_the_cpu(monkeypatch):
     assert find_device('cpu') == torch.device('cpu')
 
 
+@pytest.mark.parametrize(('cuda', 'mps', 'expected'), [(True, True, 'cuda'), (False, True, 'mps')])
+def test_a_gpu_is_taken_where_there_is_one(monkeypatch, cuda, mps, expected):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, 'is_available', lambda: mps)
+    assert find_device() == torch.device(expected)
+
+
 def test_a_backend_computes_what_fits_as_a_whole(network, monkeypatch):
     """PyTorch computes the rest, in strips."""
     seen = []
