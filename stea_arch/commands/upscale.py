@@ -47,14 +47,25 @@ def _upscale(args):
     names = args.out, args.suffix, args.format and f'.{args.format}', args.compare
     if args.out:  # then the names do not depend on the network's scale
         plan(images, *names)
-    find_weights(args.model)
+    if args.base and args.strength is None:
+        raise ValueError('--base needs --strength: 0 gives its weights, 1 those of --model, in between a mixture.')
+    for model in filter(None, (args.model, args.base)):
+        find_weights(model)
 
     from stea_arch.upscaling.progress import Progress
     from stea_arch.upscaling.upscaler import Upscaler
 
     try:
         upscaler = Upscaler(
-            args.model, args.device, args.dtype, args.max_memory, args.alpha, args.colours, args.backend
+            args.model,
+            args.device,
+            args.dtype,
+            args.max_memory,
+            args.alpha,
+            args.colours,
+            args.backend,
+            1 if args.strength is None else args.strength,
+            args.base,
         )
     except RuntimeError as error:  # the backend computes something else, or a GPU has not enough memory
         raise ValueError(str(error)) from error
@@ -104,6 +115,8 @@ def _parser():
     add('inputs', nargs='+', metavar='INPUT', help='files, folders or patterns of images')
     add('-o', '--out', help='folder, or file for a single image (default: beside the input, with _x4 in the name)')
     add('--model', default=DEFAULT, help=f'shipped network or checkpoint (default: {DEFAULT})')
+    add('--strength', type=_share, metavar='0..1', help='1: the network (default), 0: bicubic, or --base')
+    add('--base', metavar='MODEL', help="mix its weights with --model's, not pixels with bicubic ones, by --strength")
     add('--scale', type=_positive, help="another scale than the network's, by resizing its result")
     add('--suffix', help="of the results' names (default: _x4 beside the input, none in --out)")
     add('--format', choices=FORMATS, help="of the results (default: each input's own)")
@@ -155,6 +168,13 @@ def _whole(least, most):
         return value
 
     return whole
+
+
+def _share(text):
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f'expected a number from 0 to 1, got {text}')
+    return value
 
 
 def _positive(text):

@@ -59,6 +59,14 @@ def test_one_file(photos, command, capsys):
     assert sorted(path.name for path in (photos / 'new').iterdir()) == ['name.webp', 'name_compare.html']
 
 
+def test_strength(photos, command, checkpoint, network):
+    assert command('in/rgba.png', '--out', 'out/weak.png', '--strength', '0.25') == 0
+    pixels = read_photo('in/rgba.png').pixels
+    np.testing.assert_array_equal(read_photo('out/weak.png').pixels, Upscaler(network, 'cpu', strength=0.25)(pixels))
+    assert command('in/rgba.png', '--out', 'out/same.png', '--strength', '0.25', '--base', checkpoint) == 0
+    np.testing.assert_array_equal(read_photo('out/same.png').pixels, Upscaler(network, 'cpu')(pixels))
+
+
 @pytest.mark.parametrize('ending', ['jpg', 'webp', 'avif', 'png'])
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
 def test_quality_and_compression(photos, command, ending, dtype):
@@ -105,6 +113,8 @@ def test_a_stopped_run_goes_on(photos, command, capsys):
     [
         (['none.png'], r'no image under none\.png'),
         (['in', '-o', 'in'], r'would replace the input in/'),
+        (['in', '--base', 'labnet-s-x4'], r'--base needs --strength'),
+        (['in', '--base', 'none', '--strength', '0.5'], r'none is neither a file .* nor one of the shipped networks'),
         (['in', '--device', 'cuda:99'], r'device cuda:99 cannot be used'),
         (['in', '--model', 'labnet-xxl'], r'labnet-xxl is neither a file .* nor one of the shipped networks'),
     ],
@@ -125,6 +135,7 @@ def test_what_is_wrong_is_said_in_one_paragraph(photos, checkpoint, capsys, args
         ['--format', 'gif'],
         ['--max-memory', 'much'],
         ['--quality', '0'],
+        ['--strength', '2'],
         ['--compression', '10'],
         ['--tile', '400'],
         [],
