@@ -242,6 +242,8 @@ def run(jobs, upscale, workers=2, done=None, warn=None, **encoding):
     Returns:
         list[tuple[Path, str]]: sources that failed, with the reason.
     """
+    from stea_arch.upscaling.colour import upscale_in_srgb  # here: it needs PyTorch, and names are checked before
+
     failed = []
     reading, writing = deque(), deque()
     waiting = deque(jobs)
@@ -260,7 +262,9 @@ def run(jobs, upscale, workers=2, done=None, warn=None, **encoding):
                 photo = _note(failed, job, future.result)
                 for warning in photo.warnings if photo and warn else ():
                     warn(job.source, warning)
-                pixels = None if photo is None else _note(failed, job, lambda photo=photo: upscale(photo.pixels))
+                pixels = (
+                    None if photo is None else _note(failed, job, lambda photo=photo: upscale_in_srgb(photo, upscale))
+                )
                 if pixels is not None:
                     result = replace(photo, pixels=pixels)
                     writing.append((job, pool.submit(_write, job, photo, result, encoding)))
