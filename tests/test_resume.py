@@ -92,7 +92,7 @@ def test_a_run_that_ended_between_its_best_weights_and_their_note_validates_agai
         )
         with pytest.raises(SystemExit):
             run_main(train.main, {**options, 'name': 'broken'})
-    run_main(train.main, {**options, 'name': 'broken'}, '--auto_resume')
+    run_main(train.main, {**options, 'name': 'broken'}, '--auto-resume')  # as --auto_resume
     assert_same(*(last_files(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken')))
 
 

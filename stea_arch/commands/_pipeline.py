@@ -21,6 +21,7 @@ def run(is_train):
     turns out to be bad, or a full disk, ends it with status 1 and the error's own paragraph. SIGINT and SIGTERM let a
     training save its state before it ends. Any other error keeps its traceback.
     """
+    sys.argv = ['--auto_resume' if word == '--auto-resume' else word for word in sys.argv]  # BasicSR reads it, too
     args = _parser(is_train).parse_args()
     keep_freed_memory()
     opt = None
