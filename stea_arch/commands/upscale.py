@@ -129,7 +129,7 @@ def _parser():
     add('--colours', choices=['input', 'network'], default='input', help="keep the input's, or take the network's own")
     add('--compare', choices=['png', 'html'], help='also write before and after: in one picture, or with a slider')
     add('--skip-existing', action='store_true', help='leave out what has a result already: continues a stopped run')
-    add('--device', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
+    add('--device', help='cpu, cuda, cuda:1, mps, ... (default: an NVIDIA GPU if there is one)')
     add(
         '--backend',
         choices=['torch', 'onnxruntime', 'openvino'],

@@ -29,8 +29,8 @@ class Upscaler:
     Args:
         model (str | PathLike | nn.Module): the name of a shipped network, a checkpoint (see ``weights.load_network``),
             or a network in eval mode.
-        device (str | torch.device | None): e.g. 'cpu' or 'cuda:1'; None: the GPU, or the CPU where there is none. Apple's
-            ('mps') has to be named, as nothing has been run on one.
+        device (str | torch.device | None): e.g. 'cpu' or 'cuda:1'; None: the GPU, or the CPU where there is none.
+            Apple's ('mps') has to be named, as nothing has been run on one.
         dtype (str): 'fp32', or 'bf16' or 'fp16' for mixed precision: faster where the hardware knows it.
         max_memory (float | None): GiB that the network may take for an image; None: 80% of what is free on the device
             when the image comes. An image that would take more as a whole is computed in strips, with the same result.
