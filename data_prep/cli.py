@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from data_prep.parallel import cores
-from stea_arch.system.console import print_any_name
+from stea_arch.system.console import set_up_console
 from stea_arch.system.threads import share_cores
 
 DESCRIPTION = """\
@@ -37,7 +37,7 @@ def main(argv=None):
     """
     args = _parser().parse_args(argv)
     share_cores()
-    print_any_name()
+    set_up_console()
     try:
         return args.run(args)
     except (ValueError, OSError) as error:

@@ -28,6 +28,8 @@ def apply():
     sound_estimate()
     prefetching_hands_errors_on()
     only_images_in_folders()
+    flags_beside_its_own()
+    colours_where_they_were()
 
 
 def restore_functional_tensor():
@@ -79,6 +81,22 @@ def force_yml_without_eval():
     from stea_arch.system.plain_values import parse_value
 
     _replace('basicsr.utils.options', '_postprocess_yml_value', lambda original: parse_value)
+
+
+def flags_beside_its_own():
+    """Let ``parse_options`` pass over flags of our commands, which have read the command line before.
+
+    Breaks: it ends with "unrecognized arguments". Since: always.
+    """
+
+    def tolerant(original):
+        class ArgumentParser(original.ArgumentParser):
+            def parse_args(self, *args, **kwargs):
+                return self.parse_known_args(*args, **kwargs)[0]
+
+        return types.SimpleNamespace(ArgumentParser=ArgumentParser)
+
+    _replace('basicsr.utils.options', 'argparse', tolerant)
 
 
 def several_roots():
@@ -155,6 +173,16 @@ def only_images_in_folders():
 
     for module in ('basicsr.data.single_image_dataset', 'basicsr.data.data_util'):
         _replace(module, 'scandir', images_only)
+
+
+def colours_where_they_were():
+    """Leave ``rgb2ycbcr`` and ``bgr2ycbcr`` in ``basicsr.utils.matlab_functions`` too, where HAT and others look.
+
+    Breaks: importing these projects, with ImportError. Since: BasicSR 1.4.
+    """
+    from basicsr.utils import color_util, matlab_functions
+
+    matlab_functions.rgb2ycbcr, matlab_functions.bgr2ycbcr = color_util.rgb2ycbcr, color_util.bgr2ycbcr
 
 
 def take_vgg19_from(path):

@@ -133,6 +133,13 @@ def test_an_error_while_prefetching_ends_the_run(monkeypatch):
     assert list(module.PrefetchDataLoader(1, dataset=[1, 2, 3], batch_size=None)) == [1, 2, 3]
 
 
+def test_colours_are_where_older_projects_look():
+    from basicsr.utils import color_util, matlab_functions
+
+    assert 'def rgb2ycbcr' not in inspect.getsource(matlab_functions)
+    assert matlab_functions.rgb2ycbcr is color_util.rgb2ycbcr
+
+
 def test_opencv_without_system_libraries_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, 'cv2', None)
     real_import = __import__
@@ -148,7 +155,7 @@ def test_opencv_without_system_libraries_says_what_to_install(monkeypatch):
 
 
 def test_flags_are_those_of_basicsr(monkeypatch, tmp_path):
-    """BasicSR parses the same command line after us: a flag of one must be a flag of the other."""
+    """BasicSR parses the same command line after us, and passes over what it does not know."""
     from stea_arch.commands._pipeline import _parser
 
     class Seen(Exception):
@@ -157,8 +164,11 @@ def test_flags_are_those_of_basicsr(monkeypatch, tmp_path):
     def stop(parser):
         raise Seen(parser)
 
-    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', stop)
+    monkeypatch.setattr(argparse.ArgumentParser, 'parse_known_args', stop)
     with pytest.raises(Seen) as seen:
         basicsr.utils.options.parse_options(os.fspath(tmp_path))
-    theirs = {flag for action in seen.value.args[0]._actions for flag in action.option_strings}
-    assert theirs == {flag for action in _parser(True)._actions for flag in action.option_strings}
+    theirs, ours = (
+        {flag for action in parser._actions for flag in action.option_strings}
+        for parser in (seen.value.args[0], _parser(True))
+    )
+    assert ours - theirs == {'--import', '--loose'} and theirs < ours

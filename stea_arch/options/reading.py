@@ -9,14 +9,16 @@ import yaml
 
 from stea_arch.options.kinds import is_integer
 from stea_arch.options.problems import OptionError, Problems, did_you_mean, join, part
+from stea_arch.system.errors import InputError
+from stea_arch.system.imports import import_modules
 from stea_arch.system.plain_values import parse_value
 
 MOST_VALUES = 100_000
 KEY = re.compile(r'[A-Za-z0-9_]+')
 
 
-def read_options(path, force=(), is_train=True, check_files=True):
-    """Read an option file, apply ``--force_yml`` and check everything.
+def read_options(path, force=(), is_train=True, check_files=True, loose=False):
+    """Read an option file, apply ``--force_yml``, import what it names and check everything.
 
     Args:
         path (str | Path): The YAML file.
@@ -24,6 +26,7 @@ def read_options(path, force=(), is_train=True, check_files=True):
             section must be in the file, as BasicSR makes no new ones.
         is_train (bool | None): Whether it will be trained with, or tested. None: trained if it has a train section.
         check_files (bool): Also check that data and weights named in it are on the disk.
+        loose (bool): Only warn of keys that nothing reads.
 
     Returns:
         dict: The content, as BasicSR's ``parse_options`` starts from.
@@ -36,18 +39,32 @@ def read_options(path, force=(), is_train=True, check_files=True):
     problems = Problems()
     for entry in force:
         apply_force(problems, opt, entry, origins)
+    import_named(problems, opt, origins)
     if is_train is None:
         is_train = bool(part(opt, 'train') or part(opt, 'datasets', 'train'))
 
     from stea_arch.options.check import check_options  # here: it loads BasicSR and torch, which takes seconds
 
     try:
-        check_options(opt, is_train, check_files)
+        check_options(opt, is_train, check_files, loose)
     except OptionError as error:
         problems.found += error.problems
     if problems.found:
         raise OptionError(problems.found, origins)
     return opt
+
+
+def import_named(problems, opt, origins):
+    """Import plugins and the modules that an option file names in ``imports``.
+
+    Raises:
+        OptionError: One of them cannot be imported, beside the problems so far: what it registers may be missed next.
+    """
+    names = opt.get('imports')
+    try:
+        import_modules(name for name in (names if isinstance(names, list) else ()) if isinstance(name, str))
+    except InputError as error:
+        raise OptionError([*problems.found, ('imports', str(error))], origins) from None
 
 
 def read_file(path):

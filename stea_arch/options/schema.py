@@ -6,6 +6,7 @@ a comparison are in ``comparison``.
 """
 
 from stea_arch.options.kinds import (
+    IMPORTS,
     MODEL,
     PIPELINE,
     TRAIN_ONLY,
@@ -49,6 +50,7 @@ def without_default(table):
 TOP = {
     'name': Key(word(), PIPELINE),
     'model_type': Key(text(), PIPELINE),
+    'imports': IMPORTS,
     'scale': Key(integer(1, 16), MODEL),
     'num_gpu': Key(either(choice('auto'), integer(0)), PIPELINE, why='write auto: all GPUs, or the CPU where none is'),
     'manual_seed': Key(optional(integer(0))),
@@ -328,6 +330,10 @@ DATASETS = {
         'meta_info': Key(optional(text())),
         **without_default({**twice(BLURS), **FINAL_SINC}),
     },
+}
+
+DEAD = {  # keys of other projects' files that nothing in BasicSR or these projects reads
+    'use_shuffle': 'nothing reads this key, training data are always shuffled: remove it',
 }
 
 # Arguments of registered classes and functions, as far as a signature's default value does not tell their kind
