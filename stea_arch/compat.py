@@ -7,6 +7,7 @@ as one of them is no longer needed.
 
 import importlib
 import importlib.util
+import secrets
 import sys
 import types
 
@@ -29,6 +30,8 @@ def apply():
     prefetching_hands_errors_on()
     only_images_in_folders()
     flags_beside_its_own()
+    one_environment_an_lmdb()
+    wandb_ids()
     colours_where_they_were()
 
 
@@ -173,6 +176,39 @@ def only_images_in_folders():
 
     for module in ('basicsr.data.single_image_dataset', 'basicsr.data.data_util'):
         _replace(module, 'scandir', images_only)
+
+
+def one_environment_an_lmdb():
+    """Let BasicSR's datasets read an LMDB through the environment that all of the process share.
+
+    Breaks: each dataset opens its own, which lmdb refuses for two on one LMDB (training and validation, gt and lq),
+    and the next read hides that behind KeyError 'type'. Since: lmdb 2.0.
+    """
+    from basicsr.utils.file_client import FileClient
+
+    from stea_arch.data.lmdb_store import SharedLmdb
+
+    FileClient._backends['lmdb'] = SharedLmdb
+
+
+def wandb_ids():
+    """Give ``init_wandb_logger`` the function that it makes the id of a run with.
+
+    Breaks: every run with ``logger.wandb.project``, with AttributeError. Since: wandb 0.20 dropped
+    ``wandb.util.generate_id``.
+    """
+
+    def with_ids(original):
+        def init_wandb_logger(opt):
+            import wandb
+
+            if not hasattr(wandb.util, 'generate_id'):
+                wandb.util.generate_id = lambda: secrets.token_hex(4)
+            original(opt)
+
+        return init_wandb_logger
+
+    _replace('basicsr.train', 'init_wandb_logger', with_ids)
 
 
 def colours_where_they_were():

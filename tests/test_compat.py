@@ -4,7 +4,9 @@ import argparse
 import contextlib
 import importlib
 import inspect
+import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,7 +19,7 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
 
 import stea_arch
-from stea_arch import resume
+from stea_arch import resume, train
 from stea_arch.data.sampler import ResumableSampler
 from stea_arch.system.errors import InputError
 from stea_arch.system.opencv import check_opencv
@@ -138,6 +140,32 @@ def test_colours_are_where_older_projects_look():
 
     assert 'def rgb2ycbcr' not in inspect.getsource(matlab_functions)
     assert matlab_functions.rgb2ycbcr is color_util.rgb2ycbcr
+
+
+WANDB = """
+import json, types
+util = types.SimpleNamespace()  # as of 0.20
+def init(*, project, name, id, resume, config, sync_tensorboard):
+    json.dump([project, name, id, resume, config['scale'], sync_tensorboard], open('wandb.json', 'w'))
+"""
+
+
+def test_wandb_follows_a_run(tiny_options, run_main, tmp_path, monkeypatch, capsys):
+    """A module stands in for the real one, with its arguments and the names that BasicSR asks for."""
+    options = tiny_options({'val': ..., 'train': {'total_iter': 1}, 'logger': {'use_tb_logger': True}})
+    options['logger']['wandb'] = {'project': 'mine'}
+    monkeypatch.setitem(sys.modules, 'wandb', None)
+    with pytest.raises(SystemExit):
+        run_main(train.main, options)
+    assert 'logger.wandb: needs the package wandb: pip install wandb' in capsys.readouterr().err
+    monkeypatch.delitem(sys.modules, 'wandb')
+    (tmp_path / 'wandb.py').write_text(WANDB)
+    monkeypatch.syspath_prepend(tmp_path)
+    run_main(train.main, options)
+    *known, resume, scale, synchronized = json.loads((tmp_path / 'wandb.json').read_text())
+    assert known[:2] == ['mine', 'tiny'] and re.fullmatch('[0-9a-f]{8}', known[2])
+    assert (resume, scale, synchronized) == ('never', 2, True)
+    monkeypatch.delitem(sys.modules, 'wandb')
 
 
 def test_opencv_without_system_libraries_says_what_to_install(monkeypatch):

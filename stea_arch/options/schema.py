@@ -223,7 +223,6 @@ LOADER = {
 IO_BACKEND = {'type': Key(choice('disk', 'lmdb'), PIPELINE)}
 IO_BACKEND_BASICSR = {  # FileClient hands the rest to its back end
     'type': Key(choice('disk', 'lmdb', 'memcached'), PIPELINE),
-    **{name: Key(boolean()) for name in ('readonly', 'lock', 'readahead')},
     **{name: Key(text()) for name in ('server_list_cfg', 'client_cfg', 'sys_path')},
 }
 FLIPS = {'use_hflip': training(boolean(), required=MODEL), 'use_rot': training(boolean(), required=MODEL)}
@@ -332,8 +331,12 @@ DATASETS = {
     },
 }
 
-DEAD = {  # keys of other projects' files that nothing in BasicSR or these projects reads
+DEAD = {  # keys of other projects' files that nothing reads
     'use_shuffle': 'nothing reads this key, training data are always shuffled: remove it',
+    **{
+        key: 'nothing reads this key: an LMDB is opened once in a process, to be read, without lock and readahead'
+        for key in ('readonly', 'lock', 'readahead')
+    },
 }
 
 # Arguments of registered classes and functions, as far as a signature's default value does not tell their kind
