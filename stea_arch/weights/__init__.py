@@ -26,8 +26,8 @@ def shipped():
 def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
     """A network with its weights, in eval mode, on the CPU, in fp32.
 
-    The architecture comes from the metadata of a ``.safetensors`` file of ours (``stea-export`` writes it), else from
-    the names and shapes of the parameters, in our naming or in the authors'. ``params_ema`` is preferred to ``params``.
+    The architecture is what a file of ours says (trainings and ``stea-export`` write it), else it is found from the
+    names and shapes of the parameters, in our naming or in the authors'. ``params_ema`` is preferred to ``params``.
 
     Args:
         model (str | PathLike): the name of a shipped network, or a ``.pth`` or ``.safetensors`` file. Nothing in a file
@@ -94,7 +94,7 @@ def read_network(path, architecture=None):
     from stea_arch.weights.files import read_architecture, read_checkpoint
 
     content = read_checkpoint(path)
-    architecture = architecture or read_architecture(path)
+    architecture = architecture or read_architecture(path, content)
     try:
         return identify(content, architecture)
     except ValueError as error:
