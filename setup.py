@@ -12,6 +12,7 @@ INIT = (ROOT / 'stea_arch' / '__init__.py').read_text(encoding='utf-8')
 VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).group(1)
 
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.1']
+FORMATS = ['pillow-heif>=0.20', 'pillow-jxl-plugin>=1.3']
 METRICS = ['lpips>=0.1.4']
 OPENVINO = [*EXPORT, 'openvino>=2024.6']
 
@@ -49,7 +50,7 @@ setup(
         'jinja2>=3.1',
         'scikit-image>=0.24',
         'scipy>=1.11',
-        'pillow>=10.1',
+        'pillow>=11.3',
         'tqdm>=4.60',
         'safetensors>=0.4',
         'tifffile>=2023.2',
@@ -68,7 +69,9 @@ setup(
             'spandrel>=0.4',
             *EXPORT,
             *METRICS,
+            *FORMATS,
         ],
+        'formats': FORMATS,
         'export': EXPORT,
         'spandrel': ['spandrel>=0.4'],
         'onnxruntime': EXPORT,

@@ -21,7 +21,7 @@ from data_prep.record import file_record
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.data.image_io import decode
 from stea_arch.images.decode import Photo, decode_photo, read_header
-from stea_arch.images.encode import FORMATS, encode_photo
+from stea_arch.images.encode import FORMATS, OPAQUE, encode_photo
 from stea_arch.upscaling.upscaler import Upscaler
 
 LARGE = 2**21  # pixels: more are decoded, but not encoded again
@@ -40,9 +40,10 @@ def sound_files():
     for extension in FORMATS:
         for channels, pixels in ((1, photo[..., :1]), (2, rgba[..., 2:]), (3, photo), (4, rgba)):
             for dtype in (np.uint8, np.uint16):
-                if extension in ('.jpg', '.jpeg') and channels in (2, 4):
+                if FORMATS[extension] in OPAQUE and channels in (2, 4):
                     continue
-                made = Photo(pixels.astype(dtype) * (257 if dtype == np.uint16 else 1), srgb, exif.tobytes())
+                made = pixels.astype(dtype) * (257 if dtype == np.uint16 else 1)
+                made = Photo(made, srgb, exif.tobytes(), xmp=b'<x/>', iptc=b'\x1c\x02\x78\0\1a', dpi=(300, 300))
                 files[f'{extension} {channels} {np.dtype(dtype)}'] = encode_photo(made, extension)
 
     def save(name, img, kind, **options):
@@ -57,7 +58,6 @@ def sound_files():
     save('bits', img.convert('1'), 'PNG', transparency=0)
     save('few colours', img.quantize(4), 'PNG', bits=2)
     save('lossless', img, 'WEBP', lossless=True, exif=exif)
-    save('bmp', img, 'BMP')
     save('lzw', img, 'TIFF', compression='tiff_lzw')
     save('jpeg tiff', img, 'TIFF', compression='jpeg')
     save('palette tiff', img.quantize(99), 'TIFF', compression='packbits')

@@ -21,6 +21,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGIST
 import stea_arch
 from stea_arch import resume, train
 from stea_arch.data.sampler import ResumableSampler
+from stea_arch.system.errors import InputError
 from stea_arch.system.opencv import check_opencv
 
 
@@ -61,7 +62,16 @@ def test_basicsr_cannot_launch_on_a_cpu(monkeypatch):
 def test_launcher_without_torchrun_says_how_to_start(monkeypatch):
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(RuntimeError, match=r'RANK, WORLD_SIZE, LOCAL_RANK is not set.*torchrun --nproc_per_node'):
+    with pytest.raises(InputError, match=r'RANK, WORLD_SIZE, LOCAL_RANK is not set.*torchrun --nproc_per_node'):
+        basicsr.utils.options.init_dist('pytorch')
+
+
+def test_restarts_that_would_hang_are_refused(monkeypatch):
+    variables = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'TORCHELASTIC_MAX_RESTARTS')
+    for name in variables:
+        monkeypatch.setenv(name, '1')
+    monkeypatch.setenv('TORCHELASTIC_USE_AGENT_STORE', 'True')
+    with pytest.raises(InputError, match='--max-restarts=1 expects TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1'):
         basicsr.utils.options.init_dist('pytorch')
 
 

@@ -11,6 +11,7 @@ from stea_arch.system.allocator import keep_freed_memory
 from stea_arch.system.errors import InputError
 from stea_arch.system.imports import add_flag, import_modules
 from stea_arch.system.stopping import Stopped, request
+from stea_arch.system.threads import choose_threads
 
 
 def run(is_train):
@@ -21,6 +22,7 @@ def run(is_train):
     turns out to be bad, or a full disk, ends it with status 1 and the error's own paragraph. SIGINT and SIGTERM let a
     training save its state before it ends. Any other error keeps its traceback.
     """
+    sys.argv = ['--auto_resume' if word == '--auto-resume' else word for word in sys.argv]  # BasicSR reads it, too
     args = _parser(is_train).parse_args()
     keep_freed_memory()
     opt = None
@@ -49,6 +51,8 @@ def _run_pipeline(args, is_train):
         from basicsr.train import train_pipeline as pipeline
     else:
         from basicsr.test import test_pipeline as pipeline
+    if said := choose_threads():
+        print(said, file=sys.stderr)
     logging.raiseExceptions = False  # a full disk must not answer each line of the log with a traceback
     try:
         pipeline(os.getcwd())

@@ -11,6 +11,7 @@ from stea_arch.system.allocator import keep_freed_memory
 from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.imports import add_flag, import_modules
+from stea_arch.system.threads import choose_threads
 
 
 def main(argv=None):
@@ -61,6 +62,8 @@ def _compare(file, out, imports):
     from stea_arch.compare.run import compare, failures
 
     opt = read_compare_options(file)
+    if said := choose_threads():
+        print(said, file=sys.stderr)
     out = out or Path('results', 'compare', opt['name'])
     out.mkdir(parents=True, exist_ok=True)
     comparison = compare(opt, out)

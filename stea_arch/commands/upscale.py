@@ -4,14 +4,15 @@ import argparse
 import sys
 
 from stea_arch.system.allocator import keep_freed_memory
-from stea_arch.weights import DEFAULT
+from stea_arch.system.threads import choose_threads
+from stea_arch.weights import DEFAULT, shipped
 
-FORMATS = {'png': '.png', 'jpg': '.jpg', 'webp': '.webp', 'tiff': '.tiff'}
+FORMATS = ('png', 'jpg', 'webp', 'avif', 'tiff', 'bmp')
 EXAMPLES = """\
 examples:
   stea-upscale photo.jpg                        photo_x4.jpg beside it
   stea-upscale photo.jpg --compare html         and a page with a slider, before and after
-  stea-upscale holidays                         every image of the folder, into holidays_x4
+  stea-upscale holidays                         every image in and below the folder, into holidays_x4
   stea-upscale "scans/**/*.tif" --out large     a pattern
   stea-upscale photo.png --model net_g_latest.pth --scale 2
 """
@@ -43,27 +44,48 @@ def _upscale(args):
     from stea_arch.upscaling.batch import check_results, find_images, plan, run
     from stea_arch.weights import find_weights
 
-    images = find_images(args.inputs, note=print)
+    images = find_images(args.inputs, args.out, args.suffix, note=print)
+    names = args.out, args.suffix, args.format and f'.{args.format}', args.compare
     if args.out:  # then the names do not depend on the network's scale
-        plan(images, args.out, extension=FORMATS.get(args.format), compare=args.compare)
-    find_weights(args.model)
+        plan(images, *names)
+    if args.base and args.strength is None:
+        raise ValueError('--base needs --strength: 0 gives its weights, 1 those of --model, in between a mixture.')
+    for model in filter(None, (args.model, args.base)):
+        find_weights(model)
 
     from stea_arch.upscaling.progress import Progress
     from stea_arch.upscaling.upscaler import Upscaler
 
+    if said := choose_threads():
+        print(f'stea-upscale: {said}', file=sys.stderr)
     try:
         upscaler = Upscaler(
-            args.model, args.device, args.dtype, args.max_memory, args.alpha, args.colours, args.backend
+            args.model,
+            args.device,
+            args.dtype,
+            args.max_memory,
+            args.alpha,
+            args.colours,
+            args.backend,
+            1 if args.strength is None else args.strength,
+            args.base,
         )
     except RuntimeError as error:  # the backend computes something else, or a GPU has not enough memory
         raise ValueError(str(error)) from error
     scale = args.scale or upscaler.scale
-    jobs = plan(images, args.out, f'_x{scale:g}', FORMATS.get(args.format), args.compare)
+    jobs = plan(images, *names, scale)
     left = [job for job in jobs if not (args.skip_existing and job.target.is_file())]
     check_results(left, scale)
     progress = Progress(left, upscaler.network)
     try:
-        failed = run(left, lambda pixels: upscaler(pixels, scale), done=progress.done, warn=progress.warn)
+        failed = run(
+            left,
+            lambda pixels: upscaler(pixels, scale),
+            done=progress.done,
+            warn=progress.warn,
+            quality=args.quality,
+            compression=args.compression,
+        )
     finally:
         progress.close()
     _report(jobs, left, failed)
@@ -93,16 +115,21 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add('inputs', nargs='+', metavar='INPUT', help='files, folders or patterns; PNG, JPEG, WebP, TIFF')
+    add('inputs', nargs='+', metavar='INPUT', help='files, folders or patterns of images')
     add('-o', '--out', help='folder, or file for a single image (default: beside the input, with _x4 in the name)')
     add('--model', default=DEFAULT, help=f'shipped network or checkpoint (default: {DEFAULT})')
+    add('--strength', type=_share, metavar='0..1', help='1: the network (default), 0: bicubic, or --base')
+    add('--base', metavar='MODEL', help="mix its weights with --model's, not pixels with bicubic ones, by --strength")
     add('--scale', type=_positive, help="another scale than the network's, by resizing its result")
-    add('--format', choices=list(FORMATS), help="of the results (default: each input's own)")
+    add('--suffix', help="of the results' names (default: _x4 beside the input, none in --out)")
+    add('--format', choices=FORMATS, help="of the results (default: each input's own)")
+    add('--quality', type=_whole(1, 100), metavar='1..100', help='of JPEG, WebP and AVIF (default: 95)')
+    add('--compression', type=_whole(0, 9), metavar='0..9', help='of PNG; 9 takes longest (default: 1)')
     add('--alpha', choices=['network', 'bicubic'], default='network', help='how transparency is upscaled')
     add('--colours', choices=['input', 'network'], default='input', help="keep the input's, or take the network's own")
     add('--compare', choices=['png', 'html'], help='also write before and after: in one picture, or with a slider')
     add('--skip-existing', action='store_true', help='leave out what has a result already: continues a stopped run')
-    add('--device', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
+    add('--device', help='cpu, cuda, cuda:1, mps, ... (default: an NVIDIA GPU if there is one)')
     add(
         '--backend',
         choices=['torch', 'onnxruntime', 'openvino'],
@@ -116,7 +143,41 @@ def _parser():
         metavar='GIB',
         help='for the network; larger images are computed in strips (default: 80%% of what is free)',
     )
+    add('--list-models', action=_List, nargs=0, help='say which networks are shipped, and end')
+    add('--tile', '-t', action=_NoTiles, nargs='?', help=argparse.SUPPRESS)
     return parser
+
+
+class _List(argparse.Action):
+    def __call__(self, parser, *_):
+        for name, entry in shipped().items():
+            print(f'{name:14} {entry["purpose"]}')
+        parser.exit()
+
+
+class _NoTiles(argparse.Action):
+    def __call__(self, parser, *_):
+        parser.error(
+            'There are no tiles here, and no seams: what does not fit into the memory is computed in strips, with the '
+            'result of the whole; --max-memory GIB sets a lower limit.'
+        )
+
+
+def _whole(least, most):
+    def whole(text):
+        value = int(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f'expected a whole number from {least} to {most}, got {text}')
+        return value
+
+    return whole
+
+
+def _share(text):
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f'expected a number from 0 to 1, got {text}')
+    return value
 
 
 def _positive(text):

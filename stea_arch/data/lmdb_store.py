@@ -232,8 +232,8 @@ class SharedLmdb:
     """
 
     def __init__(self, db_paths, client_keys='default', **unused):
-        several = isinstance(db_paths, list)
-        self.paths = dict(zip(client_keys, db_paths, strict=True)) if several else {client_keys: db_paths}
+        paths, keys = ([value] if isinstance(value, str) else value for value in (db_paths, client_keys))
+        self.paths = dict(zip(keys, paths, strict=True))
 
     def get(self, filepath, client_key):
         """The encoded bytes of an image.

@@ -1,11 +1,13 @@
-"""An image file as pixels and as what has to survive beside them: depth, transparency, colour profile, EXIF.
+"""An image file as pixels and as what has to survive beside them: depth, transparency, colour profile, metadata.
 
 Pillow reads everything of 8 bits. It would cut 16 bits of colour down to 8, so these go through OpenCV (PNG) and
 :mod:`stea_arch.images.tiff`, while the header is Pillow's in all cases.
 """
 
+import importlib
 import io
 import math
+import re
 import struct
 import zlib
 from dataclasses import dataclass, replace
@@ -17,10 +19,14 @@ from PIL import Image, UnidentifiedImageError
 from stea_arch.images import tiff
 from stea_arch.system.errors import InputError
 
-KINDS = ('BMP', 'JPEG', 'PNG', 'TIFF', 'WEBP')
+KINDS = ('AVIF', 'BMP', 'JPEG', 'PNG', 'TIFF', 'WEBP')
+NAMES = 'PNG, JPEG, WebP, AVIF, TIFF or BMP'
+READ_ONLY = ('.heic', '.heif', '.jxl')  # by packages that register themselves with Pillow
 MODES = ('L', 'LA', 'RGB', 'RGBA')  # by channels, less one
 ORIENTATION, PIXEL_SIZE, EXIF_IFD, ICC_PROFILE = 0x0112, (0xA002, 0xA003), 0x8769, 0x8773
 COLOURS = {0: 1, 2: 3, 4: 1, 6: 3}  # channels without transparency, by a PNG's type of colour
+HEIF_BRANDS = (b'heic', b'heix', b'heim', b'heis', b'mif1')
+JXL_STARTS = (b'\xff\x0a', b'\0\0\0\x0cJXL ')
 JPEG_START = b'\xff\xd8'
 PNG_START = b'\x89PNG\r\n\x1a\n'
 TIFF_STARTS = (b'II\x2a\0', b'MM\0\x2a', b'II\x2b\0', b'MM\0\x2b')
@@ -34,6 +40,10 @@ class Photo:
         pixels (ndarray): (H, W, C), uint8 or uint16, upright; C is 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA).
         icc (bytes | None): colour profile, which belongs to the pixels' numbers.
         exif (bytes): camera, date and the like, without orientation and size; empty where there is none.
+        xmp (bytes), iptc (bytes): the same and captions in other languages of metadata, XMP without orientation.
+        dpi (tuple[float] | None): pixels an inch, across and down.
+        gamma (tuple | None): what a PNG says of its numbers, where it has no profile: the exponent, and eight
+            chromaticities or None.
         warnings (tuple[str]): what could not be read beside the pixels and was left out.
     """
 
@@ -41,6 +51,10 @@ class Photo:
     icc: bytes | None = None
     exif: bytes = b''
     warnings: tuple = ()
+    xmp: bytes = b''
+    iptc: bytes = b''
+    dpi: tuple | None = None
+    gamma: tuple | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,7 @@ def decode_photo(data):
     Metadata that are damaged do not keep the pixels from being read.
 
     Args:
-        data (bytes): PNG, JPEG, WebP, TIFF or BMP.
+        data (bytes): PNG, JPEG, WebP, AVIF, TIFF or BMP; HEIC or JPEG XL where the package for it is installed.
 
     Returns:
         Photo: The pixels and what belongs to them.
@@ -112,12 +126,12 @@ def _guarded(function, argument):
     try:
         return function(argument)
     except UnidentifiedImageError as error:
-        raise InputError('not readable as PNG, JPEG, WebP, TIFF or BMP (its bytes are of no such file)') from error
+        raise InputError(f'not readable as {NAMES} (its bytes are of no such file)') from error
     except (ValueError, MemoryError):
         raise
     except Exception as error:  # on damaged bytes decoders fail in ways of their own: TypeError, cv2.error, ...
         reason = ' '.join(str(error).split())
-        raise InputError(f'not readable as PNG, JPEG, WebP, TIFF or BMP ({reason or type(error).__name__})') from error
+        raise InputError(f'not readable as {NAMES} ({reason or type(error).__name__})') from error
 
 
 def _decode(data):
@@ -125,12 +139,13 @@ def _decode(data):
         tags = _tiff_tags(io.BytesIO(data))
         if tiff.has_plain_samples(tags):
             return _read_tiff(data, tags)
-    with Image.open(io.BytesIO(data), formats=KINDS) as img:
+    with Image.open(io.BytesIO(data), formats=_kinds(data)) as img:
         bits = _check_kind(img, data)
         img.load()  # of 16 bits, too: OpenCV would give what there is of a file that is cut short
         warnings = []
-        orientation = 1 if img.format == 'TIFF' else _attempt(_orientation, img, 1, 'EXIF', warnings)
+        orientation = _attempt(_orientation, img, 1, 'EXIF', warnings)
         exif = b'' if img.format == 'TIFF' else _attempt(_exif, img, b'', 'EXIF', warnings)
+        beside = _attempt(_beside, img, {}, 'metadata', warnings)
         icc = img.info.get('icc_profile')
         if bits == 16:
             pixels = _deep_png(data, img.info.get('transparency'))
@@ -138,7 +153,7 @@ def _decode(data):
             if img.mode == 'CMYK':
                 img, icc = _to_srgb(img, icc, warnings), None
             pixels = _eight_bits(img, bits)
-    return Photo(np.ascontiguousarray(_turn(pixels, orientation)), icc, exif, tuple(warnings))
+    return Photo(np.ascontiguousarray(_turn(pixels, orientation)), icc, exif, tuple(warnings), **beside)
 
 
 def _header(file):
@@ -150,13 +165,62 @@ def _header(file):
             size = tags[tiff.LENGTH], tags[tiff.WIDTH]
             return Header(*size[:: -1 if _turns(tags) else 1], tiff.count_channels(tags), tags[tiff.BITS][0])
         file.seek(0)
-    with Image.open(file, formats=KINDS) as img:
+    with Image.open(file, formats=_kinds(start)) as img:
         bits = _check_kind(img, start)
-        turned = img.format != 'TIFF' and _attempt(_orientation, img, 1, 'EXIF', []) >= 5
+        turned = _attempt(_orientation, img, 1, 'EXIF', []) >= 5
         channels = _channels(img)
         if bits == 16:  # of which Pillow makes RGBA where it is gray with transparency
             channels = COLOURS[start[25]] + img.has_transparency_data
         return Header(*img.size[:: 1 if turned else -1], channels, 16 if bits == 16 else 8)
+
+
+def _kinds(start):
+    """Pillow's names for what a file may be; a package that Pillow needs for it is loaded."""
+    brand = start[8:12] if start[4:8] == b'ftyp' else b''
+    if brand in HEIF_BRANDS and not (brand == b'mif1' and b'avif' in start[12:26]):
+        _import('pillow_heif', 'HEIC').register_heif_opener()
+        return ['HEIF']
+    if start.startswith(JXL_STARTS):
+        _import('pillow_jxl', 'JPEG XL')
+        return ['JXL']
+    return KINDS
+
+
+def _import(module, kind):
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f'to read {kind}, install what is missing: pip install "stea_arch[formats]"') from error
+
+
+def _beside(img):
+    """The metadata that Pillow reads, by their names in :class:`Photo`."""
+    info = img.info
+    found = {'xmp': info.get('xmp') or info.get('XML:com.adobe.xmp'), 'dpi': info.get('dpi')}
+    if img.format == 'JPEG' and isinstance(info.get('photoshop'), dict):
+        found['iptc'] = info['photoshop'].get(0x0404)
+    if img.format == 'TIFF':
+        return _beside_tiff(img.tag_v2)
+    if img.format == 'PNG' and 'gamma' in info and 'icc_profile' not in info:
+        found['gamma'] = info['gamma'], info.get('chromaticity')
+    return _sound(found)
+
+
+def _beside_tiff(tags):
+    unit, sides = tags.get(tiff.RESOLUTION_UNIT, 2), [tags.get(tag) for tag in (tiff.X_RESOLUTION, tiff.Y_RESOLUTION)]
+    dpi = [float(side) * {2: 1, 3: 2.54}[unit] for side in sides] if all(sides) and unit in (2, 3) else None
+    return _sound({'xmp': tags.get(tiff.XMP), 'iptc': tags.get(tiff.IPTC), 'dpi': dpi})
+
+
+def _sound(found):
+    """What has the type that it should have; XMP with the orientation of pixels that have been turned."""
+    xmp = found['xmp'].encode() if isinstance(found['xmp'], str) else found['xmp']
+    kept = {name: value for name, value in (('xmp', xmp), ('iptc', found.get('iptc'))) if isinstance(value, bytes)}
+    if 'xmp' in kept:
+        kept['xmp'] = re.sub(rb'(tiff:Orientation(?:="|>))[2-8]', rb'\g<1>1', kept['xmp'])
+    if found['dpi'] and all(math.isfinite(value) and value > 0 for value in found['dpi']):
+        kept['dpi'] = tuple(map(float, found['dpi']))
+    return {**kept, 'gamma': found.get('gamma')}
 
 
 def _tiff_tags(file):
@@ -164,6 +228,10 @@ def _tiff_tags(file):
     if tags.next:
         raise InputError('a still image was expected, but this TIFF has several pages')
     _check_size(tags[tiff.WIDTH], tags[tiff.LENGTH])
+    bits, floating = set(tags.get(tiff.BITS, (1,))), 3 in tags.get(tiff.SAMPLE_FORMAT, (1,))
+    if floating or not bits <= {1, 2, 4, 8, 16}:
+        found = f'{" and ".join(map(str, sorted(bits)))} bits{" in floating point" if floating else ""}'
+        raise InputError(f'8 or 16 bits a channel were expected, got {found}: save it as 16 bits')
     return tags
 
 
@@ -175,7 +243,7 @@ def _check_size(width, height):
 
 def _check_kind(img, start):
     """Bits of a channel; a ValueError where they, or several frames, cannot be used."""
-    if img.format in ('PNG', 'WEBP') and getattr(img, 'n_frames', 1) > 1:
+    if img.format in ('PNG', 'WEBP', 'AVIF') and getattr(img, 'n_frames', 1) > 1:
         raise InputError(f'a still image was expected, but this one has {img.n_frames} frames')
     if img.format == 'PNG':
         return start[24]  # Pillow's mode does not tell, as it reads 16 bits of colour as 8
@@ -246,8 +314,10 @@ def _read_tiff(data, tags):
     if alpha == tiff.PREMULTIPLIED:
         colours = pixels[..., :-1].astype(np.float32) * largest / np.maximum(pixels[..., -1:], 1)
         pixels[..., :-1] = np.minimum(colours, largest).round()
-    icc = tags.get(ICC_PROFILE)
-    return Photo(np.ascontiguousarray(_turn(pixels, tags.get(ORIENTATION, 1))), icc if isinstance(icc, bytes) else None)
+    icc, warnings = tags.get(ICC_PROFILE), []
+    beside = _attempt(_beside_tiff, tags, {}, 'metadata', warnings)
+    pixels = np.ascontiguousarray(_turn(pixels, tags.get(ORIENTATION, 1)))
+    return Photo(pixels, icc if isinstance(icc, bytes) else None, warnings=tuple(warnings), **beside)
 
 
 def _turns(tags):
@@ -263,6 +333,8 @@ def _turn(pixels, orientation):
 
 
 def _orientation(img):
+    if img.format == 'TIFF' or (img.format == 'JXL' and not img.jpeg):  # turned already; JXL counts, not its EXIF
+        return 1
     orientation = img.getexif().get(ORIENTATION, 1)
     return orientation if orientation in range(1, 9) else 1
 
@@ -279,10 +351,10 @@ def _exif(img):
     return exif.tobytes()
 
 
-def _attempt(function, img, otherwise, what, warnings):
-    """``function(img)``; where it fails, whatever the error, ``otherwise`` and a warning: pixels come first."""
+def _attempt(function, source, otherwise, what, warnings):
+    """``function(source)``; where it fails, whatever the error, ``otherwise`` and a warning: pixels come first."""
     try:
-        return function(img)
+        return function(source)
     except Exception:
         warning = f'its {what} is damaged and was left out'
         if warning not in warnings:

@@ -1,4 +1,4 @@
-"""Pixels as an image file, with the colour profile and EXIF data that belong to them."""
+"""Pixels as an image file, with the colour profile and the metadata that belong to them."""
 
 import io
 import math
@@ -8,54 +8,78 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from stea_arch.images import tiff
 from stea_arch.system.errors import InputError
 
-FORMATS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP', '.tif': 'TIFF', '.tiff': 'TIFF'}
-# Level 1 makes PNGs a few percent larger than the default in a third of the time; 4:4:4 keeps the colour's resolution.
-OPTIONS = {
-    'PNG': {'compress_level': 1},
-    'JPEG': {'quality': 95, 'subsampling': 0},
-    'WEBP': {'quality': 95},
-    'TIFF': {'compression': 'tiff_lzw'},
+FORMATS = {
+    '.png': 'PNG',
+    '.jpg': 'JPEG',
+    '.jpeg': 'JPEG',
+    '.webp': 'WEBP',
+    '.avif': 'AVIF',
+    '.tif': 'TIFF',
+    '.tiff': 'TIFF',
+    '.bmp': 'BMP',
 }
-WIDEST = {'JPEG': 65500, 'WEBP': 16383}  # pixels, also high
-LONGEST_EXIF = 65533  # bytes of a segment of a JPEG, without those that hold its length
+LOSSY = ('JPEG', 'WEBP', 'AVIF')
+QUALITY = 95  # of the lossy ones
+COMPRESSION = 1  # makes PNGs a few percent larger than the default of 6 in a third of the time
+FULL_COLOURS = {'JPEG': {'subsampling': 0}, 'AVIF': {'subsampling': '4:4:4'}}  # as fine as brightness
+OPAQUE = ('JPEG', 'BMP')  # hold no transparency
+EIGHT_BITS = (*LOSSY, 'BMP')
+WIDEST = {'JPEG': 65500, 'WEBP': 16383, 'AVIF': 65536}  # pixels, also high
+LONGEST_SEGMENT = 65533  # bytes in a JPEG, without those that hold its length
 HELP = 'choose another format (--format png)'
+METRE = 0.0254  # in inches
 
 
-def encode_photo(photo, extension):
+def encode_photo(photo, extension, quality=None, compression=None):
     """The bytes of a file.
 
-    PNG and TIFF keep 16 bits; JPEG and WebP get 8. PNG and TIFF are lossless, JPEG and WebP are of quality 95. A JPEG
-    gets no transparency where nothing is transparent, and no EXIF data that are too long for it.
+    PNG and TIFF are lossless and keep 16 bits, BMP is lossless; the others get 8. A JPEG or BMP gets no transparency
+    where nothing is transparent. Each holds the metadata that it has a place for; a JPEG none of more than 64 KiB.
 
     Args:
         photo (Photo): The image.
         extension (str): A key of ``FORMATS``.
+        quality (int | None): 1 to 100, of JPEG, WebP and AVIF; None: 95.
+        compression (int | None): 0 (none) to 9 (smallest), of PNG; None: 1.
 
     Raises:
-        ValueError: A JPEG cannot be transparent; or the image is larger than the format allows.
+        ValueError: A JPEG or BMP cannot be transparent; or the image is larger than the format allows.
     """
     kind, pixels = FORMATS[extension.lower()], photo.pixels
-    if kind == 'JPEG' and pixels.shape[2] in (2, 4):
+    check_size(*pixels.shape[:2], extension)
+    if kind in OPAQUE and pixels.shape[2] in (2, 4):
         if not is_opaque(pixels):
-            raise InputError(f'a JPEG cannot hold its transparency; {HELP}')
+            raise InputError(cannot_be_clear(extension))
         pixels = pixels[..., :-1]
-    deep = pixels.dtype == np.uint16
-    if deep and kind in ('JPEG', 'WEBP'):
-        pixels, deep = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8), False
-    if pixels.shape[2] < 3 and (kind == 'WEBP' or (deep and kind == 'TIFF' and pixels.shape[2] == 2)):
+    if pixels.dtype == np.uint16 and kind in EIGHT_BITS:
+        pixels = to_eight_bits(pixels)
+    if pixels.shape[2] < 3 and (
+        kind in ('WEBP', 'AVIF') or (kind == 'TIFF' and pixels.shape[2] == 2 and pixels.dtype == np.uint16)
+    ):
         pixels = pixels[..., [0, 0, 0, 1][: pixels.shape[2] + 2]]  # these hold no gray, or none with transparency
     icc = photo.icc if _fits(photo.icc, pixels.shape[2], kind) else None
-    if deep:
-        return _encode_deep_png(pixels, icc, photo.exif) if kind == 'PNG' else _encode_deep_tiff(pixels, icc)
+    if kind == 'TIFF':
+        return _encode_tiff(pixels, icc, photo)
+    level = COMPRESSION if compression is None else compression
+    if kind == 'PNG' and pixels.dtype == np.uint16:
+        return _with_metadata(_encode_deep_png(pixels, level), icc, photo)
 
-    img = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    check_size(*img.size[::-1], extension)
-    file = io.BytesIO()
-    fits = kind != 'TIFF' and (kind != 'JPEG' or len(photo.exif) <= LONGEST_EXIF)
-    exif = {'exif': photo.exif} if photo.exif and fits else {}
-    img.save(file, kind, icc_profile=icc, **exif, **OPTIONS[kind])
+    img, file = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), io.BytesIO()
+    if kind == 'PNG':
+        img.save(file, kind, compress_level=level)
+        return _with_metadata(file.getvalue(), icc, photo)
+    options = {'dpi': photo.dpi, 'icc_profile': icc, 'exif': photo.exif, 'xmp': photo.xmp}
+    if kind == 'JPEG':
+        if photo.iptc:
+            options['extra'] = _as_segment(photo.iptc)
+        for name in ('exif', 'xmp'):
+            options[name] = options[name] if len(options[name]) <= LONGEST_SEGMENT - 29 else b''  # XMP's name
+    if kind in LOSSY:
+        options |= {'quality': quality or QUALITY, **FULL_COLOURS.get(kind, {})}
+    img.save(file, kind, **{name: value for name, value in options.items() if value or name == 'subsampling'})
     return file.getvalue()
 
 
@@ -64,13 +88,27 @@ def check_size(height, width, extension):
     kind = FORMATS[extension.lower()]
     if max(height, width) > WIDEST.get(kind, math.inf):
         raise InputError(
-            f'a {kind} can be {WIDEST[kind]} pixels wide and high, but the result has {width}x{height}; {HELP}'
+            f'{_article(kind)} can be {WIDEST[kind]} pixels wide and high, but the result has {width}x{height}; {HELP}'
         )
+
+
+def cannot_be_clear(extension):
+    """What to say where a format would lose transparency."""
+    return f'{_article(FORMATS[extension.lower()])} cannot hold its transparency; {HELP}'
+
+
+def _article(kind):
+    return f'{"an" if kind == "AVIF" else "a"} {kind}'
 
 
 def is_opaque(pixels):
     """Whether nothing is transparent in (H, W, 2 or 4)."""
     return bool((pixels[..., -1] == np.iinfo(pixels.dtype).max).all())
+
+
+def to_eight_bits(pixels):
+    """The nearest of 256 levels for 16 bits; 8 bits as they are."""
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
 def _fits(icc, channels, kind):
@@ -81,38 +119,64 @@ def _fits(icc, channels, kind):
     return gray == (channels < 3) if gray or kind == 'PNG' else True
 
 
-def _encode_deep_png(pixels, icc, exif):
+def _encode_deep_png(pixels, level):
     """Every row as its difference from the one above (PNG specification, filter 2), big-endian."""
     height, width, channels = pixels.shape
     rows = pixels.astype('>u2').reshape(height, -1).view(np.uint8)
     filtered = np.full((height, rows.shape[1] + 1), 2, np.uint8)
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    chunks = [(b'IHDR', struct.pack('>IIBBBBB', width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0))]
+    start = struct.pack('>IIBBBBB', width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    chunks = [_chunk(b'IHDR', start), _chunk(b'IDAT', zlib.compress(filtered, level)), _chunk(b'IEND', b'')]
+    return b''.join([b'\x89PNG\r\n\x1a\n', *chunks])
+
+
+def _chunk(name, content):
+    return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
+
+
+def _with_metadata(png, icc, photo):
+    """A PNG with what belongs to its pixels, between its first chunk and the next."""
+    chunks = []
     if icc:
         chunks.append((b'iCCP', b'ICC profile\0\0' + zlib.compress(icc)))
-    if exif:
-        chunks.append((b'eXIf', exif.removeprefix(b'Exif\0\0')))
-    chunks += [(b'IDAT', zlib.compress(filtered, 1)), (b'IEND', b'')]
-    parts = [
-        struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
-        for name, content in chunks
-    ]
-    return b''.join([b'\x89PNG\r\n\x1a\n', *parts])
+    elif photo.gamma:
+        gamma, primaries = photo.gamma
+        chunks.append((b'gAMA', struct.pack('>I', round(gamma * 1e5))))
+        if primaries:
+            chunks.append((b'cHRM', struct.pack('>8I', *(round(value * 1e5) for value in primaries))))
+    if photo.dpi:
+        chunks.append((b'pHYs', struct.pack('>IIB', *(round(value / METRE) for value in photo.dpi), 1)))
+    if photo.exif:
+        chunks.append((b'eXIf', photo.exif.removeprefix(b'Exif\0\0')))
+    if photo.xmp:
+        chunks.append((b'iTXt', b'XML:com.adobe.xmp\0\0\0\0\0' + photo.xmp))
+    return png[:33] + b''.join(_chunk(*chunk) for chunk in chunks) + png[33:]
 
 
-def _encode_deep_tiff(pixels, icc):
+def _as_segment(iptc):
+    """IPTC data as the resource 0x0404 of Photoshop in a segment of a JPEG; nothing where they are too long."""
+    content = struct.pack('>14s4sHHI', b'Photoshop 3.0\0', b'8BIM', 0x0404, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
+    return b'\xff\xed' + struct.pack('>H', len(content) + 2) + content if len(content) <= LONGEST_SEGMENT else b''
+
+
+def _encode_tiff(pixels, icc, photo):
     import tifffile
 
-    gray = pixels.shape[2] == 1
+    gray = pixels.shape[2] < 3
+    tags = [(tiff.XMP, 1, photo.xmp), (tiff.IPTC, 7, photo.iptc)]  # bytes, and bytes of no said meaning
     file = io.BytesIO()
     tifffile.imwrite(
         file,
-        pixels[..., 0] if gray else pixels,
+        pixels[..., 0] if pixels.shape[2] == 1 else pixels,
         photometric='minisblack' if gray else 'rgb',
-        extrasamples=['unassalpha'] if pixels.shape[2] == 4 else None,
+        planarconfig='contig' if pixels.shape[2] > 1 else None,
+        extrasamples=['unassalpha'] if pixels.shape[2] in (2, 4) else None,
         compression='zlib',
         iccprofile=icc,
+        resolution=photo.dpi,
+        resolutionunit=2 if photo.dpi else None,  # inches
+        extratags=[(tag, kind, len(value), value, True) for tag, kind, value in tags if value],
         metadata=None,
     )
     return file.getvalue()

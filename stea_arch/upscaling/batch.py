@@ -6,15 +6,16 @@ import re
 import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
-from stea_arch.images.decode import Photo, read_header, read_photo
-from stea_arch.images.encode import FORMATS, HELP, check_size, encode_photo, is_opaque
+from stea_arch.images.decode import READ_ONLY, read_header, read_photo
+from stea_arch.images.encode import FORMATS, OPAQUE, cannot_be_clear, check_size, encode_photo, is_opaque
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.upscaling.compare import make_comparison
 
-RESULT = re.compile(r'(.+)_x\d+(?:\.\d+)?(?:_compare)?')  # the stem of a result, beside its input
+READABLE = (*FORMATS, *READ_ONLY)
 LONGEST_NAME = 230  # bytes: file systems allow 255, and a result is written under a longer name first
 AHEAD = 2  # images that are decoded before their turn, and results that wait to be written: bounds the memory
 
@@ -28,13 +29,15 @@ class Job:
     comparison: Path | None = None
 
 
-def find_images(inputs, note=None):
+def find_images(inputs, out=None, suffix=None, note=None):
     """The images that are meant.
 
     Earlier results are known by their names (``photo_x4.jpg`` beside ``photo.jpg``) and left out, unless named.
 
     Args:
-        inputs (list[str]): files, folders (without their sub-folders), or patterns such as ``'scans/**/*.png'``.
+        inputs (list[str]): files, folders with all below them, or patterns such as ``'scans/**/*.png'``.
+        out (str | None): where results will go: nothing below it is an input, unless named.
+        suffix (str | None): what else the names of earlier results end in.
         note (callable | None): called with a sentence on what a folder or pattern leaves out.
 
     Returns:
@@ -43,43 +46,50 @@ def find_images(inputs, note=None):
     Raises:
         FileNotFoundError: nothing is there under a name, or no image in a folder.
     """
-    found = {}
+    found, out = {}, out and Path(out).expanduser().resolve()
     for entry in inputs:
         path = Path(entry).expanduser()
         if path.is_file():
             found[path] = None
             continue
-        folder = path.resolve() if path.is_dir() else None
-        there = sorted(path.iterdir() if folder else map(Path, glob.glob(str(path), recursive=True)))
+        folder = path if path.is_dir() else None
+        there = sorted(_below(path) if folder else map(Path, glob.glob(str(path), recursive=True)))
         files = [file for file in there if _is_image(file)]
-        results = _earlier_results(files)
-        if note and (text := _left_out(there, files, results, bool(folder))):
+        root = path if folder else Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
+        results = _earlier_results(files, suffix, out if out and root.resolve() in out.parents else None)
+        if note and (text := _left_out(there, files, results)):
             note(f'{entry}: left out {text}.')
         files = [file for file in files if file not in results]
         if not files:
             raise FileNotFoundError(
-                f'There is no image under {entry}: a file, a folder of images ({", ".join(FORMATS)}) or a pattern that '
-                'fits some was expected. Sub-folders are searched by a pattern such as "folder/**/*.png".'
+                f'There is no image under {entry}: a file, a folder of images ({", ".join(READABLE)}) or a pattern '
+                'that fits some was expected.'
             )
         found.update(dict.fromkeys(files, folder))
     return found
 
 
-def _earlier_results(files):
+def _below(folder):
+    """All files of a folder and its sub-folders, without hidden ones."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith('.')]
+        yield from (Path(parent, name) for name in files)
+
+
+def _earlier_results(files, suffix, out):
     stems = {(file.parent, file.stem) for file in files}
-    named = {file: RESULT.fullmatch(file.stem) for file in files}
-    return {file for file, match in named.items() if match and (file.parent, match[1]) in stems}
+    result = re.compile(rf'(.+)(?:_x\d+(?:\.\d+)?{f"|{re.escape(suffix)}" if suffix else ""})(?:_compare)?')
+    named = {file: result.fullmatch(file.stem) for file in files}
+    beside = {file for file, match in named.items() if match and (file.parent, match[1]) in stems}
+    return beside | {file for file in files if out and out in file.resolve().parents}
 
 
-def _left_out(there, files, results, with_folders):
+def _left_out(there, files, results):
     """What is in ``there`` and is not taken, in words; hidden files are not worth a word."""
     seen = [path for path in there if not path.name.startswith('.')]
     groups = {
         'other types': [path for path in seen if path.is_file() and path not in files],
         'earlier results': sorted(results),
-        'sub-folders, which a pattern such as "folder/**/*.png" searches': [
-            path for path in seen if with_folders and path.is_dir()
-        ],
     }
     return '; '.join(f'{what} ({_some(paths)})' for what, paths in groups.items() if paths)
 
@@ -88,16 +98,18 @@ def _some(paths):
     return ', '.join(path.name for path in paths[:3]) + (f', ... {len(paths)} in all' if len(paths) > 3 else '')
 
 
-def plan(images, out=None, suffix='_x4', extension=None, compare=None):
+def plan(images, out=None, suffix=None, extension=None, compare=None, scale=4):
     """Say which file is made of which, before anything is done.
 
     Args:
         images (dict[Path, Path | None]): from :func:`find_images`.
         out (str | None): a folder; or a file, where there is one input and the name ends as an image's does. None:
-            beside the inputs, with ``suffix`` behind the name of the file, or of the folder.
-        suffix (str): for names beside the inputs.
-        extension (str | None): e.g. '.png'; None: that of the input.
+            beside the inputs, with ``suffix`` behind the name of the file, or of the folder. What lies below a folder
+            lies in the same sub-folders there.
+        suffix (str | None): for names of results; None: e.g. '_x4' beside the inputs, nothing in ``out``.
+        extension (str | None): e.g. '.png'; None: that of the input, or '.png' where that can only be read.
         compare (str | None): also write a comparison beside each result: 'png' or 'html'.
+        scale (float): for the suffix.
 
     Returns:
         list[Job]: in the order of ``images``.
@@ -110,16 +122,22 @@ def plan(images, out=None, suffix='_x4', extension=None, compare=None):
     single = out is not None and len(images) == 1 and Path(out).suffix.lower() in FORMATS and not Path(out).is_dir()
     if single and extension and FORMATS[Path(out).suffix.lower()] != FORMATS[extension]:
         raise ValueError(f'--out {out} and --format name different formats. Leave one of them out.')
+    if single and suffix:
+        raise ValueError(f'--out {out} is the whole name of the result: leave --suffix out, or name a folder.')
+    if suffix is None:
+        suffix = '' if out else f'_x{scale:g}'
     if out is not None and not single:
         _check_folder(out, len(images))
     for source, folder in images.items():
-        ending = extension or source.suffix
+        ending = extension or ('.png' if source.suffix.lower() in READ_ONLY else source.suffix)
+        below = source.parent.relative_to(folder) if folder else ''
         if single:
             target = Path(out)
         elif out is not None:
-            target = Path(out, source.stem + ending)
+            target = Path(out, below, source.stem + suffix + ending)
         elif folder is not None:
-            target = folder.with_name(folder.name + suffix) / (source.stem + ending)
+            home = folder.resolve()
+            target = home.with_name(home.name + suffix) / below / (source.stem + ending)
         else:
             target = source.with_name(source.stem + suffix + ending)
         jobs.append(Job(source, target, compare and target.with_name(f'{target.stem}_compare.{compare}')))
@@ -152,7 +170,7 @@ def check_results(jobs, scale):
     for job in jobs:
         try:
             header = read_header(job.source)
-            clear = FORMATS[job.target.suffix.lower()] == 'JPEG' and header.channels in (2, 4)
+            clear = FORMATS[job.target.suffix.lower()] in OPAQUE and header.channels in (2, 4)
             clear = clear and not is_opaque(read_photo(job.source).pixels)
         except (ValueError, OSError, MemoryError):
             continue  # it fails alone when its turn comes
@@ -161,7 +179,7 @@ def check_results(jobs, scale):
         except ValueError as error:
             problems[job.source] = error
         if clear:
-            problems[job.source] = f'a JPEG cannot hold its transparency; {HELP}'
+            problems[job.source] = cannot_be_clear(job.target.suffix)
     if problems:
         more = f' (and {len(problems) - 5} more)' if len(problems) > 5 else ''
         listed = '\n'.join(f'  {source}: {problem}' for source, problem in list(problems.items())[:5])
@@ -169,7 +187,7 @@ def check_results(jobs, scale):
 
 
 def _is_image(path):
-    return path.suffix.lower() in FORMATS and not path.name.startswith('.') and path.is_file()
+    return path.suffix.lower() in READABLE and not path.name.startswith('.') and path.is_file()
 
 
 def _check_targets(jobs):
@@ -208,7 +226,7 @@ def _check_targets(jobs):
                 )
 
 
-def run(jobs, upscale, workers=2, done=None, warn=None):
+def run(jobs, upscale, workers=2, done=None, warn=None, **encoding):
     """Read, upscale and write all images; one that fails does not stop the others.
 
     Reading and writing happen in threads, in which decoding and encoding let others work; the network runs here.
@@ -219,10 +237,13 @@ def run(jobs, upscale, workers=2, done=None, warn=None):
         workers (int): threads.
         done (callable | None): called with each job when its result is on its way, or has failed.
         warn (callable | None): called with a source and what of it, beside its pixels, could not be read.
+        **encoding: see :func:`stea_arch.images.encode.encode_photo`.
 
     Returns:
         list[tuple[Path, str]]: sources that failed, with the reason.
     """
+    from stea_arch.upscaling.colour import upscale_in_srgb  # here: it needs PyTorch, and names are checked before
+
     failed = []
     reading, writing = deque(), deque()
     waiting = deque(jobs)
@@ -241,10 +262,12 @@ def run(jobs, upscale, workers=2, done=None, warn=None):
                 photo = _note(failed, job, future.result)
                 for warning in photo.warnings if photo and warn else ():
                     warn(job.source, warning)
-                pixels = None if photo is None else _note(failed, job, lambda photo=photo: upscale(photo.pixels))
+                pixels = (
+                    None if photo is None else _note(failed, job, lambda photo=photo: upscale_in_srgb(photo, upscale))
+                )
                 if pixels is not None:
-                    result = Photo(pixels, photo.icc, photo.exif)
-                    writing.append((job, pool.submit(_write, job, photo, result)))
+                    result = replace(photo, pixels=pixels)
+                    writing.append((job, pool.submit(_write, job, photo, result, encoding)))
                     if len(writing) > AHEAD:
                         finish()
                 if done:
@@ -266,8 +289,8 @@ def _note(failed, job, function):
         return None
 
 
-def _write(job, photo, result):
-    data = encode_photo(result, job.target.suffix)
+def _write(job, photo, result, encoding):
+    data = encode_photo(result, job.target.suffix, **encoding)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     if job.comparison:
         kind = job.comparison.suffix.removeprefix('.')

@@ -1,6 +1,13 @@
-"""The colours of a photograph are not the network's to change: its result keeps the low frequencies of the input."""
+"""The colours of a photograph are not the network's to change: its result keeps the low frequencies of the input.
 
+And what it is shown are the numbers of sRGB, which it was trained with, whatever the photograph's profile is.
+"""
+
+import numpy as np
+import torch
 import torch.nn.functional as F
+
+from stea_arch.images.profile import read_profile
 
 BLOCK = 16  # pixels of the input: coarser than noise and the blocks of a JPEG, which are not to come back
 ROUNDS = 4  # clipping, and the smooth course from block to block, leave a rest of about a fifth each time
@@ -26,6 +33,35 @@ def keep_low_frequencies(sr, lq):
             smooth = F.interpolate(shift[:, channel, None], size, mode='bilinear')[..., :height, :width]
             sr[:, channel, None].add_(smooth).clamp_(0, 1)
     return sr
+
+
+def upscale_in_srgb(photo, upscale):
+    """The pixels of a photograph, larger, in its own profile.
+
+    The network sees its colours in sRGB. How far they lie beyond what sRGB can show is interpolated and added, so that
+    they stay as vivid as they were.
+
+    Args:
+        photo (Photo): The image.
+        upscale (callable): pixels, also floating in [0, 1] -> larger pixels.
+
+    Returns:
+        ndarray: In the type of its pixels.
+    """
+    profile = read_profile(photo.icc) if photo.pixels.shape[2] > 2 else None
+    if profile is None:
+        return upscale(photo.pixels)
+    largest = np.iinfo(photo.pixels.dtype).max
+    values = photo.pixels.astype(np.float32) / largest
+    colours = profile.to_srgb(values[..., :3])
+    values[..., :3] = colours.clip(0, 1)
+    beyond = colours - values[..., :3]
+    result = upscale(values)
+    if beyond.any():
+        planes = torch.from_numpy(beyond.transpose(2, 0, 1)[None].copy())
+        result[..., :3] += F.interpolate(planes, result.shape[:2], mode='bicubic')[0].permute(1, 2, 0).numpy()
+    result[..., :3] = profile.from_srgb(result[..., :3])
+    return (result * largest).round().astype(photo.pixels.dtype)
 
 
 def _block_means(image, size):

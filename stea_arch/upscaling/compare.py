@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from stea_arch.images.decode import Photo
-from stea_arch.images.encode import encode_photo
+from stea_arch.images.encode import encode_photo, to_eight_bits
 from stea_arch.results.html import data_url, render
 from stea_arch.results.picture import draw_grid
 
@@ -53,15 +53,11 @@ def _as_text(name):
 
 
 def _data_url(photo):
-    photo = Photo(_to_eight_bits(photo.pixels), photo.icc)
+    photo = Photo(to_eight_bits(photo.pixels), photo.icc)
     return data_url(encode_photo(photo, '.png'))
 
 
 def _flat(photo):
-    pixels = _to_eight_bits(photo.pixels)
+    pixels = to_eight_bits(photo.pixels)
     img = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert('RGBA')
     return Image.alpha_composite(Image.new('RGBA', img.size, 'white'), img).convert('RGB')
-
-
-def _to_eight_bits(pixels):
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -84,7 +85,8 @@ class PageServer(ThreadingHTTPServer):
         Raises:
             ValueError, MemoryError: the image or an argument cannot be used.
         """
-        from stea_arch.images.decode import Photo, decode_photo, read_header
+        from stea_arch.images.decode import decode_photo, read_header
+        from stea_arch.upscaling.colour import upscale_in_srgb
         from stea_arch.upscaling.compare import make_page
 
         if model not in self.upscalers:
@@ -103,7 +105,7 @@ class PageServer(ThreadingHTTPServer):
                 elif strengths:
                     raise ValueError(f'{model} has no strengths to set: they belong to a RealNet with two streams.')
                 with self._watched(job, upscaler.network, before.pixels):
-                    after = Photo(upscaler(before.pixels), before.icc)
+                    after = replace(before, pixels=upscale_in_srgb(before, upscaler))
                 return make_page(before, after, name)
         finally:
             del self.progress[job]

@@ -12,7 +12,7 @@ from stea_arch.backends import load_backend
 from stea_arch.inference import upscale_tensor
 from stea_arch.upscaling.colour import keep_low_frequencies
 from stea_arch.upscaling.memory import GIB, SHARE, choose_method, first_convolution, free_memory, lavish_bound
-from stea_arch.weights import DEFAULT, load_network
+from stea_arch.weights import DEFAULT, load_network, mix_networks
 from stea_arch.weights.files import check_weights
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -30,6 +30,7 @@ class Upscaler:
         model (str | PathLike | nn.Module): the name of a shipped network, a checkpoint (see ``weights.load_network``),
             or a network in eval mode.
         device (str | torch.device | None): e.g. 'cpu' or 'cuda:1'; None: the GPU, or the CPU where there is none.
+            Apple's ('mps') has to be named, as nothing has been run on one.
         dtype (str): 'fp32', or 'bf16' or 'fp16' for mixed precision: faster where the hardware knows it.
         max_memory (float | None): GiB that the network may take for an image; None: 80% of what is free on the device
             when the image comes. An image that would take more as a whole is computed in strips, with the same result.
@@ -38,10 +39,14 @@ class Upscaler:
             the colours as they come: RealNet's drift by up to 9 of 255 levels. A gray image stays gray in both cases.
         backend (str): 'torch', or 'onnxruntime' or 'openvino', which run on a CPU, see ``backends.load_backend``. An
             image that does not fit as a whole is computed in strips by PyTorch all the same.
+        strength (float): 0 to 1: 1 is the network's result, 0 what ``base`` says, in between a mixture.
+        base (str | PathLike | nn.Module | None): None: strength 0 is the bicubic enlargement, and pixels are mixed.
+            Another network of the same architecture, e.g. one that removes less noise: the weights are.
 
     Attributes:
         network (nn.Module): it, on its device, in its form for inference.
         scale (int): its scale.
+        strength (float): of the network's result beside the bicubic one; it may be changed.
         model, colours: as given.
 
     Raises:
@@ -58,6 +63,8 @@ class Upscaler:
         alpha: str = 'network',
         colours: str = 'input',
         backend: str = 'torch',
+        strength: float = 1,
+        base: str | os.PathLike | nn.Module | None = None,
     ):
         if dtype not in DTYPES:
             raise ValueError(f'dtype must be one of {", ".join(DTYPES)}, got {dtype!r}.')
@@ -67,8 +74,12 @@ class Upscaler:
             raise ValueError(f"colours must be 'input' or 'network', got {colours!r}.")
         if max_memory is not None and not max_memory > 0:
             raise ValueError(f'max_memory must be a number of GiB above 0, got {max_memory!r}.')
+        if not 0 <= strength <= 1:
+            raise ValueError(f'strength must be a number from 0 to 1, got {strength!r}.')
         self.device = find_device(device if backend == 'torch' else device or 'cpu')
-        network = model if isinstance(model, nn.Module) else load_network(model)
+        network = _load(model)
+        if base is not None:
+            network, strength = mix_networks(_load(base), network, strength), 1
         channels = first_convolution(network).in_channels
         if channels != 3:
             raise ValueError(f'Expected a network for RGB images, got one for {channels} channels.')
@@ -76,7 +87,7 @@ class Upscaler:
         self.scale = network.upscale
         self.whole = None if backend == 'torch' else load_backend(network.to(self.device), backend, DTYPES[dtype])
         self.network = optimize_for(network, self.device)
-        self.model = model
+        self.model, self.strength = model, strength
         self.dtype, self.max_memory, self.alpha, self.colours = DTYPES[dtype], max_memory, alpha, colours
 
     def __call__(self, image: np.ndarray, scale: float | None = None) -> np.ndarray:
@@ -120,7 +131,22 @@ class Upscaler:
     def _colours(self, planes, way, size):
         """``(1 or 3, H, W)`` in [0, 1] -> the same, larger, clipped to [0, 1]; gray is shown to the network as RGB."""
         channels, gray = len(planes), all(torch.equal(planes[0], plane) for plane in planes[1:])
-        lq = planes.expand(3, -1, -1)[None]
+        sr = self._mixed(planes.expand(3, -1, -1)[None], gray, way)
+        if sr.shape[-2:] != size:
+            sr = F.interpolate(sr, size, mode='bicubic', antialias=True).clamp_(0, 1)
+        return sr[0].expand(channels, -1, -1)
+
+    def _mixed(self, lq, gray, way):
+        """``(1, 3, H, W)`` in [0, 1] -> the same, or gray ``(1, 1, ...)``, at the network's scale."""
+        if self.strength == 0:
+            return enlarge(lq[:, :1] if gray else lq, self.scale)
+        sr = self._sharpened(lq, gray, way)
+        if self.strength < 1:
+            for channel in range(sr.shape[1]):  # one at a time: the result is large enough without a copy of it
+                sr[:, channel, None].lerp_(enlarge(lq[:, channel, None], self.scale), 1 - self.strength)
+        return sr
+
+    def _sharpened(self, lq, gray, way):
         network = self.whole if self.whole and way['method'] == 'whole' else self.network
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             sr = upscale_tensor(network, lq, **way).float()
@@ -134,9 +160,7 @@ class Upscaler:
             sr, lq = sr.mean(1, keepdim=True), lq[:, :1]
         if self.colours == 'input':
             keep_low_frequencies(sr, lq)
-        if sr.shape[-2:] != size:
-            sr = F.interpolate(sr, size, mode='bicubic', antialias=True).clamp_(0, 1)
-        return sr[0].expand(channels, -1, -1)
+        return sr
 
     def _alpha(self, alpha, way, size):
         if alpha.min() == alpha.max():
@@ -159,6 +183,15 @@ def upscale(
         ndarray: larger, in the type of ``image``.
     """
     return Upscaler(model, **arguments)(image, scale)
+
+
+def _load(model):
+    return model if isinstance(model, nn.Module) else load_network(model)
+
+
+def enlarge(image, scale):
+    """What the network adds to: ``(B, C, H, W)`` in [0, 1] -> ``(B, C, s H, s W)``, bicubic, clipped."""
+    return F.interpolate(image, scale_factor=scale, mode='bicubic').clamp_(0, 1)
 
 
 def find_device(device=None):

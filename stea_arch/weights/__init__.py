@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -25,8 +26,8 @@ def shipped():
 def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
     """A network with its weights, in eval mode, on the CPU, in fp32.
 
-    The architecture comes from the metadata of a ``.safetensors`` file of ours (``stea-export`` writes it), else from
-    the names and shapes of the parameters, in our naming or in the authors'. ``params_ema`` is preferred to ``params``.
+    The architecture is what a file of ours says (trainings and ``stea-export`` write it), else it is found from the
+    names and shapes of the parameters, in our naming or in the authors'. ``params_ema`` is preferred to ``params``.
 
     Args:
         model (str | PathLike): the name of a shipped network, or a ``.pth`` or ``.safetensors`` file. Nothing in a file
@@ -50,6 +51,31 @@ def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
         raise InputError(f'{path}: {error}') from error
 
 
+def mix_networks(start: nn.Module, end: nn.Module, share: float) -> nn.Module:
+    """A network whose weights lie between those of two, as Real-ESRGAN weighs two by its strength of denoising.
+
+    Args:
+        start (nn.Module), end (nn.Module): of one architecture; the second was best trained from the first.
+        share (float): 0 is ``start``, 1 is ``end``.
+
+    Returns:
+        nn.Module: A third one.
+
+    Raises:
+        ValueError: their architectures differ.
+    """
+    mixed, weights, others = copy.deepcopy(end), end.state_dict(), start.state_dict()
+    shapes = [{name: value.shape for name, value in each.items()} for each in (weights, others)]
+    differing = sorted(name for name, _ in shapes[0].items() ^ shapes[1].items())
+    if type(start) is not type(end) or differing:
+        raise InputError(
+            f'Weights can be mixed between networks of one architecture, got a {type(start).__name__} and a '
+            f'{type(end).__name__} that differ in {differing[0] if differing else "their class"}.'
+        )
+    mixed.load_state_dict({name: others[name].lerp(value, share) for name, value in weights.items()})
+    return mixed
+
+
 def read_network(path, architecture=None):
     """What a checkpoint holds.
 
@@ -68,7 +94,7 @@ def read_network(path, architecture=None):
     from stea_arch.weights.files import read_architecture, read_checkpoint
 
     content = read_checkpoint(path)
-    architecture = architecture or read_architecture(path)
+    architecture = architecture or read_architecture(path, content)
     try:
         return identify(content, architecture)
     except ValueError as error:

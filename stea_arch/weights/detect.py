@@ -139,7 +139,8 @@ def _detect_attention(state_dict):
 
 def _check_dilations(state_dict):
     prefix = 'enc1.0.large_field.branches.'
-    sides = [value.shape[-1] for name, value in state_dict.items() if re.fullmatch(rf'{prefix}\d+\.near\.weight', name)]
+    names = sorted(name for name in state_dict if re.fullmatch(rf'{prefix}\d+\.near\.weight', name))
+    sides = [state_dict[name].shape[-1] for name in names]  # in their order: safetensors keep none
     if sides != PUBLISHED_SIDES:
         raise InputError(
             f'This network has other dilations than the published 2, 4, 6 (its dense kernels have the sides {sides}), '

@@ -62,6 +62,8 @@ def test_basicsr_s_datasets_share_one_database(store, photo_folder):
     loaders = [torch.utils.data.DataLoader(one, num_workers=1) for one in sets]
     for first, second in zip(*loaders, strict=True):
         assert torch.equal(first['gt'], second['lq'])
+    list_or_text = [FileClient('lmdb', db_paths=paths).get('photo3') for paths in ([store.path], store.path)]
+    assert list_or_text[0] == list_or_text[1]
     client = FileClient('lmdb', db_paths=[store.path], client_keys=['gt'])
     with pytest.raises(ValueError, match=f'{store.path} has no image no_such'):
         client.get('no_such', 'gt')

@@ -1,5 +1,6 @@
 import io
 import struct
+import sys
 
 import cv2
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from stea_arch.images.decode import ORIENTATION, Photo, read_photo
+from stea_arch.images.decode import ORIENTATION, Photo, decode_photo, read_header, read_photo
 from stea_arch.images.encode import encode_photo
 
 PROFILES = {kind: ImageCms.ImageCmsProfile(ImageCms.createProfile(kind)).tobytes() for kind in ('sRGB', 'LAB')}
@@ -53,15 +54,15 @@ def test_other_programs_read_our_16_bits(channels):
     np.testing.assert_array_equal(tiff.reshape(9, 14, -1), pixels[..., [0, 0, 0, 1]] if channels == 2 else pixels)
 
 
-@pytest.mark.parametrize('extension', ['.jpg', '.jpeg', '.webp', '.JPG'])
+@pytest.mark.parametrize('extension', ['.jpg', '.jpeg', '.webp', '.avif', '.JPG'])
 @pytest.mark.parametrize('channels', [1, 3])
 def test_lossy_files_come_back_closely(tmp_path, channels, extension):
     pixels = smooth_pixels(channels)
     for photo in (Photo(pixels), Photo(pixels.astype(np.uint16) * 257)):
         found = read_bytes(encode_photo(photo, extension), tmp_path, f'a{extension}').pixels
         assert found.dtype == np.uint8
-        if extension == '.webp':
-            assert found.shape[2] == 3  # it knows no gray
+        if extension in ('.webp', '.avif'):
+            assert found.shape[2] == 3  # they know no gray
         else:
             assert found.shape == pixels.shape
         assert np.abs(found.astype(int) - pixels).mean() < 2
@@ -78,7 +79,7 @@ def test_webp_keeps_transparency_and_jpeg_refuses_it(tmp_path):
         assert read_bytes(encode_photo(Photo(opaque), '.jpg'), tmp_path, 'a.jpg').pixels.shape == (48, 64, channels - 1)
 
 
-@pytest.mark.parametrize(('extension', 'width'), [('.jpg', 65501), ('.webp', 16384)])
+@pytest.mark.parametrize(('extension', 'width'), [('.jpg', 65501), ('.webp', 16384), ('.avif', 65537)])
 def test_what_a_format_cannot_hold_is_said(extension, width):
     with pytest.raises(ValueError, match=rf'can be {width - 1} pixels wide.* has {width}x1; .*--format png'):
         encode_photo(Photo(np.zeros((1, width, 3), np.uint8)), extension)
@@ -121,7 +122,7 @@ def test_16_bits_stand_upright(tmp_path, orientation):
         np.testing.assert_array_equal(photo.pixels, UPRIGHT[orientation](pixels))
 
 
-@pytest.mark.parametrize('extension', ['.png', '.jpg', '.webp', '.tif'])
+@pytest.mark.parametrize('extension', ['.png', '.jpg', '.webp', '.avif', '.tif'])
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
 def test_profile_and_exif_survive(tmp_path, extension, dtype):
     exif = Image.Exif()
@@ -137,6 +138,91 @@ def test_profile_and_exif_survive(tmp_path, extension, dtype):
         assert again.getexif()[0x010F] == 'Maker'
         assert dict(again.getexif().get_ifd(0x8769)) == {0x9003: '2024:05:06 07:08:09'}
         assert ORIENTATION not in again.getexif()
+
+
+XMP = (
+    b'<x:xmpmeta><rdf:Description tiff:Orientation="8" dc:title="x"/><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
+)
+IPTC = b'\x1c\x02\x78\0\5words'
+METADATA = {  # what each format has a place for
+    '.png': {'xmp', 'dpi', 'gamma'},
+    '.jpg': {'xmp', 'dpi', 'iptc'},
+    '.webp': {'xmp'},
+    '.avif': {'xmp'},
+    '.tif': {'xmp', 'dpi', 'iptc'},
+    '.bmp': {'dpi'},
+}
+
+
+@pytest.mark.parametrize('extension', METADATA)
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_other_programs_read_our_metadata_and_so_do_we(extension, dtype):
+    given = {
+        'xmp': XMP,
+        'iptc': IPTC,
+        'dpi': (300.0, 150.0),
+        'gamma': (0.5, (0.31, 0.33, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)),
+    }
+    data = encode_photo(Photo(make_pixels(dtype=dtype), **given), extension)
+    if dtype == np.uint8 or extension != '.tif':  # of 16 bits of colour Pillow reads no TIFF
+        img = Image.open(io.BytesIO(data))
+        xmp = img.tag_v2.get(700) if extension == '.tif' else img.info.get('xmp')
+        assert (xmp == XMP) == ('xmp' in METADATA[extension])
+        if extension == '.jpg':
+            assert img.info['photoshop'][0x0404] == IPTC
+        if extension == '.tif':
+            assert img.tag_v2[33723] == IPTC
+        if 'dpi' in METADATA[extension]:
+            assert img.info['dpi'] == pytest.approx((300, 150), abs=0.02)
+        if extension == '.png':
+            assert (img.info['gamma'], img.info['chromaticity']) == given['gamma']
+    photo = decode_photo(data)
+    upright = XMP.replace(b'"8"', b'"1"').replace(b'>6<', b'>1<')  # for pixels that stand upright now
+    assert photo.xmp == (upright if 'xmp' in METADATA[extension] else b'')
+    assert photo.iptc == (IPTC if 'iptc' in METADATA[extension] else b'')
+    assert photo.dpi == (pytest.approx((300, 150), abs=0.02) if 'dpi' in METADATA[extension] else None)
+    assert photo.gamma == (given['gamma'] if extension == '.png' else None)
+
+
+def test_a_jpeg_leaves_out_what_is_too_long_for_it():
+    for name in ('exif', 'xmp', 'iptc'):
+        data = encode_photo(Photo(smooth_pixels(3), **{name: b'Exif\0\0' + bytes(2**16)}), '.jpg')
+        assert len(data) < 2**15
+        Image.open(io.BytesIO(data)).load()
+
+
+def test_a_profile_stands_in_for_gamma():
+    data = encode_photo(Photo(make_pixels(), PROFILES['sRGB'], gamma=(0.5, None)), '.png')
+    assert b'gAMA' not in data and b'iCCP' in data
+
+
+@pytest.mark.parametrize('kind', ['HEIF', 'JXL', 'AVIF', 'BMP'])
+@pytest.mark.parametrize('orientation', [1, 6])
+def test_phones_and_new_formats(tmp_path, kind, orientation):
+    import pillow_heif
+    import pillow_jxl  # noqa: F401
+
+    pillow_heif.register_heif_opener()
+    exif = Image.Exif()
+    exif[0x010F], exif[ORIENTATION] = 'Maker', orientation
+    pixels = smooth_pixels(3)
+    options = {} if kind == 'BMP' else {'quality': 95, 'exif': exif.tobytes()}
+    Image.fromarray(pixels).save(tmp_path / 'a', kind, **options)
+    photo, header = read_photo(tmp_path / 'a'), read_header(tmp_path / 'a')
+    turned = orientation == 6 and kind in ('HEIF', 'AVIF')  # JPEG XL has an orientation of its own, and EXIF's is idle
+    expected = UPRIGHT[6](pixels) if turned else pixels
+    assert photo.pixels.shape == expected.shape == (header.height, header.width, header.channels)
+    assert np.abs(photo.pixels.astype(int) - expected).mean() < 2
+    assert kind == 'BMP' or b'Maker' in photo.exif
+
+
+@pytest.mark.parametrize(('start', 'kind'), [(b'\0\0\0\x18ftypheic', 'HEIC'), (b'\xff\x0a', 'JPEG XL')])
+def test_a_package_that_is_missing_is_named(monkeypatch, start, kind):
+    for module in ('pillow_heif', 'pillow_jxl'):
+        monkeypatch.setitem(sys.modules, module, None)
+    for read in (decode_photo, read_header):
+        with pytest.raises(ValueError, match=rf'to read {kind}, install .*: pip install "stea_arch\[formats\]"'):
+            read(start + bytes(40))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +298,7 @@ def broken_files():
     deep = encode_photo(Photo(make_pixels(40, 40, dtype=np.uint16)), '.png')
     huge = png[:16] + struct.pack('>II', 60000, 60000) + png[24:]
     long = encode_photo(Photo(np.zeros((2**20 + 1, 1, 1), np.uint16)), '.png')  # OpenCV has an exception of its own
-    tiff = encode_photo(Photo(make_pixels()), '.tif').replace(struct.pack('<HHI', 256, 3, 1), bytes(8), 1)
+    tiff = encode_photo(Photo(make_pixels()), '.tif').replace(struct.pack('<HHI', 256, 4, 1), bytes(8), 1)
     return {
         'empty': b'',
         'text': b'no image',
@@ -227,7 +313,7 @@ def broken_files():
 
 @pytest.mark.parametrize('case', broken_files())
 def test_broken_files_are_refused(tmp_path, case):
-    with pytest.raises(ValueError, match=r'not readable as PNG, JPEG, WebP, TIFF or BMP|could not be decoded'):
+    with pytest.raises(ValueError, match=r'not readable as PNG, JPEG, WebP, AVIF, TIFF or BMP|could not be decoded'):
         read_bytes(broken_files()[case], tmp_path, 'a.png')
 
 
@@ -236,6 +322,28 @@ def test_what_is_no_still_image_of_8_or_16_bits_is_refused(tmp_path):
     frames[0].save(tmp_path / 'a.webp', save_all=True, append_images=frames[1:])
     with pytest.raises(ValueError, match=r'still image was expected.* 2 frames'):
         read_photo(tmp_path / 'a.webp')
-    tifffile.imwrite(tmp_path / 'a.tif', np.ones((8, 8), np.float32))
-    with pytest.raises(ValueError, match=r'8 or 16 bits a channel were expected.*\(F\)'):
-        read_photo(tmp_path / 'a.tif')
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'bits', 'found'),
+    [
+        (np.float32, 32, '32 bits in floating point'),
+        (np.float16, 16, '16 bits in f'),
+        (np.uint32, 32, '32'),
+        (None, 12, '12'),
+    ],
+)
+@pytest.mark.parametrize('channels', [1, 3])
+def test_the_bits_that_are_refused_are_named(dtype, bits, found, channels):
+    file, kind, shape = io.BytesIO(), *(('rgb', (8, 8, 3)) if channels == 3 else ('minisblack', (8, 8)))
+    tifffile.imwrite(file, np.ones(shape, dtype or np.uint16), photometric=kind)
+    data = file.getvalue()
+    if bits == 12:  # what tifffile cannot write: its header says 16
+        old, new = (struct.pack(f'<{channels}H', *[value] * channels) for value in (16, 12))
+        place = data.index(struct.pack('<HHI', 258, 3, channels)) + 8
+        place = struct.unpack_from('<I', data, place)[0] if channels == 3 else place
+        assert data[place : place + len(old)] == old
+        data = data[:place] + new + data[place + len(old) :]
+    for read in (decode_photo, read_header):
+        with pytest.raises(ValueError, match=f'8 or 16 bits a channel were expected, got {found}'):
+            read(data)

@@ -16,6 +16,7 @@ from stea_arch.images.encode import encode_photo
 from stea_arch.upscaling.batch import plan
 from stea_arch.upscaling.progress import Progress, watch
 from stea_arch.upscaling.upscaler import Upscaler
+from stea_arch.weights import shipped
 
 
 @pytest.fixture
@@ -58,12 +59,43 @@ def test_one_file(photos, command, capsys):
     assert sorted(path.name for path in (photos / 'new').iterdir()) == ['name.webp', 'name_compare.html']
 
 
+def test_strength(photos, command, checkpoint, network):
+    assert command('in/rgba.png', '--out', 'out/weak.png', '--strength', '0.25') == 0
+    pixels = read_photo('in/rgba.png').pixels
+    np.testing.assert_array_equal(read_photo('out/weak.png').pixels, Upscaler(network, 'cpu', strength=0.25)(pixels))
+    assert command('in/rgba.png', '--out', 'out/same.png', '--strength', '0.25', '--base', checkpoint) == 0
+    np.testing.assert_array_equal(read_photo('out/same.png').pixels, Upscaler(network, 'cpu')(pixels))
+
+
+@pytest.mark.parametrize('ending', ['jpg', 'webp', 'avif', 'png'])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_quality_and_compression(photos, command, ending, dtype):
+    ramp = np.linspace(0, np.iinfo(dtype).max, 40 * 40 * 3).astype(dtype).reshape(40, 40, 3)
+    (photos / 'ramp.png').write_bytes(encode_photo(Photo(ramp), '.png'))
+    sizes = []
+    for settings in (
+        [('--quality', '30'), ('--quality', '98')]
+        if ending != 'png'
+        else [('--compression', '9'), ('--compression', '0')]
+    ):
+        assert command('ramp.png', '--out', f'out/a.{ending}', *settings) == 0
+        sizes.append((photos / 'out' / f'a.{ending}').stat().st_size)
+    assert sizes[0] < sizes[1]
+
+
+def test_the_shipped_models_are_listed(capsys):
+    with pytest.raises(SystemExit, match='0'):
+        upscale.main(['--list-models'])
+    listed = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in listed} == set(shipped()) and all(len(line.split()) > 3 for line in listed)
+
+
 def test_a_broken_file_is_reported_and_the_status_says_so(photos, command, capsys):
     (photos / 'in' / 'broken.png').write_bytes(b'?')
     assert command('in', '-o', 'out') == 1
     printed = capsys.readouterr()
     assert 'Wrote 4 of 5 images to out.' in printed.out
-    assert '1 failed:\n  in/broken.png: not readable as PNG, JPEG, WebP, TIFF or BMP' in printed.err
+    assert '1 failed:\n  in/broken.png: not readable as PNG, JPEG, WebP, AVIF, TIFF or BMP' in printed.err
 
 
 def test_a_stopped_run_goes_on(photos, command, capsys):
@@ -81,6 +113,8 @@ def test_a_stopped_run_goes_on(photos, command, capsys):
     [
         (['none.png'], r'no image under none\.png'),
         (['in', '-o', 'in'], r'would replace the input in/'),
+        (['in', '--base', 'labnet-s-x4'], r'--base needs --strength'),
+        (['in', '--base', 'none', '--strength', '0.5'], r'none is neither a file .* nor one of the shipped networks'),
         (['in', '--device', 'cuda:99'], r'device cuda:99 cannot be used'),
         (['in', '--model', 'labnet-xxl'], r'labnet-xxl is neither a file .* nor one of the shipped networks'),
     ],
@@ -94,11 +128,25 @@ def test_what_is_wrong_is_said_in_one_paragraph(photos, checkpoint, capsys, args
     assert error.count('\n') == 1
 
 
-@pytest.mark.parametrize('args', [['--scale', '0'], ['--format', 'gif'], ['--max-memory', 'much'], []])
+@pytest.mark.parametrize(
+    'args',
+    [
+        ['--scale', '0'],
+        ['--format', 'gif'],
+        ['--max-memory', 'much'],
+        ['--quality', '0'],
+        ['--strength', '2'],
+        ['--compression', '10'],
+        ['--tile', '400'],
+        [],
+    ],
+)
 def test_wrong_flags_end_with_the_usage(capsys, args):
     with pytest.raises(SystemExit, match='2'):
         upscale.main([*(['a.png'] if args else []), *args])
-    assert 'usage: stea-upscale' in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert 'usage: stea-upscale' in error
+    assert '--tile' not in args or 'computed in strips' in error
 
 
 def test_an_interruption_is_no_traceback(photos, command, monkeypatch, capsys):

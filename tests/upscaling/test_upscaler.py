@@ -1,5 +1,6 @@
 import copy
 
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -243,6 +244,8 @@ def test_a_scale_must_be_above_0(upscaler, scale):
             {'model': LabNet(1, 1, 16, (1, 1, 1, 1, 1, 1))},
             r'RGB images, got one for 1 channels',
         ),
+        ({'strength': 1.1}, r'strength must be a number from 0 to 1, got 1.1'),
+        ({'base': 'labnet-s-x4'}, r'networks of one architecture, got a LabNet and a LabNet that differ in dec1.0'),
         ({'device': 'gpu'}, r'device gpu cannot be used: .* Try cpu'),
     ],
 )
@@ -255,6 +258,39 @@ def test_without_a_gpu_it_is_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     assert find_device() == torch.device('cpu')
     assert find_device('cpu') == torch.device('cpu')
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('way', [{'method': 'whole'}, {'method': 'strips', 'strip': 16}])
+def test_strength_lies_between_bicubic_and_the_network(network, channels, way, monkeypatch):
+    image = make_image(channels, np.float32, 90, 70)
+    strong = Upscaler(network, 'cpu')(image)
+    bicubic = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC).reshape(strong.shape).clip(0, 1)
+    upscaler = Upscaler(network, 'cpu', strength=0.3)
+    monkeypatch.setattr(upscaler, 'find_way', lambda *_: way)
+    np.testing.assert_allclose(upscaler(image), 0.3 * strong + 0.7 * bicubic, atol=2e-5)
+    upscaler.strength = 0
+    np.testing.assert_allclose(upscaler(image), bicubic, atol=2e-5)
+
+
+def test_strength_mixes_the_weights_of_two_networks(network):
+    other, mean, image = copy.deepcopy(network), copy.deepcopy(network), make_image()
+    with torch.no_grad():
+        for ours, theirs, between in zip(network.parameters(), other.parameters(), mean.parameters()):
+            theirs += 0.01 * torch.randn(theirs.shape, generator=torch.Generator().manual_seed(0))
+            between.copy_(0.75 * ours + 0.25 * theirs)
+    expected = {0: other, 0.75: mean, 1: network}
+    for strength, same in expected.items():
+        found = Upscaler(network, 'cpu', 'fp32', strength=strength, base=other)(image)
+        np.testing.assert_allclose(found, Upscaler(same, 'cpu')(image), atol=1)
+    assert not np.array_equal(Upscaler(other, 'cpu')(image), Upscaler(network, 'cpu')(image))
+
+
+@pytest.mark.parametrize(('cuda', 'expected'), [(True, 'cuda'), (False, 'cpu')])
+def test_a_gpu_is_taken_where_there_is_one_but_apples_only_by_name(monkeypatch, cuda, expected):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, 'is_available', lambda: True)
+    assert find_device() == torch.device(expected)
 
 
 def test_a_backend_computes_what_fits_as_a_whole(network, monkeypatch):
