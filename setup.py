@@ -12,6 +12,7 @@ INIT = (ROOT / 'stea_arch' / '__init__.py').read_text(encoding='utf-8')
 VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).group(1)
 
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.1']
+VIDEO = ['av>=14.2']
 FORMATS = ['pillow-heif>=0.20', 'pillow-jxl-plugin>=1.3']
 METRICS = ['lpips>=0.1.4']
 OPENVINO = [*EXPORT, 'openvino>=2024.6']
@@ -70,7 +71,9 @@ setup(
             *EXPORT,
             *METRICS,
             *FORMATS,
+            *VIDEO,
         ],
+        'video': VIDEO,
         'formats': FORMATS,
         'export': EXPORT,
         'spandrel': ['spandrel>=0.4'],
@@ -78,7 +81,7 @@ setup(
         'openvino': OPENVINO,
         'metrics': METRICS,
         'wandb': ['wandb>=0.13'],
-        'benchmarks': ['matplotlib>=3.8', *OPENVINO],
+        'benchmarks': ['matplotlib>=3.8', *OPENVINO, *VIDEO],
     },
     entry_points={
         'console_scripts': [

@@ -14,6 +14,7 @@ examples:
   stea-upscale photo.jpg --compare html         and a page with a slider, before and after
   stea-upscale holidays                         every image in and below the folder, into holidays_x4
   stea-upscale "scans/**/*.tif" --out large     a pattern
+  stea-upscale film.mp4 --skip-existing         film_x4.mp4; goes on where an earlier run was stopped
   stea-upscale photo.png --model net_g_latest.pth --scale 2
 """
 
@@ -83,6 +84,7 @@ def _upscale(args):
             lambda pixels: upscaler(pixels, scale),
             done=progress.done,
             warn=progress.warn,
+            film={'settings': _settings(args), 'resume': args.skip_existing},
             quality=args.quality,
             compression=args.compression,
         )
@@ -90,6 +92,12 @@ def _upscale(args):
         progress.close()
     _report(jobs, left, failed)
     return 1 if failed else 0
+
+
+def _settings(args):
+    """What a result depends on beside its source."""
+    names = ('model', 'base', 'strength', 'scale', 'colours', 'dtype', 'backend')
+    return ' '.join(f'{name}={getattr(args, name)}' for name in names)
 
 
 def _report(jobs, left, failed):
@@ -115,7 +123,7 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add('inputs', nargs='+', metavar='INPUT', help='files, folders or patterns of images')
+    add('inputs', nargs='+', metavar='INPUT', help='files, folders or patterns of images; films')
     add('-o', '--out', help='folder, or file for a single image (default: beside the input, with _x4 in the name)')
     add('--model', default=DEFAULT, help=f'shipped network or checkpoint (default: {DEFAULT})')
     add('--strength', type=_share, metavar='0..1', help='1: the network (default), 0: bicubic, or --base')

@@ -13,9 +13,11 @@ from pathlib import Path
 from stea_arch.images.decode import READ_ONLY, read_header, read_photo
 from stea_arch.images.encode import FORMATS, OPAQUE, cannot_be_clear, check_size, encode_photo, is_opaque
 from stea_arch.system.files import whole_or_nothing
+from stea_arch.upscaling import video
 from stea_arch.upscaling.compare import make_comparison
 
 READABLE = (*FORMATS, *READ_ONLY)
+WRITABLE = (*FORMATS, *video.FORMATS)
 LONGEST_NAME = 230  # bytes: file systems allow 255, and a result is written under a longer name first
 AHEAD = 2  # images that are decoded before their turn, and results that wait to be written: bounds the memory
 
@@ -35,7 +37,8 @@ def find_images(inputs, out=None, suffix=None, note=None):
     Earlier results are known by their names (``photo_x4.jpg`` beside ``photo.jpg``) and left out, unless named.
 
     Args:
-        inputs (list[str]): files, folders with all below them, or patterns such as ``'scans/**/*.png'``.
+        inputs (list[str]): files, folders with all images below them, or patterns such as ``'scans/**/*.png'``. Films
+            take hours: a file or pattern has to name them.
         out (str | None): where results will go: nothing below it is an input, unless named.
         suffix (str | None): what else the names of earlier results end in.
         note (callable | None): called with a sentence on what a folder or pattern leaves out.
@@ -54,7 +57,8 @@ def find_images(inputs, out=None, suffix=None, note=None):
             continue
         folder = path if path.is_dir() else None
         there = sorted(_below(path) if folder else map(Path, glob.glob(str(path), recursive=True)))
-        files = [file for file in there if _is_image(file)]
+        endings = READABLE if folder else (*READABLE, *video.ENDINGS)
+        files = [file for file in there if file.suffix.lower() in endings and file.name[0] != '.' and file.is_file()]
         root = path if folder else Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
         results = _earlier_results(files, suffix, out if out and root.resolve() in out.parents else None)
         if note and (text := _left_out(there, files, results)):
@@ -119,8 +123,8 @@ def plan(images, out=None, suffix=None, extension=None, compare=None, scale=4):
             not end as an image's does or not as ``extension`` says, or there can be no such file.
     """
     jobs, out = [], out and os.path.expanduser(out)
-    single = out is not None and len(images) == 1 and Path(out).suffix.lower() in FORMATS and not Path(out).is_dir()
-    if single and extension and FORMATS[Path(out).suffix.lower()] != FORMATS[extension]:
+    single = out is not None and len(images) == 1 and Path(out).suffix.lower() in WRITABLE and not Path(out).is_dir()
+    if single and extension and FORMATS.get(Path(out).suffix.lower()) != FORMATS[extension]:
         raise ValueError(f'--out {out} and --format name different formats. Leave one of them out.')
     if single and suffix:
         raise ValueError(f'--out {out} is the whole name of the result: leave --suffix out, or name a folder.')
@@ -129,7 +133,7 @@ def plan(images, out=None, suffix=None, extension=None, compare=None, scale=4):
     if out is not None and not single:
         _check_folder(out, len(images))
     for source, folder in images.items():
-        ending = extension or ('.png' if source.suffix.lower() in READ_ONLY else source.suffix)
+        ending = _ending(source, extension)
         below = source.parent.relative_to(folder) if folder else ''
         if single:
             target = Path(out)
@@ -140,9 +144,21 @@ def plan(images, out=None, suffix=None, extension=None, compare=None, scale=4):
             target = home.with_name(home.name + suffix) / below / (source.stem + ending)
         else:
             target = source.with_name(source.stem + suffix + ending)
-        jobs.append(Job(source, target, compare and target.with_name(f'{target.stem}_compare.{compare}')))
+        compared = compare and not is_film(source)
+        jobs.append(Job(source, target, target.with_name(f'{target.stem}_compare.{compare}') if compared else None))
     _check_targets(jobs)
     return jobs
+
+
+def is_film(path):
+    """Whether a name ends as a film's does."""
+    return path.suffix.lower() in video.ENDINGS
+
+
+def _ending(source, extension):
+    if is_film(source):
+        return '.mkv' if source.suffix.lower() in video.READ_ONLY else source.suffix
+    return extension or ('.png' if source.suffix.lower() in READ_ONLY else source.suffix)
 
 
 def _check_folder(out, count):
@@ -152,7 +168,7 @@ def _check_folder(out, count):
         raise ValueError(f'--out {out} is a file: a folder was expected{" for several images" if count > 1 else ""}.')
     ending = path.suffix.lower()
     if not path.exists() and not out.endswith(('/', os.sep)) and re.fullmatch(r'\.(?=.*[a-z])\w{1,5}', ending):
-        expected = 'a folder for several images' if ending in FORMATS else f'one of {", ".join(FORMATS)}'
+        expected = 'a folder for several images' if ending in WRITABLE else f'one of {", ".join(WRITABLE)}'
         raise ValueError(f'--out {out} ends in {ending}: expected {expected}. If it is a folder, write {out}{os.sep}.')
 
 
@@ -186,10 +202,6 @@ def check_results(jobs, scale):
         raise ValueError(f'{len(problems)} of {len(jobs)} results could not be written{more}:\n{listed}')
 
 
-def _is_image(path):
-    return path.suffix.lower() in READABLE and not path.name.startswith('.') and path.is_file()
-
-
 def _check_targets(jobs):
     inputs = {job.source.resolve(): job.source for job in jobs}
     for folder in {job.target.parent for job in jobs}:
@@ -204,8 +216,11 @@ def _check_targets(jobs):
             ) from error
     made_of = {}
     for job in jobs:
-        if job.target.suffix.lower() not in FORMATS:
-            raise ValueError(f'{job.target} does not end as an image does ({", ".join(FORMATS)}). Give --format.')
+        kind, expected = ('a film', video.FORMATS) if is_film(job.source) else ('an image', FORMATS)
+        if job.target.suffix.lower() not in expected:
+            raise ValueError(
+                f'{job.target} does not end as {kind} does ({", ".join(expected)}). Give --format or --out.'
+            )
         for target in filter(None, (job.target, job.comparison)):
             if len(os.fsencode(target.name)) > LONGEST_NAME:
                 raise ValueError(
@@ -226,7 +241,7 @@ def _check_targets(jobs):
                 )
 
 
-def run(jobs, upscale, workers=2, done=None, warn=None, **encoding):
+def run(jobs, upscale, workers=2, done=None, warn=None, film=None, **encoding):
     """Read, upscale and write all images; one that fails does not stop the others.
 
     Reading and writing happen in threads, in which decoding and encoding let others work; the network runs here.
@@ -237,6 +252,7 @@ def run(jobs, upscale, workers=2, done=None, warn=None, **encoding):
         workers (int): threads.
         done (callable | None): called with each job when its result is on its way, or has failed.
         warn (callable | None): called with a source and what of it, beside its pixels, could not be read.
+        film (dict | None): ``settings`` and ``resume`` of :func:`stea_arch.upscaling.video.upscale_video`.
         **encoding: see :func:`stea_arch.images.encode.encode_photo`.
 
     Returns:
@@ -257,8 +273,13 @@ def run(jobs, upscale, workers=2, done=None, warn=None, **encoding):
             while waiting or reading:
                 while waiting and len(reading) < AHEAD:
                     job = waiting.popleft()
-                    reading.append((job, pool.submit(read_photo, job.source)))
+                    reading.append((job, None if is_film(job.source) else pool.submit(read_photo, job.source)))
                 job, future = reading.popleft()
+                if future is None:
+                    _note(failed, job, lambda job=job: _write_film(job, upscale, film or {}))
+                    if done:
+                        done(job)
+                    continue
                 photo = _note(failed, job, future.result)
                 for warning in photo.warnings if photo and warn else ():
                     warn(job.source, warning)
@@ -287,6 +308,11 @@ def _note(failed, job, function):
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
         failed.append((job.source, str(error) or type(error).__name__))
         return None
+
+
+def _write_film(job, upscale, settings):
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    video.upscale_video(job.source, job.target, upscale, **settings)
 
 
 def _write(job, photo, result, encoding):

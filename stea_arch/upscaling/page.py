@@ -1,4 +1,4 @@
-"""A page in the browser to drop a photograph on, choose the network, and see before and after.
+"""A page in the browser to drop photographs on, choose the network, see before and after, and save the results.
 
 It is served to this machine alone, by Python's own server, and needs no further package.
 """
@@ -11,14 +11,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
+from stea_arch.images.decode import READ_ONLY
+from stea_arch.images.encode import FORMATS, encode_photo
 from stea_arch.results.html import render
 from stea_arch.weights import shipped
 
 LARGEST = 256 * 2**20  # bytes of an uploaded file
 PATIENCE = 60  # seconds that a browser may be silent while it sends or takes something
-STRENGTHS = ('deblur', 'denoise')
+SAVED = [ending[1:] for ending in FORMATS if ending not in ('.jpeg', '.tif')]
+STREAMS = ('deblur', 'denoise')
+KEPT = 2**30  # bytes of pixels of the latest results, which may still be saved
 
 
 class PageServer(ThreadingHTTPServer):
@@ -49,6 +53,7 @@ class PageServer(ThreadingHTTPServer):
             raise
         self.upscalers = dict(zip(names, upscalers))
         self.one_at_a_time = threading.Lock()
+        self.results = {}  # job -> its result, the latest last
         self.progress = {}  # job -> the fraction of it that is done; None while it waits for its turn
 
     def networks(self):
@@ -68,15 +73,17 @@ class PageServer(ThreadingHTTPServer):
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
-    def upscale(self, data, model, name='image', strengths=None, job=None, is_wanted=lambda: True):
-        """A page that shows an image before and after.
+    def upscale(self, data, model, name='image', strength=1, streams=None, job=None, is_wanted=lambda: True):
+        """A page that shows an image before and after; its result is kept for a while, to be encoded.
 
         Args:
             data (bytes): a file.
             model (str): the network's name.
             name (str): what to write above the image.
-            strengths (dict): of a RealNet with two streams: ``deblur`` and ``denoise``, 0 to 1.5; left out: as learned.
-            job (str | None): under which ``progress`` tells how far it is, until this returns.
+            strength (float): 0 to 1, from bicubic interpolation to the network's result.
+            streams (dict): of a RealNet with two streams: ``deblur`` and ``denoise``, 0 to 1.5; left out: as learned.
+            job (str | None): under which ``progress`` tells how far it is, until this returns, and ``results`` has the
+                result then.
             is_wanted (callable): asked when its turn comes: whether somebody still waits for it.
 
         Returns:
@@ -91,6 +98,8 @@ class PageServer(ThreadingHTTPServer):
 
         if model not in self.upscalers:
             raise ValueError(f'The network {model!r} is not offered here.')
+        if not 0 <= strength <= 1:
+            raise ValueError(f'strength must be a number from 0 to 1, got {strength}.')
         upscaler = self.upscalers[model]
         self.progress[job] = None
         try:
@@ -101,14 +110,21 @@ class PageServer(ThreadingHTTPServer):
                 upscaler.find_way(header.height, header.width)
                 before = decode_photo(data)
                 if hasattr(upscaler.network, 'set_strengths'):
-                    upscaler.network.set_strengths(**(strengths or {}))
-                elif strengths:
+                    upscaler.network.set_strengths(**(streams or {}))
+                elif streams:
                     raise ValueError(f'{model} has no strengths to set: they belong to a RealNet with two streams.')
+                upscaler.strength = strength
                 with self._watched(job, upscaler.network, before.pixels):
                     after = replace(before, pixels=upscale_in_srgb(before, upscaler))
+                self._keep(job, after)
                 return make_page(before, after, name)
         finally:
             del self.progress[job]
+
+    def _keep(self, job, photo):
+        self.results[job] = photo
+        while len(self.results) > 1 and sum(kept.pixels.nbytes for kept in self.results.values()) > KEPT:
+            del self.results[next(iter(self.results))]
 
     @contextmanager
     def _watched(self, job, network, pixels):
@@ -139,9 +155,26 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._answer(404, 'There is no such job.')
             done = self.server.progress[job]
             return self._answer(200, 'waiting' if done is None else f'{done:.3f}')
+        if parts.path == '/result':
+            return self._answer_result(dict(parse_qsl(parts.query)))
         if parts.path != '/':
             return self._answer(404, 'There is only one page here: /')
-        self._answer(200, render('upscaling/page.html', networks=self.server.networks()), 'text/html')
+        page = render(
+            'upscaling/page.html', networks=self.server.networks(), formats=SAVED, endings=[*FORMATS, *READ_ONLY]
+        )
+        self._answer(200, page, 'text/html')
+
+    def _answer_result(self, query):
+        result, kind = self.server.results.get(query.get('job')), query.get('format')
+        if result is None:
+            return self._answer(404, 'This result is no longer kept: upscale the image again.')
+        if kind not in SAVED:
+            return self._answer(400, f'The format must be one of {", ".join(SAVED)}, got {kind}.')
+        try:
+            data = encode_photo(result, f'.{kind}')
+        except (ValueError, MemoryError) as error:
+            return self._answer(400, str(error).partition(';')[0])
+        self._answer(200, data, 'application/octet-stream')
 
     def do_POST(self):
         parts = urlsplit(self.path)
@@ -160,9 +193,10 @@ class _Handler(BaseHTTPRequestHandler):
         if len(data) < int(length):  # the tab was closed
             return
         try:
-            strengths = {key: _number(key, query[key]) for key in STRENGTHS if key in query}
+            streams = {key: _number(key, query[key]) for key in STREAMS if key in query}
+            strength = _number('strength', query.get('strength', '1'))
             name, job = query.get('name', 'image'), query.get('job')
-            page = self.server.upscale(data, query.get('model'), name, strengths, job, self._is_open)
+            page = self.server.upscale(data, query.get('model'), name, strength, streams, job, self._is_open)
         except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: a GPU without enough memory
             return self._answer(400, f'{query.get("name", "image")}: {error}')
         if page is not None:
@@ -192,9 +226,9 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _answer(self, status, text, kind='text/plain'):
-        data = text.encode(errors='replace')  # a name in it may be no text
+        data = text if isinstance(text, bytes) else text.encode(errors='replace')  # a name in it may be no text
         self.send_response(status)
-        self.send_header('Content-Type', f'{kind}; charset=utf-8')
+        self.send_header('Content-Type', kind if data is text else f'{kind}; charset=utf-8')
         self.send_header('Content-Length', str(len(data)))
         self.end_headers()
         self.wfile.write(data)

@@ -7,6 +7,7 @@ from torch import nn
 from tqdm import tqdm
 
 from stea_arch.images.decode import read_header
+from stea_arch.upscaling import video
 
 FORMAT = '{desc} {percentage:3.0f}% |{bar}| {elapsed}, left {remaining}'
 SIDE = 64  # of the image of zeros that shows how the work is shared out; blocks work otherwise on smaller ones
@@ -88,7 +89,9 @@ class Progress:
 
 
 def _pixels(path):
-    """Height times width; 0 for a file that will fail."""
+    """Height times width, of all pictures of a film; 0 for a file that will fail."""
+    if path.suffix.lower() in video.ENDINGS:
+        return video.count_pixels(path)
     try:
         header = read_header(path)
     except (ValueError, OSError):

@@ -1,9 +1,9 @@
-"""Use stea-page in a real, headless Chromium: drop an image, get it larger; drop something else, be told why not.
+"""Use stea-page in a real, headless Chromium: drop images, get them larger; drop something else, be told why not.
 
     python tests/browser/check_upscaling.py --browser chromium --out /tmp/page
 
-The result that the page offers to save must be, pixel by pixel, what stea_arch.upscale makes of the image, for every
-shipped network. Writes a screenshot. Not part of run_tests.sh, which needs no browser.
+What the page saves must be, pixel by pixel, what stea_arch.upscale makes of the image, for every shipped network and
+two strengths. Writes a screenshot. Not part of run_tests.sh, which needs no browser.
 """
 
 import argparse
@@ -25,32 +25,54 @@ import stea_arch
 from stea_arch.upscaling import page
 from stea_arch.weights import shipped
 
+PATIENT = '--virtual-time-budget=900000'  # it runs fast while a file is read
 PROBE = """
 <script>
 window.addEventListener('load', async () => {
-  const drop = (name, text) => {
+  const drop = (files) => {
     const transfer = new DataTransfer();
-    transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+    for (const [name, text] of Object.entries(files))
+      transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
     at('drop').dispatchEvent(new DragEvent('drop', {dataTransfer: transfer, bubbles: true, cancelable: true}));
   };
   const until = async (done) => { while (!done()) await new Promise((wake) => setTimeout(wake, 50)); };
+  const ended = () => items.every((item) => ['done', 'failed'].includes(item.state));
+  const saved = {};
+  URL.createObjectURL = (blob) => { saved.blob = blob; return 'about:blank#'; };
+  HTMLAnchorElement.prototype.click = function () { saved.name = this.download; };
+  const read = (blob) => new Promise((done) => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result);
+    reader.readAsDataURL(blob);
+  });
   const report = {results: {}};
-  drop('notes.png', btoa('this is not an image'));
-  await until(() => at('status').classList.contains('error'));
-  report.refused = at('status').textContent;
+  drop({'notes.png': btoa('this is not an image'), 'photo.png': '{{photo}}', 'second.png': '{{photo}}'});
+  await until(ended);
+  report.states = items.map((item) => item.state);
+  report.refused = items[0].row.textContent;
+  report.shown = shown.file.name;
+  report.rows = document.querySelectorAll('#list button').length;
+  items[2].row.click();
+  await until(() => at('result').contentDocument.querySelector('h1')?.textContent === 'second.png');
   for (const name in networks) {
-    at('model').value = name;
-    at('save').hidden = true;
-    drop('photo.png', '{{photo}}');
-    await until(() => !at('save').hidden);
-    report.results[name] = [at('save').download, at('save').href];
+    for (const strength of [1, 0.5]) {
+      at('model').value = name;
+      at('strength').value = strength;
+      at('again').click();
+      await until(ended);
+      at('format').value = strength === 1 ? 'png' : 'tiff';
+      saved.blob = null;
+      at('save').click();
+      await until(() => saved.blob);
+      report.results[`${name} ${strength}`] = [saved.name, await read(saved.blob)];
+    }
   }
   report.errors = window.probeErrors;
-  const shown = document.createElement('pre');
-  shown.id = 'probe';
-  shown.hidden = true;
-  shown.textContent = JSON.stringify(report);
-  document.body.append(shown);
+  const done = document.createElement('pre');
+  done.id = 'probe';
+  done.hidden = true;
+  done.textContent = JSON.stringify(report);
+  document.body.append(done);
 });
 </script></body>"""
 
@@ -76,21 +98,27 @@ def check(browser, out):
     photo = np.ascontiguousarray(data.astronaut()[40:88, 190:254])
     server = serve(photo)
     url = f'http://127.0.0.1:{server.server_port}/'
-    found = re.search(r'<pre id="probe"[^>]*>(.*?)</pre>', run(browser, url, 1000, '--dump-dom'), re.DOTALL)
-    run(browser, url, 1000, f'--screenshot={out / "upscaling.png"}')
+    found = re.search(r'<pre id="probe"[^>]*>(.*?)</pre>', run(browser, url, 1000, '--dump-dom', PATIENT), re.DOTALL)
+    run(browser, url, 1000, f'--screenshot={out / "upscaling.png"}', PATIENT)
     server.shutdown()
     if found is None:
         return ['the probe has not come to its end']
     report = json.loads(html.unescape(found[1]))
     problems = list(report['errors'])
-    if 'notes.png: not readable as PNG, JPEG, WebP' not in report['refused']:
+    if 'notes.png' not in report['refused'] or 'not readable as PNG, JPEG, WebP' not in report['refused']:
         problems.append(f'of a file that is not an image it says: {report["refused"]}')
+    if (report['states'], report['shown'], report['rows']) != (['failed', 'done', 'done'], 'photo.png', 3):
+        problems.append(
+            f'of three files {report["states"]}, {report["rows"]} are listed, and {report["shown"]} is shown'
+        )
     for name in shipped():
-        download, href = report['results'][name]
-        result = np.asarray(Image.open(io.BytesIO(base64.b64decode(href.partition(',')[2]))))
-        if download != 'photo_x4.png' or not np.array_equal(result, stea_arch.upscale(photo, name, device='cpu')):
-            problems.append(f'{name}: {download} is not what stea_arch.upscale makes')
-    print(f'{len(report["results"])} networks, {len(problems)} problems')
+        for strength, ending in ((1, 'png'), (0.5, 'tiff')):
+            download, href = report['results'][f'{name} {strength}']
+            result = np.asarray(Image.open(io.BytesIO(base64.b64decode(href.partition(',')[2]))))
+            expected = stea_arch.upscale(photo, name, device='cpu', strength=strength)
+            if download != f'second_x4.{ending}' or not np.array_equal(result, expected):
+                problems.append(f'{name} at {strength}: {download} is not what stea_arch.upscale makes')
+    print(f'{len(report["results"])} results, {len(problems)} problems')
     return problems
 
 

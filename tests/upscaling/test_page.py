@@ -58,7 +58,7 @@ def ask(server, path='/', data=None, **headers):
         request.add_header(name, value)
     try:
         with urllib.request.urlopen(request) as answer:
-            return answer.status, answer.read().decode()
+            return answer.status, answer.read().decode(errors='replace')
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
 
@@ -120,6 +120,35 @@ def test_an_image_comes_back_larger(server, channels):
     np.testing.assert_array_equal(after(text), server.upscalers['one.pth'](pixels))
 
 
+@pytest.mark.parametrize('kind', page_server.SAVED)
+def test_a_result_is_saved_in_the_wanted_format(server, kind):
+    pixels, data = image()
+    ask(server, '/upscale?model=one.pth&job=3', data)
+    with urllib.request.urlopen(f'http://127.0.0.1:{server.server_port}/result?job=3&format={kind}') as answer:
+        saved = answer.read()
+    expected = server.upscalers['one.pth'](pixels)
+    assert saved == encode_photo(Photo(expected), f'.{kind}')
+    assert Image.open(io.BytesIO(saved)).format.lower() == {'jpg': 'jpeg'}.get(kind, kind)
+
+
+def test_what_cannot_be_saved_is_said(server, monkeypatch):
+    ask(server, '/upscale?model=one.pth&job=4', image(4)[1])
+    assert ask(server, '/result?job=4&format=jpg') == (400, 'a JPEG cannot hold its transparency')
+    assert ask(server, '/result?job=4&format=gif')[0] == 400
+    monkeypatch.setattr(page_server, 'KEPT', 0)
+    ask(server, '/upscale?model=one.pth&job=5', image()[1])
+    for job, status in (('4', 404), ('5', 200)):  # the latest is kept in any case
+        assert ask(server, f'/result?job={job}&format=png')[0] == status
+
+
+def test_strength_is_of_this_image_alone(server):
+    pixels, data = image()
+    half, full = (after(ask(server, f'/upscale?model=one.pth{query}', data)[1]) for query in ('&strength=0.5', ''))
+    network = server.upscalers['one.pth'].network
+    np.testing.assert_array_equal(half, Upscaler(network, 'cpu', strength=0.5)(pixels))
+    np.testing.assert_array_equal(full, Upscaler(network, 'cpu')(pixels))
+
+
 def test_strengths_change_the_result_for_this_image_alone(server):
     pixels, data = image()
     learned, set_by_hand, again = (
@@ -141,6 +170,7 @@ def test_strengths_change_the_result_for_this_image_alone(server):
         ('/upscale?model=one.pth&deblur=1', image()[1], 400, r'one\.pth has no strengths to set'),
         ('/upscale?model=two.pth&deblur=2', image()[1], 400, r'deblur must be a number from 0 to 1\.5.* got 2\.0'),
         ('/upscale?model=two.pth&deblur=nan', image()[1], 400, r'deblur must be a number'),
+        ('/upscale?model=one.pth&strength=2', image()[1], 400, r'strength must be a number from 0 to 1, got 2'),
         ('/upscale?model=two.pth&deblur=x', image()[1], 400, r"could not convert .*'x'"),
         ('/upscale?model=one.pth', b'', 413, r'at most 256 MiB, got 0 bytes'),
         ('/other', b'?', 404, r'/upscale'),

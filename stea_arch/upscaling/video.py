@@ -1,0 +1,193 @@
+"""Films in, larger films out: pictures one after another, sound and subtitles as they are.
+
+Pictures are decoded, upscaled and encoded in parts of ``LENGTH``, each a file beside the target, whole or absent. They
+are joined at the end without being encoded again. So the memory holds one picture, the disk none that is not encoded,
+and whoever is killed loses a part.
+"""
+
+import hashlib
+import heapq
+import itertools
+import os
+import re
+import shutil
+from contextlib import ExitStack, suppress
+
+import numpy as np
+
+from stea_arch.system.errors import InputError
+from stea_arch.system.files import whole_or_nothing
+
+FORMATS = {'.mp4': 'mp4', '.m4v': 'mp4', '.mov': 'mov', '.mkv': 'matroska', '.webm': 'webm'}  # FFmpeg's names
+READ_ONLY = ('.avi', '.flv', '.m2ts', '.mpeg', '.mpg', '.mts', '.ts', '.wmv')  # become .mkv
+ENDINGS = (*FORMATS, *READ_ONLY)
+LENGTH = 48  # pictures of a part
+X264 = {'crf': '17', 'bf': '0'}  # hardly to be told from the original; without B-frames parts follow each other in time
+VP9 = {'crf': '20', 'b:v': '0', 'row-mt': '1', 'cpu-used': '3'}
+UNKNOWN, LIMITED, FULL = 2, 1, 2  # FFmpeg's numbers: of matrix, primaries and curve; and of the range
+BT601, BT709 = 6, 1
+
+
+def upscale_video(source, target, upscale, settings='', resume=False):
+    """Upscale a film.
+
+    Kept are the times of the pictures, also where they are not regular, matrix and range of the colours, 8 or more bits
+    (as 10) and the resolution of colour; what is stored turned is turned upright. Sound, subtitles, chapters and titles
+    are copied; other streams are left out.
+
+    Args:
+        source (Path): a film that FFmpeg can read.
+        target (Path): its name ends as one of ``FORMATS``; H.264, or VP9 as WebM. Replaced in one step at the end.
+        upscale (callable): ``(H, W, 3)`` uint8 or uint16 -> the same, larger.
+        settings (str): what else the result depends on: parts that were made with others are not used.
+        resume (bool): use the parts that an interrupted run has left.
+
+    Raises:
+        ValueError: PyAV is not installed, or the film cannot be read, has no pictures or is interlaced.
+        OSError: it cannot be written.
+    """
+    av = _load_av()
+    status = source.stat()
+    state = f'{source.resolve()} {status.st_size} {status.st_mtime_ns} {target.suffix} {LENGTH} {settings}'
+    parts = target.with_name(f'.{target.name}.{hashlib.sha256(os.fsencode(state)).hexdigest()[:16]}.parts')
+    if not resume:
+        shutil.rmtree(parts, ignore_errors=True)
+    parts.mkdir(parents=True, exist_ok=True)
+    try:
+        _join(av, source, list(_make_parts(av, source, target, parts, upscale)), target)
+        shutil.rmtree(parts)
+    except av.FFmpegError as error:
+        raise InputError(f'not readable or not writable as a film ({error.strerror or error})') from error
+    finally:
+        with suppress(OSError):
+            parts.rmdir()  # if nothing is in it
+
+
+def count_pixels(path):
+    """How many pixels a film has in all its pictures, about; 0 where that is not known."""
+    try:
+        av = _load_av()
+        with av.open(os.fspath(path)) as film:
+            stream = film.streams.video[0]
+            seconds = (film.duration or 0) / av.time_base
+            return stream.width * stream.height * (stream.frames or round(seconds * (stream.average_rate or 0)))
+    except (InputError, IndexError, OSError, ValueError):
+        return 0
+
+
+def _load_av():
+    try:
+        import av
+    except ImportError as error:
+        raise InputError('for films, install what is missing: pip install "stea_arch[video]"') from error
+    return av
+
+
+def _make_parts(av, source, target, parts, upscale):
+    """Yield the file of each part once it is there."""
+    with av.open(os.fspath(source)) as film:
+        if not film.streams.video:
+            raise InputError('a film was expected, but there are no pictures in this file')
+        stream = film.streams.video[0]
+        stream.thread_type = 'AUTO'
+        frames = film.decode(stream)
+        for number in itertools.count():
+            some = itertools.islice(frames, LENGTH)
+            first = next(some, None)
+            if first is None:
+                break
+            path = parts / f'{number:06}.nut'
+            if path.is_file():
+                _drop(some)
+            else:
+                pictures = (_enlarge(av, frame, upscale) for frame in itertools.chain([first], some))
+                with whole_or_nothing(path) as partial:
+                    _encode(
+                        av, pictures, partial, stream, 'libvpx-vp9' if target.suffix.lower() == '.webm' else 'libx264'
+                    )
+            yield path
+
+
+def _drop(frames):
+    for _ in frames:
+        pass
+
+
+def _enlarge(av, frame, upscale):
+    """A larger picture, at the same time and with the same kind of numbers."""
+    if frame.interlaced_frame:
+        raise InputError('a film of whole pictures was expected, but this one is interlaced: deinterlace it first')
+    exact = av.video.reformatter.Interpolation
+    exact = exact.BICUBIC | exact.ACCURATE_RND | exact.FULL_CHR_H_INT | exact.FULL_CHR_H_INP
+    usual = BT709 if min(frame.height, frame.width) > 576 else BT601  # what players take where nothing is said
+    for name in ('colorspace', 'color_primaries', 'color_trc'):
+        if getattr(frame, name) in (0, UNKNOWN):
+            setattr(frame, name, usual)
+    matrix, levels = frame.colorspace, LIMITED if frame.format.is_rgb else frame.color_range or LIMITED
+    deep = max(component.bits for component in frame.format.components) > 8
+    rgb = 'rgb48le' if deep else 'rgb24'
+    pixels = frame.reformat(format=rgb, interpolation=exact, dst_color_range=FULL).to_ndarray()
+    larger = np.ascontiguousarray(upscale(np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90))))
+    picture = av.VideoFrame.from_ndarray(larger, rgb)
+    picture.color_range = FULL
+    odd = larger.shape[0] % 2 or larger.shape[1] % 2  # halves of a pixel do not exist
+    fineness = '444' if odd or frame.format.is_rgb else (re.search('4[24][024]', frame.format.name) or ['420'])[0]
+    picture = picture.reformat(
+        format=f'yuv{fineness}p{"10le" if deep else ""}',
+        interpolation=exact,
+        dst_colorspace=matrix,
+        dst_color_range=levels,
+    )
+    picture.pts, picture.time_base = frame.pts, frame.time_base
+    picture.colorspace, picture.color_range = matrix, levels
+    picture.color_primaries, picture.color_trc = frame.color_primaries, frame.color_trc
+    return picture
+
+
+def _encode(av, pictures, path, stream, codec):
+    with av.open(os.fspath(path), 'w', format='nut') as out:
+        encoder = None
+        for picture in pictures:
+            if encoder is None:
+                rate = stream.average_rate or stream.guessed_rate or 25
+                encoder = out.add_stream(codec, rate=rate, options=VP9 if codec == 'libvpx-vp9' else X264)
+                encoder.width, encoder.height, encoder.pix_fmt = picture.width, picture.height, picture.format.name
+                encoder.codec_context.time_base = encoder.time_base = stream.time_base
+                shape = stream.sample_aspect_ratio
+                if shape:
+                    turned = (picture.width > picture.height) != (stream.width > stream.height)
+                    encoder.codec_context.sample_aspect_ratio = 1 / shape if turned else shape
+                for name in ('colorspace', 'color_range', 'color_primaries', 'color_trc'):
+                    setattr(encoder.codec_context, name, getattr(picture, name))
+            out.mux(encoder.encode(picture))
+        out.mux(encoder.encode(None))
+
+
+def _join(av, source, parts, target):
+    """The pictures of the parts and all that is not pictures of the source, in the order of time."""
+    kind = FORMATS[target.suffix.lower()]
+    with whole_or_nothing(target) as partial, ExitStack() as open_files:
+        film = open_files.enter_context(av.open(os.fspath(source)))
+        out = open_files.enter_context(av.open(os.fspath(partial), 'w', format=kind))
+        with av.open(os.fspath(parts[0])) as first:
+            streams = {None: out.add_stream_from_template(first.streams.video[0])}
+        streams[None].time_base = film.streams.video[0].time_base
+        copied = [stream for stream in film.streams if stream.type in ('audio', 'subtitle')]
+        streams |= {stream.index: out.add_stream_from_template(stream) for stream in copied}
+        for old, new in zip((film.streams.video[0], *copied), streams.values()):
+            new.metadata.update(old.metadata)
+            new.disposition = old.disposition
+        out.metadata.update(film.metadata)
+        out.set_chapters(film.chapters())
+        pictures = ((None, packet) for packet in _packets(av, parts))
+        others = ((packet.stream.index, packet) for packet in film.demux(copied)) if copied else ()
+        timed = (((index, packet) for index, packet in each if packet.dts is not None) for each in (pictures, others))
+        for index, packet in heapq.merge(*timed, key=lambda pair: pair[1].dts * pair[1].time_base):
+            packet.stream = streams[index]
+            out.mux(packet)
+
+
+def _packets(av, parts):
+    for path in parts:
+        with av.open(os.fspath(path)) as part:
+            yield from part.demux(part.streams.video[0])
