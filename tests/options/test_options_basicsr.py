@@ -140,9 +140,12 @@ def test_ldl_is_read_by_one_model_only(problems_of):
 
 def test_keys_that_are_dead_in_its_successors_warn(problems_of):
     opt = training('SRModel', 'EDSR')
-    opt['datasets']['train']['use_shuffle'] = True
-    with pytest.warns(UserWarning, match='datasets.train.use_shuffle: nothing reads this key'):
+    opt['print_network'] = opt['datasets']['train']['use_shuffle'] = True
+    opt['datasets']['train']['io_backend'] = {'type': 'lmdb', 'readahead': True}
+    with pytest.warns(UserWarning) as warned:
         assert problems_of(opt) == []
+    keys = ['print_network', 'datasets.train.use_shuffle', 'datasets.train.io_backend.readahead']
+    assert [str(warning.message).split(': nothing reads this key')[0] for warning in warned] == keys
 
 
 def test_loose_warns_of_what_nothing_reads_and_of_nothing_else(problems_of):
