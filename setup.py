@@ -81,7 +81,7 @@ setup(
         'openvino': OPENVINO,
         'metrics': METRICS,
         'wandb': ['wandb>=0.13'],
-        'benchmarks': ['matplotlib>=3.8', *OPENVINO],
+        'benchmarks': ['matplotlib>=3.8', *OPENVINO, *VIDEO],
     },
     entry_points={
         'console_scripts': [

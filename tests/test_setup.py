@@ -15,7 +15,13 @@ import setuptools
 
 ROOT = Path(__file__).parents[1]
 MADE = ('.*', '*.egg-info', '__pycache__', 'build', 'dist', 'datasets', 'experiments', 'results', 'runs', 'tb_logger')
-DISTRIBUTIONS = {'cv2': 'opencv-python', 'PIL': 'pillow', 'yaml': 'pyyaml', 'skimage': 'scikit-image'}
+DISTRIBUTIONS = {
+    'cv2': 'opencv-python',
+    'PIL': 'pillow',
+    'yaml': 'pyyaml',
+    'skimage': 'scikit-image',
+    'pillow_jxl': 'pillow-jxl-plugin',
+}
 
 
 @pytest.fixture(scope='module')
@@ -53,7 +59,7 @@ def distributions(requirements):
     ('folder', 'extras'),
     [
         ('data_prep', []),
-        ('stea_arch', ['export', 'metrics', 'onnxruntime', 'openvino', 'spandrel', 'wandb']),
+        ('stea_arch', ['formats', 'metrics', 'openvino', 'spandrel', 'video', 'wandb']),
         ('tests', ['tests']),
         ('benchmarks', ['benchmarks']),
     ],
