@@ -59,7 +59,7 @@ def distributions(requirements):
     ('folder', 'extras'),
     [
         ('data_prep', []),
-        ('stea_arch', ['export', 'metrics', 'onnxruntime', 'openvino', 'spandrel', 'video', 'wandb']),
+        ('stea_arch', ['formats', 'metrics', 'openvino', 'spandrel', 'video', 'wandb']),
         ('tests', ['tests']),
         ('benchmarks', ['benchmarks']),
     ],
