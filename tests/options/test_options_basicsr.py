@@ -1,10 +1,13 @@
 """What BasicSR itself reads must pass: its models, datasets and the keys of its own option files."""
 
+import warnings
+
 import pytest
 import torch
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from stea_arch.options import schema
+from stea_arch.system.console import set_up_console
 
 ADAM = {'type': 'Adam', 'lr': 1e-4, 'weight_decay': 0, 'betas': [0.9, 0.99]}
 L1 = {'type': 'L1Loss', 'loss_weight': 1e-2, 'reduction': 'mean'}
@@ -146,6 +149,13 @@ def test_keys_that_are_dead_in_its_successors_warn(problems_of):
         assert problems_of(opt) == []
     keys = ['print_network', 'datasets.train.use_shuffle', 'datasets.train.io_backend.readahead']
     assert [str(warning.message).split(': nothing reads this key')[0] for warning in warned] == keys
+
+
+def test_a_warning_of_ours_is_a_line_and_others_keep_their_place(monkeypatch):
+    monkeypatch.setattr(warnings, 'formatwarning', warnings.formatwarning)
+    set_up_console()
+    shown = [warnings.formatwarning('odd', UserWarning, file, 7) for file in (schema.__file__, __file__)]
+    assert shown[0] == 'Warning: odd\n' and shown[1].startswith(f'{__file__}:7: UserWarning: odd\n')
 
 
 def test_loose_warns_of_what_nothing_reads_and_of_nothing_else(problems_of):
