@@ -27,7 +27,8 @@ def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
     """A network with its weights, in eval mode, on the CPU, in fp32.
 
     The architecture comes from the metadata of a ``.safetensors`` file of ours (``stea-export`` writes it), else from
-    the names and shapes of the parameters, in our naming or in the authors'. ``params_ema`` is preferred to ``params``.
+    the names and shapes of the parameters, in our naming or in the authors', else it is looked for among those of
+    others, see :mod:`stea_arch.weights.others`. ``params_ema`` is preferred to ``params``.
 
     Args:
         model (str | PathLike): the name of a shipped network, or a ``.pth`` or ``.safetensors`` file. Nothing in a file
@@ -42,11 +43,16 @@ def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
     """
     path = find_weights(model)
 
-    from stea_arch.weights.detect import build_network
+    from stea_arch.weights.detect import build_network, identify, is_known
+    from stea_arch.weights.files import read_architecture, read_checkpoint
 
-    found = read_network(path)
+    content, architecture = read_checkpoint(path), read_architecture(path)
     try:
-        return build_network(*found)
+        if architecture is None and not is_known(content):
+            from stea_arch.weights.others import load_other
+
+            return load_other(content)
+        return build_network(*identify(content, architecture))
     except ValueError as error:
         raise InputError(f'{path}: {error}') from error
 
