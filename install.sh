@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv and installs stea_arch into it; does nothing where that is already done.
-# Usage: ./install.sh [extra ...]        (extras of setup.py: tests, export, metrics)
+# Usage: ./install.sh [extra ...]        (extras of setup.py: tests, export, metrics, ...)
 # PYTHON names the interpreter; Python 3.11 or 3.12. A torch that is already in .venv is kept.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -19,7 +19,7 @@ if [ ! -x .venv/bin/python ]; then
     done
     if [ -z "${python:-}" ]; then
         echo "Python 3.11 or 3.12 is needed and was not found. Name it: PYTHON=/path/to/python3.12 $0" >&2
-        echo "(3.13: see 'Python 3.13' in README.md)" >&2
+        echo "(3.13: see 'Python 3.13' in docs/install.md)" >&2
         exit 1
     fi
     "$python" -m venv .venv || {
@@ -30,8 +30,16 @@ if [ ! -x .venv/bin/python ]; then
 fi
 pip() { .venv/bin/python -m pip --disable-pip-version-check install --quiet "$@"; }
 
-echo "Installing into .venv: torch first (the build with CUDA is some 5 GB), then stea_arch."
-.venv/bin/python -c 'import torch, torchvision' 2>/dev/null || pip torch torchvision
+# without an NVIDIA card PyTorch's CPU build, a tenth of the download, unless its index is out of reach
+cpu=https://download.pytorch.org/whl/cpu
+index=
+if ! nvidia-smi -L >/dev/null 2>&1 \
+    && .venv/bin/python -c "import urllib.request as web; web.urlopen('$cpu/torch/', timeout=10)" 2>/dev/null; then
+    index="--index-url $cpu"
+fi
+echo "Installing into .venv: torch first (${index:-the usual build, with CUDA some 5 GB}), then stea_arch."
+# shellcheck disable=SC2086
+.venv/bin/python -c 'import torch, torchvision' 2>/dev/null || pip torch torchvision $index
 pip 'setuptools<81' wheel numpy
 # basicsr's isolated build would download torch a second time only to read the version number
 .venv/bin/python -c 'import importlib.metadata as m; m.version("basicsr")' 2>/dev/null \

@@ -1,9 +1,11 @@
 """Packaging of stea_arch. Imports nothing but setuptools; the version is read, not imported."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 INIT = (ROOT / 'stea_arch' / '__init__.py').read_text(encoding='utf-8')
@@ -17,6 +19,16 @@ OPENVINO = [*EXPORT, 'openvino>=2024.6']
 
 ENDINGS = ('html', 'css', 'js', 'yml', 'json', 'md', 'safetensors')  # of what lies beside the code
 
+
+class BuildWithOptions(build_py):
+    """The option files are installed too, as stea_arch/option_files."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            shutil.copytree(ROOT / 'options', Path(self.build_lib, 'stea_arch/option_files'), dirs_exist_ok=True)
+
+
 setup(
     name='stea_arch',
     version=VERSION,
@@ -25,6 +37,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.11',
+    cmdclass={'build_py': BuildWithOptions},
     packages=find_packages(include=['stea_arch*', 'data_prep*']),
     package_data={'stea_arch': ['py.typed', *(f'*/*.{ending}' for ending in ENDINGS)]},
     install_requires=[
@@ -67,7 +80,8 @@ setup(
         'onnxruntime': EXPORT,
         'openvino': OPENVINO,
         'metrics': METRICS,
-        'benchmarks': ['matplotlib>=3.8', *OPENVINO],
+        'wandb': ['wandb>=0.13'],
+        'benchmarks': ['matplotlib>=3.8', *OPENVINO, *VIDEO],
     },
     entry_points={
         'console_scripts': [
@@ -77,6 +91,7 @@ setup(
             'stea-page=stea_arch.commands.page:main',
             'stea-export=stea_arch.commands.export:main',
             'stea-upscale=stea_arch.commands.upscale:main',
+            'stea-options=stea_arch.commands.options:main',
             'stea-data=data_prep.cli:main',
         ]
     },

@@ -1,4 +1,4 @@
-"""What a training step costs with threads that spin, sleep or do both, on a quiet and on a busy machine.
+"""What a training step costs with threads that spin, sleep or are few, on a quiet and on a busy machine.
 
     python benchmarks/wait_policy.py --out benchmarks/wait_policy.json
 
@@ -15,15 +15,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+CORES = str(len(os.sched_getaffinity(0)))
 POLICIES = {
-    'active': {'OMP_WAIT_POLICY': 'active'},
-    'passive': {'OMP_WAIT_POLICY': 'passive'},
+    'active': {'OMP_WAIT_POLICY': 'active', 'OMP_NUM_THREADS': CORES},
+    'passive': {'OMP_WAIT_POLICY': 'passive', 'OMP_NUM_THREADS': CORES},
+    'as the commands, all cores': {'OMP_NUM_THREADS': CORES},
     'as the commands': {},  # see stea_arch.system.threads
 }
 STEPS = """
-from stea_arch.system.threads import wait_passively
-wait_passively()
+from stea_arch.system.threads import choose_threads, share_cores
+share_cores()
 import json, time, torch
+choose_threads()
 from stea_arch.archs.labnet_arch import LabNet
 net = LabNet(num_feat=16, num_blocks=[1, 1, 1, 1, 1, 1], upscale=2)
 optimizer = torch.optim.Adam(net.parameters(), fused=True)
@@ -41,9 +44,9 @@ print(json.dumps(seconds[2:]))
 
 def measure(policy, steps, busy, limit):
     """Seconds of each step; None where they took longer than ``limit`` seconds altogether."""
-    cores = len(os.sched_getaffinity(0))
-    env = {**os.environ, **POLICIES[policy], 'OMP_NUM_THREADS': str(cores), 'PYTHONPATH': str(ROOT)}
-    loops = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(cores if busy else 0)]
+    env = {key: value for key, value in os.environ.items() if key != 'OMP_NUM_THREADS'}
+    env |= {'PYTHONPATH': str(ROOT), **POLICIES[policy]}
+    loops = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(int(CORES) if busy else 0)]
     try:
         command = [sys.executable, '-c', STEPS.format(steps=steps)]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=limit, check=True)

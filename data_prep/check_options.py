@@ -1,7 +1,5 @@
 """An option file, of a run or of a comparison, and all data it names, checked at once."""
 
-from pathlib import Path
-
 from data_prep.check import Report, check_images
 from data_prep.check_pairs import check_pairs
 from stea_arch.compare.options import read_compare_options
@@ -10,6 +8,7 @@ from stea_arch.options import OptionError, read_options
 from stea_arch.options.machine import roots_of
 from stea_arch.options.problems import part
 from stea_arch.options.reading import load
+from stea_arch.options.shipped import find_option_file
 
 
 def check_option_file(path, workers=None, progress=True):
@@ -28,7 +27,7 @@ def check_option_file(path, workers=None, progress=True):
     """
     report, opt = Report(), None
     try:
-        opt = load(Path(path).read_bytes())[0] if Path(path).is_file() else None
+        opt = load(find_option_file(path).read_bytes())[0]
         if isinstance(opt, dict) and 'networks' in opt:
             read_compare_options(path, check_files=False)
         else:

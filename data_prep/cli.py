@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from data_prep.parallel import cores
-from stea_arch.system.console import print_any_name
-from stea_arch.system.threads import wait_passively
+from stea_arch.system.console import set_up_console
+from stea_arch.system.threads import share_cores
 
 DESCRIPTION = """\
 Prepare image data for training and testing. A result appears under its name only when it is complete, and nothing is
@@ -36,8 +36,8 @@ def main(argv=None):
             was interrupted.
     """
     args = _parser().parse_args(argv)
-    wait_passively()
-    print_any_name()
+    share_cores()
+    set_up_console()
     try:
         return args.run(args)
     except (ValueError, OSError) as error:

@@ -1,6 +1,7 @@
 """Large images -> overlapping tiles, so that reading a training crop does not decode a whole photograph."""
 
 import os
+import re
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,8 @@ from data_prep.produce import produce
 from data_prep.record import FAST, Record, encode_png
 from data_prep.space import check_space, expected_bytes
 from stea_arch.data.image_io import decode, list_images, read_header, stem
+
+SCALE = re.compile(r'(?<=\d)x[2348]$')  # as DIV2K and Flickr2K mark their low-quality images
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def tile_starts(length, size, step):
 
 
 def write_tiles(paths, target, cut, way):
-    """Cut every image into square tiles, called ``NAME_s001.png``, ``NAME_s002.png``, ... row by row.
+    """Cut every image into square tiles, called ``NAME_s001.png``, ``NAME_s002.png``, ... row by row. Of the name of a
+    low-quality image (``0001x4.png``) the scale is left out, so that tiles of pairs have the same names.
 
     The last tile of a row or column is moved back to end at the border, so every pixel is in some tile. Tiles of the
     copies are called ``NAMET0_s001.png`` and so on.
@@ -123,7 +127,7 @@ def _headers(paths, cut, way):
 
 def _cut(cut, name, path):
     img = decode(Path(path).read_bytes(), str(path), allow_gray=False)
-    records = []
+    own, records = SCALE.sub('', stem(name)), []
     for suffix, whole in [('', img), *(copies(img, cut.size) if cut.multiscale else ())]:
         corners = [
             (top, left)
@@ -133,6 +137,6 @@ def _cut(cut, name, path):
         for number, (top, left) in enumerate(corners, 1):
             tile = whole[top : top + cut.size, left : left + cut.size]
             records.append(
-                Record(f'{stem(name)}{suffix}_s{number:03d}.png', tile.shape, cut.level, encode_png(tile, cut.level))
+                Record(f'{own}{suffix}_s{number:03d}.png', tile.shape, cut.level, encode_png(tile, cut.level))
             )
     return records

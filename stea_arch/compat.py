@@ -7,6 +7,7 @@ as one of them is no longer needed.
 
 import importlib
 import importlib.util
+import secrets
 import sys
 import types
 
@@ -28,6 +29,10 @@ def apply():
     sound_estimate()
     prefetching_hands_errors_on()
     only_images_in_folders()
+    flags_beside_its_own()
+    one_environment_an_lmdb()
+    wandb_ids()
+    colours_where_they_were()
 
 
 def restore_functional_tensor():
@@ -79,6 +84,25 @@ def force_yml_without_eval():
     from stea_arch.system.plain_values import parse_value
 
     _replace('basicsr.utils.options', '_postprocess_yml_value', lambda original: parse_value)
+
+
+def flags_beside_its_own():
+    """Let ``parse_options`` read the command line as our commands have before: flags of theirs, names of our files.
+
+    Breaks: it ends with "unrecognized arguments", or finds no such file. Since: always.
+    """
+    from stea_arch.options.shipped import find_option_file
+
+    def tolerant(original):
+        class ArgumentParser(original.ArgumentParser):
+            def parse_args(self, *args, **kwargs):
+                known = self.parse_known_args(*args, **kwargs)[0]
+                known.opt = str(find_option_file(known.opt))
+                return known
+
+        return types.SimpleNamespace(ArgumentParser=ArgumentParser)
+
+    _replace('basicsr.utils.options', 'argparse', tolerant)
 
 
 def several_roots():
@@ -155,6 +179,49 @@ def only_images_in_folders():
 
     for module in ('basicsr.data.single_image_dataset', 'basicsr.data.data_util'):
         _replace(module, 'scandir', images_only)
+
+
+def one_environment_an_lmdb():
+    """Let BasicSR's datasets read an LMDB through the environment that all of the process share.
+
+    Breaks: each dataset opens its own, which lmdb refuses for two on one LMDB (training and validation, gt and lq),
+    and the next read hides that behind KeyError 'type'. Since: lmdb 2.0.
+    """
+    from basicsr.utils.file_client import FileClient
+
+    from stea_arch.data.lmdb_store import SharedLmdb
+
+    FileClient._backends['lmdb'] = SharedLmdb
+
+
+def wandb_ids():
+    """Give ``init_wandb_logger`` the function that it makes the id of a run with.
+
+    Breaks: every run with ``logger.wandb.project``, with AttributeError. Since: wandb 0.20 dropped
+    ``wandb.util.generate_id``.
+    """
+
+    def with_ids(original):
+        def init_wandb_logger(opt):
+            import wandb
+
+            if not hasattr(wandb.util, 'generate_id'):
+                wandb.util.generate_id = lambda: secrets.token_hex(4)
+            original(opt)
+
+        return init_wandb_logger
+
+    _replace('basicsr.train', 'init_wandb_logger', with_ids)
+
+
+def colours_where_they_were():
+    """Leave ``rgb2ycbcr`` and ``bgr2ycbcr`` in ``basicsr.utils.matlab_functions`` too, where HAT and others look.
+
+    Breaks: importing these projects, with ImportError. Since: BasicSR 1.4.
+    """
+    from basicsr.utils import color_util, matlab_functions
+
+    matlab_functions.rgb2ycbcr, matlab_functions.bgr2ycbcr = color_util.rgb2ycbcr, color_util.bgr2ycbcr
 
 
 def take_vgg19_from(path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from stea_arch.system.errors import InputError
+from stea_arch.system.launch import gather
 from stea_arch.weights.files import read_checkpoint, unwrap_state_dict
 
 
@@ -28,7 +29,7 @@ def load_resume_state(opt):
 
     With ``--auto_resume`` it is the newest state under ``experiments/<name>/training_states`` that is complete: it
     and its networks' files are there and read without error. An older one is taken, with a warning, where the newest
-    is not. Otherwise it is ``path.resume_state``.
+    is not. Of several processes the first one chooses. Otherwise it is ``path.resume_state``.
 
     Args:
         opt (dict): All options. ``path.resume_state``, ``path.pretrain_network_*`` and ``resume`` are set in it.
@@ -37,7 +38,7 @@ def load_resume_state(opt):
         dict | None: The training state on the CPU, or None for a fresh run.
 
     Raises:
-        ValueError: ``path.resume_state`` is not a training state.
+        ValueError: ``path.resume_state`` is not a training state; or a process does not see the one that is chosen.
         FileNotFoundError: It, or a network that was saved with it, does not exist.
     """
     from basicsr.utils import check_resume, make_exp_dirs  # here: BasicSR's own import needs this module, see plugin
@@ -46,6 +47,15 @@ def load_resume_state(opt):
         networks = [key.replace('network_', 'net_') for key in opt if key.startswith('network_')]
         states, models = Path(opt['path']['training_states']), Path(opt['path']['models'])
         path, state = _newest_complete_state(states, models, networks)
+        chosen = gather(path and path.name)[0]
+        if chosen != (path and path.name):  # this node sees the folder as it was, or has another one
+            path = chosen and states / chosen
+            if path and not path.is_file():
+                raise InputError(
+                    f'The first process continues from {chosen}, but process {opt["rank"]} does not find {path}. Start '
+                    'every node in the same folder, on a disk that all of them share.'
+                )
+            state = path and _read_state(path)
     else:
         path = opt['path'].get('resume_state')
         state = _read_state(path) if path else None

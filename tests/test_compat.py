@@ -4,7 +4,9 @@ import argparse
 import contextlib
 import importlib
 import inspect
+import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,8 +19,9 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
 
 import stea_arch
-from stea_arch import resume
+from stea_arch import resume, train
 from stea_arch.data.sampler import ResumableSampler
+from stea_arch.system.errors import InputError
 from stea_arch.system.opencv import check_opencv
 
 
@@ -59,7 +62,16 @@ def test_basicsr_cannot_launch_on_a_cpu(monkeypatch):
 def test_launcher_without_torchrun_says_how_to_start(monkeypatch):
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(RuntimeError, match=r'RANK, WORLD_SIZE, LOCAL_RANK is not set.*torchrun --nproc_per_node'):
+    with pytest.raises(InputError, match=r'RANK, WORLD_SIZE, LOCAL_RANK is not set.*torchrun --nproc_per_node'):
+        basicsr.utils.options.init_dist('pytorch')
+
+
+def test_restarts_that_would_hang_are_refused(monkeypatch):
+    variables = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'TORCHELASTIC_MAX_RESTARTS')
+    for name in variables:
+        monkeypatch.setenv(name, '1')
+    monkeypatch.setenv('TORCHELASTIC_USE_AGENT_STORE', 'True')
+    with pytest.raises(InputError, match='--max-restarts=1 expects TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1'):
         basicsr.utils.options.init_dist('pytorch')
 
 
@@ -123,6 +135,39 @@ def test_an_error_while_prefetching_ends_the_run(monkeypatch):
     assert list(module.PrefetchDataLoader(1, dataset=[1, 2, 3], batch_size=None)) == [1, 2, 3]
 
 
+def test_colours_are_where_older_projects_look():
+    from basicsr.utils import color_util, matlab_functions
+
+    assert 'def rgb2ycbcr' not in inspect.getsource(matlab_functions)
+    assert matlab_functions.rgb2ycbcr is color_util.rgb2ycbcr
+
+
+WANDB = """
+import json, types
+util = types.SimpleNamespace()  # as of 0.20
+def init(*, project, name, id, resume, config, sync_tensorboard):
+    json.dump([project, name, id, resume, config['scale'], sync_tensorboard], open('wandb.json', 'w'))
+"""
+
+
+def test_wandb_follows_a_run(tiny_options, run_main, tmp_path, monkeypatch, capsys):
+    """A module stands in for the real one, with its arguments and the names that BasicSR asks for."""
+    options = tiny_options({'val': ..., 'train': {'total_iter': 1}, 'logger': {'use_tb_logger': True}})
+    options['logger']['wandb'] = {'project': 'mine'}
+    monkeypatch.setitem(sys.modules, 'wandb', None)
+    with pytest.raises(SystemExit):
+        run_main(train.main, options)
+    assert 'logger.wandb: needs the package wandb: pip install wandb' in capsys.readouterr().err
+    monkeypatch.delitem(sys.modules, 'wandb')
+    (tmp_path / 'wandb.py').write_text(WANDB)
+    monkeypatch.syspath_prepend(tmp_path)
+    run_main(train.main, options)
+    *known, resume, scale, synchronized = json.loads((tmp_path / 'wandb.json').read_text())
+    assert known[:2] == ['mine', 'tiny'] and re.fullmatch('[0-9a-f]{8}', known[2])
+    assert (resume, scale, synchronized) == ('never', 2, True)
+    monkeypatch.delitem(sys.modules, 'wandb')
+
+
 def test_opencv_without_system_libraries_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, 'cv2', None)
     real_import = __import__
@@ -138,7 +183,7 @@ def test_opencv_without_system_libraries_says_what_to_install(monkeypatch):
 
 
 def test_flags_are_those_of_basicsr(monkeypatch, tmp_path):
-    """BasicSR parses the same command line after us: a flag of one must be a flag of the other."""
+    """BasicSR parses the same command line after us, and passes over what it does not know."""
     from stea_arch.commands._pipeline import _parser
 
     class Seen(Exception):
@@ -147,8 +192,11 @@ def test_flags_are_those_of_basicsr(monkeypatch, tmp_path):
     def stop(parser):
         raise Seen(parser)
 
-    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', stop)
+    monkeypatch.setattr(argparse.ArgumentParser, 'parse_known_args', stop)
     with pytest.raises(Seen) as seen:
         basicsr.utils.options.parse_options(os.fspath(tmp_path))
-    theirs = {flag for action in seen.value.args[0]._actions for flag in action.option_strings}
-    assert theirs == {flag for action in _parser(True)._actions for flag in action.option_strings}
+    theirs, ours = (
+        {flag for action in parser._actions for flag in action.option_strings}
+        for parser in (seen.value.args[0], _parser(True))
+    )
+    assert ours - theirs == {'--import', '--loose'} and theirs < ours

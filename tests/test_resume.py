@@ -96,6 +96,15 @@ def test_a_run_that_ended_between_its_best_weights_and_their_note_validates_agai
     assert_same(*(last_files(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken')))
 
 
+def test_the_number_of_threads_is_part_of_the_state(tiny_options, run_main, monkeypatch):
+    taken = []
+    monkeypatch.setattr('stea_arch.models.training.continue_with_threads', taken.append)
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 3)
+    run_main(train.main, tiny_options({'val': ...}), '--force_yml', 'train:total_iter=4')
+    run_main(train.main, tiny_options({'val': ...}), '--auto_resume')
+    assert taken == [3]
+
+
 def read_log(experiment):
     """Of the run that started last."""
     return max(experiment.glob('train_*.log'), key=lambda path: path.stat().st_mtime_ns).read_text()
@@ -168,6 +177,9 @@ def test_stopped_by_a_signal_it_saves_its_state_and_goes_on_as_if_unbroken(tiny_
         assert process.poll() is None and time.monotonic() < deadline, output.read_text()
         time.sleep(0.02)
     process.send_signal(number)
+    if number == signal.SIGTERM:  # a cluster's own, and the launcher's right behind it
+        time.sleep(0.1)
+        process.send_signal(number)
     assert process.wait(60) == status, output.read_text()
     (state,) = (tmp_path / 'experiments/stopped/training_states').iterdir()
     assert f'Stopped: {state} is saved; --auto_resume continues' in output.read_text().replace('\n', ' ')
@@ -251,6 +263,23 @@ def test_an_incomplete_newest_state_is_left_out(tiny_options, run_main, tmp_path
     assert '8.state is left out' in messages and 'damaged' in messages
     assert '6.state is left out: its network models/net_g_6.pth is missing' in messages
     assert 'Resuming training from epoch: 1, iter: 4.' in ''.join(p.read_text() for p in experiment.glob('*.log'))
+
+
+@pytest.mark.parametrize(
+    ('chosen', 'said'), [('2.state', 'epoch: 0, iter: 2.'), (None, 'Start training from epoch: 0')]
+)
+def test_all_processes_continue_from_the_state_of_the_first(
+    tiny_options, run_main, tmp_path, monkeypatch, capsys, chosen, said
+):
+    options = tiny_options({'val': ..., 'logger': {'save_checkpoint_freq': 2}, 'train': {'total_iter': 4}})
+    run_main(train.main, options)
+    monkeypatch.setattr('stea_arch.resume.gather', lambda own: ['9.state', own])
+    with pytest.raises(SystemExit):
+        run_main(train.main, options, '--auto_resume')
+    assert 'first process continues from 9.state, but process 0 does not find' in capsys.readouterr().err
+    monkeypatch.setattr('stea_arch.resume.gather', lambda own: [chosen, own])
+    run_main(train.main, options, '--auto_resume')
+    assert said in read_log(tmp_path / 'experiments/tiny')
 
 
 @pytest.mark.parametrize('change', ['odd', 'no numbers', 'no lists'])

@@ -1,14 +1,27 @@
 """What setup.py names is what the code needs: every import, every file that is no Python."""
 
 import ast
+import os
+import re
+import shutil
+import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 import setuptools
 
 ROOT = Path(__file__).parents[1]
-DISTRIBUTIONS = {'cv2': 'opencv-python', 'PIL': 'pillow', 'yaml': 'pyyaml', 'skimage': 'scikit-image'}
+MADE = ('.*', '*.egg-info', '__pycache__', 'build', 'dist', 'datasets', 'experiments', 'results', 'runs', 'tb_logger')
+DISTRIBUTIONS = {
+    'cv2': 'opencv-python',
+    'PIL': 'pillow',
+    'yaml': 'pyyaml',
+    'skimage': 'scikit-image',
+    'pillow_jxl': 'pillow-jxl-plugin',
+}
 
 
 @pytest.fixture(scope='module')
@@ -46,7 +59,7 @@ def distributions(requirements):
     ('folder', 'extras'),
     [
         ('data_prep', []),
-        ('stea_arch', ['export', 'metrics', 'onnxruntime', 'openvino', 'spandrel']),
+        ('stea_arch', ['formats', 'metrics', 'openvino', 'spandrel', 'video', 'wandb']),
         ('tests', ['tests']),
         ('benchmarks', ['benchmarks']),
     ],
@@ -67,3 +80,82 @@ def test_every_file_beside_the_code_is_installed(arguments):
     assert files and files <= installed
     # folders without an __init__.py would be left out altogether
     assert {file.parent for name in ('stea_arch', 'data_prep') for file in (ROOT / name).rglob('*.py')} == set(folders)
+
+
+PYTHON = """#!/bin/sh
+echo "$*" >> asked.txt
+case "$*" in *urlopen*) exit $UNREACHABLE ;; *"import torch"*) exit 1 ;; esac
+"""
+
+
+@pytest.mark.parametrize(('card', 'reachable'), [(True, True), (False, True), (False, False)])
+def test_install_takes_the_build_for_the_machine(tmp_path, card, reachable):
+    for file, text in (('.venv/bin/python', PYTHON), ('bin/nvidia-smi', f'#!/bin/sh\nexit {int(not card)}\n')):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+        (tmp_path / file).chmod(0o755)
+    for name in ('install.sh', 'setup.py'):
+        shutil.copy(ROOT / name, tmp_path)
+    env = {**os.environ, 'PATH': f'{tmp_path}/bin:{os.environ["PATH"]}', 'UNREACHABLE': str(int(not reachable))}
+    subprocess.run(['bash', 'install.sh'], cwd=tmp_path, env=env, check=True, capture_output=True)
+    (torch,) = re.findall(r'install --quiet torch torchvision(.*)', (tmp_path / 'asked.txt').read_text())
+    assert torch == (' --index-url https://download.pytorch.org/whl/cpu' if reachable and not card else '')
+
+
+@pytest.fixture(scope='module')
+def built(tmp_path_factory):
+    """A copy of the clone, and the wheel and the source distribution that are made of it."""
+    clone = shutil.copytree(ROOT, tmp_path_factory.mktemp('built') / 'clone', ignore=shutil.ignore_patterns(*MADE))
+    shutil.copytree(ROOT / '.ci', clone / '.ci')
+    command = [sys.executable, 'setup.py', '-q', 'sdist', 'bdist_wheel']
+    subprocess.run(command, cwd=clone, check=True, capture_output=True)
+    return clone
+
+
+def files_under(folder):
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob('*')
+        if path.is_file() and not {'dist', 'build', 'stea_arch.egg-info'} & set(path.relative_to(folder).parts)
+    }
+
+
+def test_the_wheel_brings_the_option_files(built, tmp_path):
+    with zipfile.ZipFile(next(built.glob('dist/*.whl'))) as wheel:
+        wheel.extractall(tmp_path / 'site')
+    options = files_under(ROOT / 'options')
+    assert options and files_under(tmp_path / 'site/stea_arch/option_files') == options
+    code = (
+        'from stea_arch.commands.options import main; main(["list"]); main(["copy", "LabNet-S_x4_gpu.yml", "mine"]);'
+        'from stea_arch.options.reading import read_file;'
+        'print([read_file(start + "train/LabNet-T_x4.yml")[0]["name"] for start in ("", "options/")])'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(tmp_path / 'site')},
+        capture_output=True,
+        text=True,
+    )
+    shown = done.stdout.splitlines()
+    assert {line.split()[0] for line in shown[:-2]} == {name for name in options if name.endswith('.yml')}, done.stderr
+    assert shown[-1] == "['LabNet-T_x4', 'LabNet-T_x4']"
+    schema = re.match(r'# yaml-language-server: \$schema=(.*)', (tmp_path / 'mine/LabNet-S_x4_gpu.yml').read_text())[1]
+    assert Path(schema) == tmp_path / 'site/stea_arch/option_files/schema.json'
+
+
+def test_the_source_distribution_has_everything(built):
+    with tarfile.open(next(built.glob('dist/*.tar.gz'))) as archive:
+        packed = {name.partition('/')[2] for name in archive.getnames()}
+    assert files_under(built) <= packed
+
+
+def test_the_oldest_versions_are_those_that_are_declared(arguments):
+    """tests/minimum.sh tries them; the declared one, with as many more numbers as a release has."""
+    declared = [*arguments['install_requires'], *arguments['extras_require']['tests']]
+    declared = dict(re.match(r'([\w-]+)[>=]=([\d.]+)', one).groups() for one in declared)
+    lines = (ROOT / 'tests/minimum.txt').read_text().splitlines()
+    tried = dict(line.split('==') for line in lines if not line.startswith('#'))
+    assert tried.keys() == declared.keys()
+    for name, version in declared.items():
+        assert f'{tried[name]}.'.startswith(f'{version}.'), name

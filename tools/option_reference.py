@@ -15,7 +15,7 @@ from stea_arch.degradations.second_order_kernels import KernelSampler
 from stea_arch.degradations.second_order_sampling import SecondOrderSampler
 from stea_arch.inference.upscale import METHODS
 from stea_arch.options import comparison, schema
-from stea_arch.options.kinds import Key, integer
+from stea_arch.options.kinds import IMPORTS, Key, integer
 from stea_arch.options.sections import argument_key
 
 HEAD = """# Option keys of stea_arch
@@ -78,7 +78,7 @@ def _sections():
         'All models of ours',
         '`model_type: LabNetModel`, `RealNetModel` or `RealGANModel`, beside the keys of SRModel and SRGANModel; '
         f'`train.cuda_graph` without RealGANModel. `optim_g.type` is {" or ".join(schema.OURS["optimizers"])}.',
-        [row for name, table in ours.items() for row in rows_of(table, f'{name}.')],
+        [*rows_of({'imports': IMPORTS}), *(row for name, table in ours.items() for row in rows_of(table, f'{name}.'))],
     )
     sizes = {name: bounds for method in METHODS.values() for name, bounds in method.items()}
     table = {name: Key(integer(least), doc=f'{SIZES[name]}. Default: {d}') for name, (d, least) in sizes.items()}

@@ -54,6 +54,9 @@ class LabNet(nn.Module):
         init_scale (float): factor, above 0, on the initial weights of the last convolution: a small one starts close to
             the bicubic skip, which short trainings gain by.
 
+    Attributes:
+        hyperparameters (dict): all of these arguments, as spandrel keeps them; sequences as lists.
+
     Raises:
         ValueError: an argument is outside of what is listed here.
     """
@@ -81,6 +84,20 @@ class LabNet(nn.Module):
             raise ValueError(f'init_scale must be a number above 0, got {init_scale!r}. Published: 1.')
         self.num_in_ch = num_in_ch
         self.upscale = upscale
+        self.hyperparameters = {
+            'num_in_ch': num_in_ch,
+            'num_out_ch': num_out_ch,
+            'num_feat': num_feat,
+            'num_blocks': list(num_blocks),
+            'upscale': upscale,
+            'attention': attention,
+            'large_field': large_field,
+            'dilations': list(dilations),
+            'taylor_order': taylor_order,
+            'num_heads': num_heads,
+            'key_dim': key_dim,
+            'init_scale': init_scale,
+        }
         c = num_feat
 
         heads = {'num_heads': num_heads, 'key_dim': key_dim}

@@ -131,6 +131,7 @@ class TwoStreams(nn.Module):
         num_feat = self.blur.head.out_channels
         self.exchanges = nn.ModuleDict({stage: Exchange(width * num_feat) for stage, width in STAGES.items()})
         self.num_in_ch, self.upscale = self.blur.num_in_ch, self.blur.upscale
+        self.hyperparameters = {'streams': 2, **{name: self.blur.hyperparameters[name] for name in arguments}}
         self.set_strengths(deblur, denoise)
 
     def set_strengths(self, deblur=None, denoise=None):

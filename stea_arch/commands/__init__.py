@@ -3,8 +3,8 @@
 Arguments in, exit status out. What takes long to import is imported once the arguments are known to be right.
 """
 
-from stea_arch.system.console import print_any_name
-from stea_arch.system.threads import wait_passively
+from stea_arch.system.console import set_up_console
+from stea_arch.system.threads import share_cores
 
-wait_passively()
-print_any_name()
+share_cores()
+set_up_console()

@@ -9,7 +9,9 @@ from pathlib import Path
 from stea_arch.options import OptionError, read_options
 from stea_arch.system.allocator import keep_freed_memory
 from stea_arch.system.errors import InputError
+from stea_arch.system.imports import add_flag, import_modules
 from stea_arch.system.stopping import Stopped, request
+from stea_arch.system.threads import choose_threads
 
 
 def run(is_train):
@@ -27,8 +29,9 @@ def run(is_train):
     try:
         with request.listening():
             try:
-                opt = read_options(args.opt, args.force_yml or (), is_train=is_train)
-            except (OptionError, OSError) as error:
+                import_modules(args.imports)
+                opt = read_options(args.opt, args.force_yml or (), is_train=is_train, loose=args.loose)
+            except (OptionError, InputError, OSError) as error:
                 _end(args, 2, f'{args.opt}: {error}')
             _run_pipeline(args, is_train)
     except Stopped as stopped:
@@ -48,6 +51,8 @@ def _run_pipeline(args, is_train):
         from basicsr.train import train_pipeline as pipeline
     else:
         from basicsr.test import test_pipeline as pipeline
+    if said := choose_threads():
+        print(said, file=sys.stderr)
     logging.raiseExceptions = False  # a full disk must not answer each line of the log with a traceback
     try:
         pipeline(os.getcwd())
@@ -78,10 +83,14 @@ def _what_is_saved(args, opt):
 def _parser(is_train):
     verb = 'train' if is_train else 'test'
     parser = argparse.ArgumentParser(
-        prog=f'stea-{verb}', description=f'Check a BasicSR option file strictly, then {verb} with it.'
+        prog=f'stea-{verb}',
+        description=f'Check a BasicSR option file strictly, then {verb} with it.',
+        allow_abbrev=False,  # BasicSR reads the same command line
     )
     parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML)')
     parser.add_argument('--force_yml', nargs='+', metavar='KEY:KEY=VALUE', help='override values of the file')
+    add_flag(parser)
+    parser.add_argument('--loose', action='store_true', help='only warn of keys that nothing reads')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='pytorch: torchrun')
     parser.add_argument('--auto_resume', action='store_true', help='continue from the last complete state')
     parser.add_argument('--debug', action='store_true', help="BasicSR's debug mode: validate and save often")

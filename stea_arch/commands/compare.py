@@ -8,7 +8,10 @@ from pathlib import Path
 from stea_arch.options import OptionError
 from stea_arch.options.reading import read_file
 from stea_arch.system.allocator import keep_freed_memory
+from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
+from stea_arch.system.imports import add_flag, import_modules
+from stea_arch.system.threads import choose_threads
 
 
 def main(argv=None):
@@ -28,11 +31,12 @@ def main(argv=None):
     )
     parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML), see options/compare')
     parser.add_argument('--out', type=Path, metavar='DIR', help='default: results/compare/<name>')
+    add_flag(parser)
     args = parser.parse_args(argv)
     keep_freed_memory()
     try:
-        return _compare(args.opt, args.out)
-    except (OptionError, FileNotFoundError) as error:
+        return _compare(args.opt, args.out, args.imports)
+    except (OptionError, InputError, FileNotFoundError) as error:
         print(f'{args.opt}: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -47,8 +51,9 @@ def main(argv=None):
         return 1
 
 
-def _compare(file, out):
+def _compare(file, out, imports):
     read_file(file)  # PyTorch takes seconds to load: what is not an option file at all is said before
+    import_modules(imports)
 
     from stea_arch.compare.crops import draw_picture
     from stea_arch.compare.markdown import as_markdown
@@ -57,6 +62,8 @@ def _compare(file, out):
     from stea_arch.compare.run import compare, failures
 
     opt = read_compare_options(file)
+    if said := choose_threads():
+        print(said, file=sys.stderr)
     out = out or Path('results', 'compare', opt['name'])
     out.mkdir(parents=True, exist_ok=True)
     comparison = compare(opt, out)

@@ -21,7 +21,7 @@ def main(argv=None):
     )
     parser.add_argument('--model', action='append', help='shipped network or checkpoint; may be given several times')
     parser.add_argument('--port', type=_port, default=7860, help='0 takes a free one (default: 7860)')
-    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, mps, ... (default: an NVIDIA GPU if there is one)')
     parser.add_argument('--max-memory', type=float, metavar='GIB', help='as for stea-upscale')
     args = parser.parse_args(argv)
     try:

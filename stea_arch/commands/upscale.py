@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from stea_arch.system.allocator import keep_freed_memory
+from stea_arch.system.threads import choose_threads
 from stea_arch.weights import DEFAULT, shipped
 
 FORMATS = ('png', 'jpg', 'webp', 'avif', 'tiff', 'bmp')
@@ -56,6 +57,8 @@ def _upscale(args):
     from stea_arch.upscaling.progress import Progress
     from stea_arch.upscaling.upscaler import Upscaler
 
+    if said := choose_threads():
+        print(f'stea-upscale: {said}', file=sys.stderr)
     try:
         upscaler = Upscaler(
             args.model,
@@ -134,7 +137,7 @@ def _parser():
     add('--colours', choices=['input', 'network'], default='input', help="keep the input's, or take the network's own")
     add('--compare', choices=['png', 'html'], help='also write before and after: in one picture, or with a slider')
     add('--skip-existing', action='store_true', help='leave out what has a result already: continues a stopped run')
-    add('--device', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
+    add('--device', help='cpu, cuda, cuda:1, mps, ... (default: an NVIDIA GPU if there is one)')
     add(
         '--backend',
         choices=['torch', 'onnxruntime', 'openvino'],

@@ -19,7 +19,7 @@ from stea_arch.options.comparison import (
 from stea_arch.options.kinds import mapping, mismatch
 from stea_arch.options.machine import check_devices
 from stea_arch.options.problems import OptionError, Problems, did_you_mean, join, listed, part
-from stea_arch.options.reading import read_file
+from stea_arch.options.reading import import_named, read_file
 from stea_arch.options.sections import check_table
 
 DEFAULT_METRICS = ('psnr', 'ssim', 'niqe')
@@ -50,6 +50,7 @@ def read_compare_options(path, check_files=True):
     """
     opt, origins = read_file(path)
     problems = Problems()
+    import_named(problems, opt, origins)
     _check(problems, opt, check_files)
     if problems.found:
         raise OptionError(problems.found, origins)

@@ -222,6 +222,32 @@ class LmdbStore:
         return data
 
 
+class SharedLmdb:
+    """An LMDB, or several by their client keys, for BasicSR's ``FileClient``.
+
+    Args:
+        db_paths (str | list[str]): Folders.
+        client_keys (str | list[str]): What each of them is called.
+        unused (object): How BasicSR would open them.
+    """
+
+    def __init__(self, db_paths, client_keys='default', **unused):
+        paths, keys = ([value] if isinstance(value, str) else value for value in (db_paths, client_keys))
+        self.paths = dict(zip(keys, paths, strict=True))
+
+    def get(self, filepath, client_key):
+        """The encoded bytes of an image.
+
+        Raises:
+            ValueError: There is no such key, or the database is damaged.
+        """
+        with reading(self.paths[client_key]) as txn:
+            data = txn.get(str(filepath).encode())
+        if data is None:
+            raise InputError(f'The LMDB {self.paths[client_key]} has no image {filepath}, which its list names.')
+        return data
+
+
 def _candidates(name):
     """The keys under which writers may have put ``a.b.png``: ``a.b``, ``a`` and ``a.b.png``, each once."""
     return list(dict.fromkeys(key.encode() for key in (os.path.splitext(name)[0], name.split('.')[0], name) if key))

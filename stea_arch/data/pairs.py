@@ -4,6 +4,8 @@ import os
 
 from stea_arch.data.image_io import read_header, stem
 
+FEW = 3
+
 
 def pair_problems(gt, lq, scale, cropped=True, template='{}', listed=False):
     """What is wrong with the pairs of two sources.
@@ -16,30 +18,46 @@ def pair_problems(gt, lq, scale, cropped=True, template='{}', listed=False):
         listed (bool): Whether gt is a part of what there is, so that some of lq have no partner.
 
     Returns:
-        list[str]: A sentence or more for each.
+        list[str]: A sentence or more for each; what holds for many is said once.
     """
     stems = {stem(name): name for name in lq.names}
     wanted = {template.format(os.path.basename(stem(n)) if template != '{}' else stem(n)): n for n in gt.names}
-    problems = [
-        f'{name} of {gt.dataroot} has no partner {key} in {lq.dataroot}. Add it, or leave both out.'
+    mark = f'x{scale}'
+    if not wanted.keys() & stems.keys() and any(key.replace(mark, '') in wanted for key in stems):
+        return [
+            f'The names in {lq.dataroot} have {mark} in them and those in {gt.dataroot} have not. For whole images '
+            f"write filename_tmpl: '{{}}{mark}'; make tiles again with stea-data subimages, which leaves it out."
+        ]
+    lonely = [
+        (name, f'{name} of {gt.dataroot} has no partner {key} in {lq.dataroot}. Add it, or leave both out.')
         for key, name in wanted.items()
         if key not in stems
     ]
-    problems += [
-        f'{name} of {lq.dataroot} has no partner in {gt.dataroot}. Add it, or leave both out.'
+    superfluous = [
+        (name, f'{name} of {lq.dataroot} has no partner in {gt.dataroot}. Add it, or leave both out.')
         for key, name in stems.items()
         if key not in wanted and not listed
     ]
+    unfit = []
     for key, name in wanted.items():
         sizes = [header_size(gt, name), header_size(lq, stems[key])] if key in stems else [None, None]
         if None not in sizes and not _fits(*sizes, scale, cropped):
             (height, width), (rows, columns) = sizes
-            problems.append(
+            text = (
                 f'{name} of {gt.dataroot} has {height}x{width} pixels and its partner in {lq.dataroot} '
                 f'{rows}x{columns}: at scale {scale} {rows * scale}x{columns * scale} were expected. Make the pair '
                 'again, or correct the scale.'
             )
-    return problems
+            unfit.append((name, text))
+    return [*_once(lonely), *_once(superfluous), *_once(unfit)]
+
+
+def _once(found):
+    """The sentences of a few images; of more, the first one's and the names of some others."""
+    if len(found) <= FEW:
+        return [text for _, text in found]
+    names = ', '.join(name for name, _ in found[1 : FEW + 1])
+    return [f'{found[0][1]} So it is with {len(found) - 1} more: {names}, ...']
 
 
 def header_size(source, name):

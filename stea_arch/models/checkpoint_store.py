@@ -43,13 +43,15 @@ class CheckpointStore:
 
     @master_only
     def save_network(self, nets, label, keys):
-        """Write ``<label>.pth``.
+        """Write ``<label>.pth``; beside the weights of a LabNet or RealNet what they are of, as ``network_g``.
 
         Args:
             nets (list[nn.Module]), keys (list[str]): Each network's weights are kept under its key.
             label (str): Such as ``net_g_5000``.
         """
         content = {key: _cpu_state_dict(self.model.get_bare_model(net)) for net, key in zip(nets, keys, strict=True)}
+        if arguments := getattr(self.model.get_bare_model(nets[0]), 'hyperparameters', None):
+            content['network_g'] = {'type': 'RealNet' if 'streams' in arguments else 'LabNet', **arguments}
         write_checkpoint(content, self._folder('models') / f'{label}.pth')
 
     @master_only

@@ -35,7 +35,7 @@ class SecondOrderMixin:
         """A number from the run's seed, the process, and a name or an iteration."""
         words = [word if isinstance(word, int) else int.from_bytes(word.encode()) for word in what]
         sequence = np.random.SeedSequence([self.opt['manual_seed'], self.opt['rank'], *words])
-        return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+        return int(sequence.generate_state(1, np.uint64)[0]) >> 1
 
     @torch.no_grad()
     def feed_data(self, data):

@@ -19,6 +19,7 @@ from stea_arch.resume import Pipeline
 from stea_arch.system.errors import InputError
 from stea_arch.system.launch import gather
 from stea_arch.system.stopping import Stopped, request
+from stea_arch.system.threads import continue_with_threads
 
 AMP_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -225,6 +226,7 @@ class TrainingMixin:
             'scaler': self.scaler.state_dict(),
             'bad_steps': self.bad_steps,
             'random_states': self.random_states,
+            'threads': torch.get_num_threads(),
             **self.extra,
         }
         self.store.save_state(state)
@@ -272,6 +274,8 @@ class TrainingMixin:
                 f'The state was saved by {len(states)} processes, and this run has {self.opt["world_size"]}: it '
                 'continues, but not exactly.'
             )
+        if self.device.type == 'cpu' and (said := continue_with_threads(resume_state.get('threads'))):
+            get_root_logger().warning(said)
         self.load_extra_state(resume_state)
         self.evaluator.replay(self.step)
         self.resumed = True

@@ -5,7 +5,10 @@ import json
 import sys
 
 from stea_arch.options import OptionError, read_options
-from stea_arch.system.threads import wait_passively
+from stea_arch.system.console import set_up_console
+from stea_arch.system.errors import InputError
+from stea_arch.system.imports import add_flag, import_modules
+from stea_arch.system.threads import share_cores
 
 
 def main(argv=None):
@@ -22,9 +25,12 @@ def main(argv=None):
     )
     parser.add_argument('files', nargs='*', metavar='FILE', help='option file; it trains if it has a train section')
     parser.add_argument('--schema', action='store_true', help='print the JSON schema of option files')
+    parser.add_argument('--loose', action='store_true', help='only warn of keys that nothing reads')
+    add_flag(parser)
     parser.add_argument('--no-files', action='store_true', help='leave out whether data and weights are on the disk')
     args = parser.parse_args(argv)
-    wait_passively()
+    share_cores()
+    set_up_console()
     if args.schema:
         from stea_arch.options.json_schema import json_schema
 
@@ -36,8 +42,9 @@ def main(argv=None):
     failed = False
     for path in args.files:
         try:
-            read_options(path, is_train=None, check_files=not args.no_files)
-        except (OptionError, OSError) as error:
+            import_modules(args.imports)
+            read_options(path, is_train=None, check_files=not args.no_files, loose=args.loose)
+        except (OptionError, InputError, OSError) as error:
             failed = True
             print(f'{path}: {error}')
         else:

@@ -21,7 +21,7 @@ from stea_arch.options.kinds import mapping, mismatch, text
 from stea_arch.options.machine import check_devices, check_paths
 from stea_arch.options.problems import Problems, did_you_mean, join, listed, part
 from stea_arch.options.relations import check_relations
-from stea_arch.options.sections import check_arguments, check_table, find
+from stea_arch.options.sections import check_arguments, check_table, find, is_judged
 
 SCHEDULERS = {
     'MultiStepLR': lr_scheduler.MultiStepRestartLR,
@@ -30,7 +30,7 @@ SCHEDULERS = {
 }
 
 
-def check_options(opt, is_train, check_files=True):
+def check_options(opt, is_train, check_files=True, loose=False):
     """Check an option file's content before BasicSR sees it.
 
     BasicSR ignores keys it does not know, so a mistyped key trains something else than was meant. Here every key must
@@ -41,11 +41,12 @@ def check_options(opt, is_train, check_files=True):
         opt (dict): The file's content, before ``parse_options`` adds to it. It is not changed.
         is_train (bool): Whether it will be trained with, or tested.
         check_files (bool): Also check that data and weights named in it are on the disk.
+        loose (bool): Only warn of keys that nothing reads.
 
     Raises:
         OptionError: Everything that is wrong, each with full path, what was expected, what was got and what to do.
     """
-    problems = Problems()
+    problems = Problems(loose)
     if not isinstance(opt, dict):
         problems.add('', f'expected keys and values (name: ..., datasets: ...), got {type(opt).__name__}')
         problems.raise_if_any()
@@ -66,7 +67,7 @@ class _Walk:
         self.model_type = str(opt.get('model_type')).removesuffix('_basicsr')
         found = 'model_type' in opt and find(problems, 'model_type', MODEL_REGISTRY, opt['model_type'])
         near = _nearest(schema.MODELS, self.model_type)
-        self.judged = near is not None and (not found or self.model_type in schema.MODELS)
+        self.judged = near is not None and (not found or (self.model_type in schema.MODELS and is_judged(found)))
         self.tables = schema.MODELS[near] if self.judged else schema.SR_MODEL
 
     def everything(self):
@@ -117,7 +118,7 @@ class _Walk:
             return
         name = str(section.get('type')).removesuffix('_basicsr')
         near = _nearest(schema.DATASETS, name)
-        judged = near is not None and (found is None or name in schema.DATASETS)
+        judged = near is not None and (found is None or (name in schema.DATASETS and is_judged(found)))
         table = schema.DATASETS[near] if judged else schema.LOADER
         section_of = {k: [t for t, keys in schema.DATASETS.items() if k in keys] for k in section}
 

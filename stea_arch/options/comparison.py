@@ -1,6 +1,7 @@
 """The keys of an option file of ``stea-compare`` and what they mean."""
 
 from stea_arch.options.kinds import (
+    IMPORTS,
     PIPELINE,
     Key,
     boolean,
@@ -22,6 +23,7 @@ SCALE = choice(2, 3, 4)
 
 TOP = {
     'name': Key(word(), PIPELINE, doc='Of the comparison; its folder is results/compare/<name>'),
+    'imports': IMPORTS,
     'scales': Key(sequence(SCALE), PIPELINE, why='write scales: [4]', doc='At which the networks are compared'),
     'num_gpu': Key(
         either(choice('auto'), integer(0, 1)),

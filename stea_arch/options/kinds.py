@@ -195,6 +195,20 @@ def like(default):
     return anything()
 
 
+IMPORTS = Key(
+    sequence(text()),
+    doc='Python modules to import first, which register networks, datasets and so on: names (`hat.archs`) or files '
+    '(`./my_arch.py`), from the working directory',
+)
+
+
+def like_any(default):
+    """As :func:`like`, for other people's code: in place of a number they may take a list of them."""
+    kind = like(default)
+    is_counted = isinstance(default, (int, float)) and not isinstance(default, bool)
+    return either(kind, sequence(number())) if is_counted else kind
+
+
 def mismatch(kind, value):
     """Word what was expected and what was got, with the usual YAML slips explained.
 

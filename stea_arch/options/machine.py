@@ -1,6 +1,7 @@
 """What an option file needs from this machine: a device, data, weights."""
 
 import functools
+import importlib.util
 import os
 from pathlib import Path
 
@@ -20,7 +21,7 @@ PREPARE = 'prepare it with stea-data (see stea-data --help), link it there, or w
 
 
 def check_devices(problems, opt):
-    """Note what asks for a CUDA device where there is none.
+    """Note what asks for a CUDA device or a package where there is none.
 
     Args:
         problems (Problems): Gets the entries.
@@ -35,6 +36,8 @@ def check_devices(problems, opt):
     model = str(opt.get('model_type')).removesuffix('_basicsr')
     if model in CUDA_ONLY_MODELS and not cuda:
         problems.add('model_type', f"BasicSR's {model} runs on CUDA only, and torch finds no CUDA device")
+    if part(opt, 'logger', 'wandb').get('project') and importlib.util.find_spec('wandb') is None:
+        problems.add('logger.wandb', 'needs the package wandb: pip install wandb, or write project: ~')
     train = part(opt, 'datasets', 'train')
     if train.get('prefetch_mode') == 'cuda':
         if train.get('pin_memory') is not True:
@@ -100,7 +103,7 @@ def _pairs(problems, path, section, scale):
         except (ValueError, OSError, KeyError, IndexError) as error:  # the latter two: of the template
             found = [str(error)]
         if found:
-            more = f' ({len(found) - 1} more such pairs; stea-data check FILE lists them)' if len(found) > 1 else ''
+            more = f' ({len(found) - 1} more such problems; stea-data check FILE lists them)' if len(found) > 1 else ''
             problems.add(path, f'{found[0]}{more}')
 
 

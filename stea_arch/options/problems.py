@@ -1,6 +1,7 @@
 """How problems are collected, worded and raised."""
 
 import difflib
+import warnings
 
 
 class OptionError(ValueError):
@@ -24,10 +25,14 @@ class OptionError(ValueError):
 
 
 class Problems:
-    """Collects problems while the checks go on."""
+    """Collects problems while the checks go on.
 
-    def __init__(self):
-        self.found = []
+    Args:
+        loose (bool): Only warn of keys that nothing reads.
+    """
+
+    def __init__(self, loose=False):
+        self.found, self.loose = [], loose
 
     def add(self, path, text):
         """Note a problem once.
@@ -38,6 +43,13 @@ class Problems:
         """
         if (path, text) not in self.found:
             self.found.append((path, text))
+
+    def add_unread(self, path, text):
+        """Note a key that nothing reads."""
+        if self.loose:
+            warnings.warn(f'{path}: {text}', stacklevel=2)
+        else:
+            self.add(path, text)
 
     def raise_if_any(self):
         """Raise ``OptionError`` with everything that was noted."""

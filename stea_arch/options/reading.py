@@ -3,27 +3,30 @@
 import itertools
 import math
 import re
-from pathlib import Path
 
 import yaml
 
 from stea_arch.options.kinds import is_integer
 from stea_arch.options.problems import OptionError, Problems, did_you_mean, join, part
+from stea_arch.options.shipped import find_option_file
+from stea_arch.system.errors import InputError
+from stea_arch.system.imports import import_modules
 from stea_arch.system.plain_values import parse_value
 
 MOST_VALUES = 100_000
 KEY = re.compile(r'[A-Za-z0-9_]+')
 
 
-def read_options(path, force=(), is_train=True, check_files=True):
-    """Read an option file, apply ``--force_yml`` and check everything.
+def read_options(path, force=(), is_train=True, check_files=True, loose=False):
+    """Read an option file, apply ``--force_yml``, import what it names and check everything.
 
     Args:
-        path (str | Path): The YAML file.
+        path (str | Path): The YAML file, or the name of one that comes with this package.
         force (Iterable[str]): Entries ``'train:optim_g:lr=1e-4'``. A new key may be set where the schema knows it; its
             section must be in the file, as BasicSR makes no new ones.
         is_train (bool | None): Whether it will be trained with, or tested. None: trained if it has a train section.
         check_files (bool): Also check that data and weights named in it are on the disk.
+        loose (bool): Only warn of keys that nothing reads.
 
     Returns:
         dict: The content, as BasicSR's ``parse_options`` starts from.
@@ -36,18 +39,32 @@ def read_options(path, force=(), is_train=True, check_files=True):
     problems = Problems()
     for entry in force:
         apply_force(problems, opt, entry, origins)
+    import_named(problems, opt, origins)
     if is_train is None:
         is_train = bool(part(opt, 'train') or part(opt, 'datasets', 'train'))
 
     from stea_arch.options.check import check_options  # here: it loads BasicSR and torch, which takes seconds
 
     try:
-        check_options(opt, is_train, check_files)
+        check_options(opt, is_train, check_files, loose)
     except OptionError as error:
         problems.found += error.problems
     if problems.found:
         raise OptionError(problems.found, origins)
     return opt
+
+
+def import_named(problems, opt, origins):
+    """Import plugins and the modules that an option file names in ``imports``.
+
+    Raises:
+        OptionError: One of them cannot be imported, beside the problems so far: what it registers may be missed next.
+    """
+    names = opt.get('imports')
+    try:
+        import_modules(name for name in (names if isinstance(names, list) else ()) if isinstance(name, str))
+    except InputError as error:
+        raise OptionError([*problems.found, ('imports', str(error))], origins) from None
 
 
 def read_file(path):
@@ -57,10 +74,7 @@ def read_file(path):
         FileNotFoundError: No such file.
         OptionError: As :func:`load`, or what it holds are not keys and values.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no option file {path} (seen from {Path.cwd()})')
-    opt, origins = load(path.read_bytes())
+    opt, origins = load(find_option_file(path).read_bytes())
     if not isinstance(opt, dict):
         raise OptionError([('', f'expected keys and values (name: ..., datasets: ...), got {type(opt).__name__}')])
     return opt, origins

@@ -6,6 +6,7 @@ a comparison are in ``comparison``.
 """
 
 from stea_arch.options.kinds import (
+    IMPORTS,
     MODEL,
     PIPELINE,
     TRAIN_ONLY,
@@ -49,6 +50,7 @@ def without_default(table):
 TOP = {
     'name': Key(word(), PIPELINE),
     'model_type': Key(text(), PIPELINE),
+    'imports': IMPORTS,
     'scale': Key(integer(1, 16), MODEL),
     'num_gpu': Key(either(choice('auto'), integer(0)), PIPELINE, why='write auto: all GPUs, or the CPU where none is'),
     'manual_seed': Key(optional(integer(0))),
@@ -221,7 +223,6 @@ LOADER = {
 IO_BACKEND = {'type': Key(choice('disk', 'lmdb'), PIPELINE)}
 IO_BACKEND_BASICSR = {  # FileClient hands the rest to its back end
     'type': Key(choice('disk', 'lmdb', 'memcached'), PIPELINE),
-    **{name: Key(boolean()) for name in ('readonly', 'lock', 'readahead')},
     **{name: Key(text()) for name in ('server_list_cfg', 'client_cfg', 'sys_path')},
 }
 FLIPS = {'use_hflip': training(boolean(), required=MODEL), 'use_rot': training(boolean(), required=MODEL)}
@@ -327,6 +328,14 @@ DATASETS = {
         'gt_size': Key(integer(1)),
         'meta_info': Key(optional(text())),
         **without_default({**twice(BLURS), **FINAL_SINC}),
+    },
+}
+
+DEAD = {  # keys of other projects' files that nothing reads
+    'use_shuffle': 'nothing reads this key, training data are always shuffled: remove it',
+    **{
+        key: 'nothing reads this key: an LMDB is opened once in a process, to be read, without lock and readahead'
+        for key in ('readonly', 'lock', 'readahead')
     },
 }
 

@@ -1,13 +1,19 @@
 """A section against its table of keys, or against the signature of what it becomes the arguments of."""
 
 import inspect
+import warnings
 
-from stea_arch.options.kinds import MODEL, PIPELINE, Key, integer, like, mismatch
+from stea_arch.options.kinds import MODEL, PIPELINE, Key, integer, like, like_any, mismatch
 from stea_arch.options.problems import did_you_mean, join, listed
-from stea_arch.options.schema import ARGUMENTS, COMMON_ARGUMENTS
+from stea_arch.options.schema import ARGUMENTS, COMMON_ARGUMENTS, DEAD
 
 JUDGED = ('basicsr', 'stea_arch', 'torch')
 NO_DEFAULT = inspect.Parameter.empty
+
+
+def is_judged(target):
+    """Whether a class or function is known here; those of other people may read keys that nobody knows."""
+    return target.__module__.split('.')[0] in JUDGED
 
 
 def check_table(problems, path, section, table, phase=None, judged=True, elsewhere=None):
@@ -31,12 +37,14 @@ def check_table(problems, path, section, table, phase=None, judged=True, elsewhe
     for key, value in section.items():
         known = table.get(key)
         if known is None:
-            if judged:
+            if key in DEAD:
+                warnings.warn(f'{join(path, key)}: {DEAD[key]}', stacklevel=2)
+            elif judged:
                 hint = did_you_mean(key, table) or f'. Known here are: {listed(table)}'
-                problems.add(join(path, key), (elsewhere and elsewhere(path, key)) or f'unknown key{hint}')
+                problems.add_unread(join(path, key), (elsewhere and elsewhere(path, key)) or f'unknown key{hint}')
         elif phase and phase not in known.only:
             reason = f' ({known.why})' if known.why else ''
-            problems.add(join(path, key), f'nothing reads this key in the {phase} phase{reason}: remove it')
+            problems.add_unread(join(path, key), f'nothing reads this key in the {phase} phase{reason}: remove it')
         elif problem := mismatch(known.kind, value):
             problems.add(join(path, key), problem)
     for key, known in table.items():
@@ -86,20 +94,21 @@ def check_arguments(problems, path, section, target, supplied=(), extra=()):
     usable = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     named = {p.name: p.default for p in parameters if p.kind in usable and p.name not in supplied}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    judged = not takes_any or target.__module__.split('.')[0] in JUDGED
-    label = target.__name__
+    judged, label = is_judged(target), target.__name__
+    note = problems.add_unread if takes_any else problems.add  # without, BasicSR would fail on them
 
     for key, value in section.items():
         if key == 'type':
             continue
         if key in named or key in extra:
-            problem = mismatch(argument_key(label, key, named.get(key, NO_DEFAULT)).kind, value)
-            if problem:
+            default = named.get(key, NO_DEFAULT)
+            kind = argument_key(label, key, default).kind if judged or key in extra else like_any(default)
+            if problem := mismatch(kind, value):
                 problems.add(join(path, key), problem)
-        elif judged:
+        elif judged or not takes_any:
             known = [*named, *extra]
             hint = did_you_mean(key, known) or f'. It takes: {listed(known)}'
-            problems.add(join(path, key), f'{label} has no such argument{hint}')
+            note(join(path, key), f'{label} has no such argument{hint}')
     for name, default in named.items():
         if default is NO_DEFAULT and name not in section:
             problems.add(join(path, name), f'{label} needs this argument and it is missing')

@@ -1,10 +1,18 @@
-"""Consoles of few letters."""
+"""What the commands print."""
 
 import sys
+import warnings
 
 
-def print_any_name():
-    """Print what the console's encoding lacks as an escape: a name in another script must not stop a program."""
+def set_up_console():
+    """Print what the console's encoding lacks as an escape (a name in another script must not stop a program), and
+    warnings of ours as a line, without the place in the code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):  # not where a notebook or a test has put something else in its place
             stream.reconfigure(errors='backslashreplace')
+    warnings.formatwarning = _format_warning
+
+
+def _format_warning(message, category, filename, lineno, line=None, usual=warnings.formatwarning):
+    ours = 'stea_arch' in filename and category is UserWarning
+    return f'Warning: {message}\n' if ours else usual(message, category, filename, lineno, line)

@@ -1,11 +1,17 @@
-"""SIGINT and SIGTERM: a training finishes its step, saves its state and ends; a second signal ends it at once."""
+"""SIGINT and SIGTERM: a training finishes its step, saves its state and ends; a second signal ends it at once.
+
+A cluster sends SIGTERM to every process of a job, and the launcher among them hands it on: within :data:`ECHO` seconds
+a second one is the same one.
+"""
 
 import os
 import signal
 import sys
+import time
 from contextlib import contextmanager
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ECHO = 5
 
 
 class Stopped(BaseException):
@@ -49,9 +55,13 @@ class StopRequest:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             return
-        self.signal = number
-        for one in SIGNALS:
-            signal.signal(one, signal.SIG_DFL)
+        if self.signal is not None:  # only SIGTERM comes back here
+            if time.monotonic() > self._since + ECHO:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            return
+        self.signal, self._since = number, time.monotonic()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if not self.armed:
             raise KeyboardInterrupt
         print(

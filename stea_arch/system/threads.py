@@ -1,18 +1,106 @@
-"""Threads that wait without keeping a core busy for long."""
+"""How many CPU threads compute, and how they wait: other programs use the cores too."""
 
+import math
 import os
+import time
+from pathlib import Path
 
 SAID_BY_USER = ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT', 'KMP_BLOCKTIME')
+QUOTA = Path('/sys/fs/cgroup/cpu.max')  # of a container, on Linux
+SHORTEST = 0.3  # seconds: the system counts the time of the cores in hundredths
+
+_before = None  # a reading; None where OMP_NUM_THREADS says how many threads
 
 
-def wait_passively():
-    """Let OpenMP's threads spin only briefly before they sleep, unless the environment says how they should wait.
+def share_cores():
+    """Let OpenMP's threads spin only briefly before they sleep, and begin to watch what other programs leave.
 
-    By default they spin for long. Where other programs use the cores too, a thread that spins keeps the one it waits
-    for from running, and a training step takes several times as long or stands still; where none does, threads that
-    sleep at once make small steps twice as slow (benchmarks/wait_policy.py). The runtime reads the variables when it is
-    loaded: call this before torch is imported. Child processes inherit them.
+    By default threads spin for long. Where other programs use the cores too, one that spins keeps the one it waits for
+    from running, and a training step takes several times as long or stands still; where none does, threads that sleep
+    at once make small steps twice as slow (benchmarks/wait_policy.py). What the environment says is kept. The runtime
+    reads the variables when it is loaded: call this before torch is imported. Child processes inherit them.
     """
+    global _before
     if not any(name in os.environ for name in SAID_BY_USER):
         os.environ['OMP_WAIT_POLICY'] = 'passive'  # for runtimes other than GNU's, which knows the finer variable
         os.environ['GOMP_SPINCOUNT'] = '20000'
+    if 'OMP_NUM_THREADS' not in os.environ:
+        _before = _reading()
+
+
+def choose_threads():
+    """Compute with as many threads as other programs leave cores for, unless ``OMP_NUM_THREADS`` says how many.
+
+    Threads wait for one another in every operation: beside busy cores two of them take several times as long as one
+    alone. What others use is measured from :func:`share_cores` to this call; a container's limit counts as well.
+
+    Returns:
+        str | None: One sentence, where the number is not PyTorch's own.
+    """
+    import torch
+
+    usual = torch.get_num_threads()
+    if _before is None or usual == 1:
+        return None
+    time.sleep(max(0.0, _before[0] + SHORTEST - time.monotonic()))
+    cores, others, quota = len(_cores()), _used_by_others(_before, _reading()), _quota()
+    left = max(1, round(cores - others))
+    if min(left, quota) >= usual:
+        return None
+    torch.set_num_threads(min(left, quota))
+    why = f'other programs use {others:.1f} of {cores} cores' if left < quota else f'this container may use {quota}'
+    return f'Computing with {min(left, quota)} of {usual} threads: {why}. OMP_NUM_THREADS sets another number.'
+
+
+def continue_with_threads(number):
+    """Compute with as many threads as a run that is resumed did: sums of another number differ in their last bits.
+
+    Args:
+        number (int | None): Of threads; None where the state does not say.
+
+    Returns:
+        str | None: One sentence, where this changes the number or cannot.
+    """
+    import torch
+
+    now = torch.get_num_threads()
+    if number in (now, None):
+        return None
+    if _before is None or number > len(_cores()):
+        return f'The state was saved with {number} threads, and this run has {now}: it continues, but not bit for bit.'
+    torch.set_num_threads(number)
+    return f'Computing with {number} threads, as when the state was saved, and so bit for bit.'
+
+
+def _cores():
+    """Indices of the cores that this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return os.sched_getaffinity(0)
+    return range(os.cpu_count() or 1)
+
+
+def _quota():
+    """How many cores a container may use at once; infinite where nothing limits it."""
+    try:
+        quota, period = QUOTA.read_text(encoding='ascii').split()
+    except (OSError, ValueError):
+        return math.inf
+    return math.inf if quota == 'max' else max(1, round(int(quota) / int(period)))
+
+
+def _reading():
+    """Seconds: now, of all programs on our cores, of this process."""
+    import psutil
+
+    times = psutil.cpu_times(percpu=True)
+    busy = 0.0
+    for core in _cores():
+        named = times[core]._asdict()
+        busy += sum(named.values()) - sum(named.get(key, 0) for key in ('idle', 'iowait', 'guest', 'guest_nice'))
+    return time.monotonic(), busy, time.process_time()
+
+
+def _used_by_others(before, after):
+    """Cores, between two readings."""
+    elapsed, busy, own = (b - a for a, b in zip(before, after, strict=True))
+    return max(0.0, busy - own) / elapsed

@@ -29,8 +29,8 @@ class Upscaler:
     Args:
         model (str | PathLike | nn.Module): the name of a shipped network, a checkpoint (see ``weights.load_network``),
             or a network in eval mode.
-        device (str | torch.device | None): e.g. 'cpu' or 'cuda:1'; None: the GPU (CUDA or Apple's), or the CPU where
-            there is none.
+        device (str | torch.device | None): e.g. 'cpu' or 'cuda:1'; None: the GPU, or the CPU where there is none.
+            Apple's ('mps') has to be named, as nothing has been run on one.
         dtype (str): 'fp32', or 'bf16' or 'fp16' for mixed precision: faster where the hardware knows it.
         max_memory (float | None): GiB that the network may take for an image; None: 80% of what is free on the device
             when the image comes. An image that would take more as a whole is computed in strips, with the same result.
@@ -203,8 +203,7 @@ def find_device(device=None):
         ValueError: there is no such device.
     """
     if device is None:
-        gpus = {'cuda': torch.cuda.is_available, 'mps': torch.backends.mps.is_available}
-        return torch.device(next((name for name, is_there in gpus.items() if is_there()), 'cpu'))
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         device = torch.device(device)
         torch.empty(1, device=device)

@@ -26,9 +26,9 @@ def shipped():
 def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
     """A network with its weights, in eval mode, on the CPU, in fp32.
 
-    The architecture comes from the metadata of a ``.safetensors`` file of ours (``stea-export`` writes it), else from
-    the names and shapes of the parameters, in our naming or in the authors', else it is looked for among those of
-    others, see :mod:`stea_arch.weights.others`. ``params_ema`` is preferred to ``params``.
+    The architecture is what a file of ours says (trainings and ``stea-export`` write it), else it is found from the
+    names and shapes of the parameters, in our naming or in the authors', else among the networks of others, see
+    :mod:`stea_arch.weights.others`. ``params_ema`` is preferred to ``params``.
 
     Args:
         model (str | PathLike): the name of a shipped network, or a ``.pth`` or ``.safetensors`` file. Nothing in a file
@@ -46,12 +46,13 @@ def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
     from stea_arch.weights.detect import build_network, identify, is_known
     from stea_arch.weights.files import read_architecture, read_checkpoint
 
-    content, architecture = read_checkpoint(path), read_architecture(path)
+    content = read_checkpoint(path)
+    architecture = read_architecture(path, content)
     try:
-        if architecture is None and not is_known(content):
+        if not is_known(content, architecture):
             from stea_arch.weights.others import load_other
 
-            return load_other(content)
+            return load_other(content, architecture)
         return build_network(*identify(content, architecture))
     except ValueError as error:
         raise InputError(f'{path}: {error}') from error
@@ -100,7 +101,7 @@ def read_network(path, architecture=None):
     from stea_arch.weights.files import read_architecture, read_checkpoint
 
     content = read_checkpoint(path)
-    architecture = architecture or read_architecture(path)
+    architecture = architecture or read_architecture(path, content)
     try:
         return identify(content, architecture)
     except ValueError as error:

@@ -86,9 +86,10 @@ def detect_network(state_dict):
     return ('RealNet', {'streams': 2, **arguments}) if has_two_streams(state_dict) else ('LabNet', arguments)
 
 
-def is_known(checkpoint):
-    """Whether a checkpoint, as read, is of one of our networks, in our naming or in the authors'. Quick."""
-    return is_published(checkpoint) or is_ours(unwrap_state_dict(checkpoint, 'params_ema'))
+def is_known(checkpoint, architecture=None):
+    """Whether a checkpoint is of one of our networks, or says so; takes what :func:`identify` does. Quick."""
+    says_so = architecture is not None and architecture[0] in NETWORKS
+    return says_so or is_published(checkpoint) or is_ours(unwrap_state_dict(checkpoint, 'params_ema'))
 
 
 def is_ours(state_dict):
@@ -144,7 +145,8 @@ def _detect_attention(state_dict):
 
 def _check_dilations(state_dict):
     prefix = 'enc1.0.large_field.branches.'
-    sides = [value.shape[-1] for name, value in state_dict.items() if re.fullmatch(rf'{prefix}\d+\.near\.weight', name)]
+    names = sorted(name for name in state_dict if re.fullmatch(rf'{prefix}\d+\.near\.weight', name))
+    sides = [state_dict[name].shape[-1] for name in names]  # in their order: safetensors keep none
     if sides != PUBLISHED_SIDES:
         raise InputError(
             f'This network has other dilations than the published 2, 4, 6 (its dense kernels have the sides {sides}), '

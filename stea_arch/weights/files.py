@@ -56,17 +56,24 @@ def read_checkpoint(path):
     return content
 
 
-def read_architecture(path):
-    """The network that a ``.safetensors`` file says it is of, see :func:`write_safetensors`.
+def read_architecture(path, content):
+    """The network that a file says it is of: in the metadata of safetensors, or as ``network_g`` beside the weights.
 
     Args:
-        path (str | Path): A file that :func:`read_checkpoint` has read.
+        path (str | Path): The file.
+        content (dict): What :func:`read_checkpoint` read from it.
 
     Returns:
-        tuple[str, dict] | None: Class and arguments; None for other files, and where the file does not say.
+        tuple[str, dict] | None: Class and arguments; None where the file does not say.
+
+    Raises:
+        ValueError: The metadata are damaged.
     """
     if Path(path).suffix != '.safetensors':
-        return None
+        arguments = content.get('network_g')
+        if not isinstance(arguments, dict) or not isinstance(arguments.get('type'), str):
+            return None
+        return arguments['type'], {name: value for name, value in arguments.items() if name != 'type'}
     with safe_open(path, 'pt') as file:
         metadata = file.metadata() or {}
     if 'architecture' not in metadata:

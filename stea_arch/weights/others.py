@@ -9,6 +9,9 @@ from torch import nn
 from stea_arch.system.errors import InputError
 from stea_arch.weights.files import unwrap_state_dict
 
+BASICSR = ('EDSR', 'RCAN')  # of BasicSR's networks; spandrel knows others
+SQUEEZE = 'body.0.residual_group.0.rcab.3.attention.1.weight'
+
 
 class Other(nn.Module):
     """A network of spandrel's, which sees that any size works.
@@ -29,22 +32,24 @@ class Other(nn.Module):
         ).clone()  # spandrel's result is of PyTorch's inference mode, in which alone it may be changed
 
 
-def load_other(checkpoint):
+def load_other(checkpoint, architecture=None):
     """A network of another project with its weights, in eval mode.
 
     Args:
         checkpoint (dict): as read: the state dict, or under ``params_ema`` or ``params``.
+        architecture (tuple[str, dict] | None): class and arguments, where the file says them.
 
     Returns:
         nn.Module: ``(1, 3, H, W)`` RGB in [0, 1] -> ``(1, 3, s H, s W)``, of any size; ``upscale`` is s.
 
     Raises:
-        ValueError: spandrel is not installed or does not know it, or it is no network for enlarging RGB images.
+        ValueError: spandrel is not installed or does not know it, or it does not enlarge RGB images.
     """
     weights = unwrap_state_dict(checkpoint, 'params_ema')
+    name, arguments = architecture or _detect_basicsr(weights)
     try:
-        return _load_basicsr(weights) or Other(_describe(weights))
-    except (RuntimeError, KeyError, IndexError) as error:  # parameters are missing or of another shape
+        return _build_basicsr(name, arguments, weights) if name in BASICSR else Other(_describe(weights))
+    except (RuntimeError, TypeError, KeyError, IndexError) as error:  # parameters or arguments that do not fit
         reason = ' '.join(str(error).split())
         raise InputError(f'its parameters do not fit the network that they seem to be of: {reason:.200}') from error
 
@@ -72,41 +77,33 @@ def _describe(weights):
     return found
 
 
-def _load_basicsr(weights):
-    """EDSR or RCAN of BasicSR, which spandrel does not know; None for others.
+def _detect_basicsr(weights):
+    """Class and arguments of an EDSR or RCAN of BasicSR, from names and shapes; None and none for others.
 
     The scale of EDSR's residuals leaves no trace: it is 0.1 in the published one of 256 channels, 1 in the others.
     """
     if not {'conv_first.weight', 'conv_after_body.weight', 'upsample.0.weight'} <= weights.keys():
-        return None
+        return None, {}
     num_feat, channels = weights['conv_first.weight'].shape[:2]
-    steps = [
-        value.shape[0] // num_feat for name, value in weights.items() if re.fullmatch(r'upsample\.\d+\.weight', name)
-    ]
-    arguments = {
-        'num_in_ch': channels,
-        'num_out_ch': channels,
-        'num_feat': num_feat,
-        'upscale': math.isqrt(math.prod(steps)),
-    }
+    steps = [len(value) // num_feat for name, value in weights.items() if re.fullmatch(r'upsample\.\d\.weight', name)]
+    arguments = {'num_in_ch': channels, 'num_out_ch': channels, 'num_feat': num_feat}
+    arguments['upscale'] = math.isqrt(math.prod(steps))
     if 'body.0.conv1.weight' in weights:
-        from basicsr.archs.edsr_arch import EDSR
+        arguments['num_block'] = _count(weights, 'body.{}.conv1.weight')
+        return 'EDSR', {**arguments, 'res_scale': 0.1 if num_feat == 256 else 1}
+    if SQUEEZE in weights:
+        arguments['num_group'] = _count(weights, 'body.{}.conv.weight')
+        arguments['num_block'] = _count(weights, 'body.0.residual_group.{}.rcab.0.weight')
+        return 'RCAN', {**arguments, 'squeeze_factor': num_feat // len(weights[SQUEEZE])}
+    return None, {}
 
-        blocks = _count(weights, 'body.{}.conv1.weight')
-        network = EDSR(**arguments, num_block=blocks, res_scale=0.1 if num_feat == 256 else 1)
-    elif 'body.0.residual_group.0.rcab.3.attention.1.weight' in weights:
-        from basicsr.archs.rcan_arch import RCAN
 
-        network = RCAN(
-            **arguments,
-            num_group=_count(weights, 'body.{}.conv.weight'),
-            num_block=_count(weights, 'body.0.residual_group.{}.rcab.0.weight'),
-            squeeze_factor=num_feat // len(weights['body.0.residual_group.0.rcab.3.attention.1.weight']),
-        )
-    else:
-        return None
+def _build_basicsr(name, arguments, weights):
+    import basicsr.archs
+
+    network = basicsr.archs.build_network({'type': name, **arguments})
     network.load_state_dict(weights)
-    network.upscale = arguments['upscale']
+    network.upscale = arguments.get('upscale', 4)  # the default of both
     return network.float().eval()
 
 

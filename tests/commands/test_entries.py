@@ -61,6 +61,16 @@ def test_a_missing_option_file_is_named(run_main, monkeypatch, capsys):
     assert 'no.yml' in capsys.readouterr().err
 
 
+def test_a_file_that_comes_with_the_package_is_found_by_its_name(photo_folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    forced = [f'datasets:{name}:dataroot_gt={photo_folder}' for name in ('train', 'val')]
+    forced += [f'datasets:{name}:io_backend:type=disk' for name in ('train', 'val')]
+    forced += ['datasets:train:batch_size_per_gpu=1', 'datasets:train:num_worker_per_gpu=0', 'train:total_iter=1']
+    monkeypatch.setattr('sys.argv', ['stea', '-opt', 'sample/LabNet-T_x2.yml', '--force_yml', 'num_gpu=0', *forced])
+    train.main()
+    assert (tmp_path / 'experiments/sample_LabNet-T_x2/models/net_g_latest.pth').is_file()
+
+
 def test_debug_mode_and_tensorboard(tiny_options, run_main, tmp_path):
     options = tiny_options({'val': ..., 'train': {'total_iter': 8}, 'logger': {'use_tb_logger': True, 'print_freq': 2}})
     run_main(train.main, options, '--debug')

@@ -123,7 +123,7 @@ def test_entries_are_written_out(read, mini, tmp_path):
     found = read(mini, check_files=False)['networks']
     assert found['Bicubic'] == 'bicubic'
     assert found['shipped']['weights'] == 'labnet-s-x4' and found['shipped']['scale'] == 4
-    _, of_file = read_architecture(find_weights('labnet-s-x4'))
+    _, of_file = read_architecture(find_weights('labnet-s-x4'), {})
     assert found['shipped']['network_g'] == {'type': 'LabNet', **of_file}
     own = found['own']
     assert {key: own['network_g'][key] for key in arguments} == arguments

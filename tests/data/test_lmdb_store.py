@@ -3,10 +3,14 @@ import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import lmdb
 import numpy as np
 import pytest
+import torch
+from basicsr.data import build_dataset
 from basicsr.data.data_util import paths_from_lmdb
+from basicsr.utils import FileClient
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
 from data_prep.lmdb_writer import write_lmdb
@@ -45,6 +49,24 @@ def in_fork(function):
     result = receive.recv()
     process.join()
     return result
+
+
+def test_basicsr_s_datasets_share_one_database(store, photo_folder):
+    """As gt and lq, in training and validation, in the process and in workers that it forks; lmdb >= 2 refuses two."""
+    opt = {'name': 'photos', 'type': 'PairedImageDataset', 'scale': 1, 'phase': 'val', 'io_backend': {'type': 'lmdb'}}
+    opt |= {'dataroot_gt': store.path, 'dataroot_lq': store.path}
+    sets = [build_dataset(opt) for _ in range(2)]
+    assert torch.equal(sets[0][3]['gt'], sets[1][3]['lq'])
+    pixels = cv2.imread(str(photo_folder / 'photo3.png'))[..., ::-1]
+    assert np.array_equal((sets[0][3]['gt'].permute(1, 2, 0) * 255).round().numpy(), pixels)
+    loaders = [torch.utils.data.DataLoader(one, num_workers=1) for one in sets]
+    for first, second in zip(*loaders, strict=True):
+        assert torch.equal(first['gt'], second['lq'])
+    list_or_text = [FileClient('lmdb', db_paths=paths).get('photo3') for paths in ([store.path], store.path)]
+    assert list_or_text[0] == list_or_text[1]
+    client = FileClient('lmdb', db_paths=[store.path], client_keys=['gt'])
+    with pytest.raises(ValueError, match=f'{store.path} has no image no_such'):
+        client.get('no_such', 'gt')
 
 
 def test_names_shapes_and_bytes(store, photo_folder):

@@ -63,7 +63,7 @@ def test_pairs_that_do_not_fit_end_a_training_before_it_begins(
         run_main(train.main, tiny_options(changes))
     error = capsys.readouterr().err
     assert stop.value.code == 2 and f'datasets.val: a.png of {tmp_path}/gt has {gt}x{gt} pixels' in error
-    assert said in error and '(1 more such pairs; stea-data check FILE lists them)' in error
+    assert said in error and '(1 more such problems; stea-data check FILE lists them)' in error
 
 
 def test_several_roots_are_all_looked_at_with_their_lists(written, tmp_path, capsys):

@@ -47,6 +47,18 @@ def test_every_mismatch_at_once(pairs):
     assert found[4].endswith('at scale 4 32x32 were expected. Make the pair again, or correct the scale.')
 
 
+def test_what_holds_for_many_is_said_once(pairs):
+    for number in range(9):
+        write_image(pairs / 'gt' / f'{number}.png', image(24, 32))
+        write_image(pairs / 'lq' / f'{number}.png', image(12, 16))
+        write_image(pairs / 'lq' / f'other{number}.png', image(6, 8))
+    superfluous, unfit = problems(pairs)
+    assert superfluous.startswith('other0.png of') and superfluous.endswith(
+        'So it is with 8 more: other1.png, other2.png, other3.png, ...'
+    )
+    assert unfit.startswith('0.png of') and unfit.endswith('So it is with 8 more: 1.png, 2.png, 3.png, ...')
+
+
 def test_gt_may_be_larger_by_less_than_the_scale_where_it_is_cropped(pairs):
     write_image(pairs / 'gt' / 'a.png', image(27, 34))
     assert problems(pairs, cropped=False) == [] and len(problems(pairs)) == 1
@@ -59,7 +71,8 @@ def test_gt_may_be_larger_by_less_than_the_scale_where_it_is_cropped(pairs):
 def test_names_by_template(pairs):
     for name in 'abc':
         (pairs / 'lq' / f'{name}.png').rename(pairs / 'lq' / f'{name}x4.png')
-    assert len(problems(pairs)) == 6
+    (text,) = problems(pairs)
+    assert 'have x4 in them' in text and "write filename_tmpl: '{}x4'" in text
     assert problems(pairs, template='{}x4') == []
 
 

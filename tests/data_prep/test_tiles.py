@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from real_files import decoded, read_image, read_lmdb, write_image
 
+from data_prep.check_pairs import check_pairs
 from data_prep.produce import Way
 from data_prep.tiles import Cut, folder_paths, tile_starts, write_tiles
 
@@ -50,6 +51,18 @@ def test_every_pixel_is_in_a_tile(photo_folder, tmp_path, target):
         np.testing.assert_array_equal(tiles[f'photo0_s{number:03d}.png'], whole[top : top + 40, left : left + 40])
         covered[top : top + 40, left : left + 40] = True
     assert covered.all()
+
+
+def test_tiles_of_official_low_quality_folders_have_the_names_of_their_partners(tmp_path):
+    """DIV2K's 0001x4.png belongs to 0001.png; a name that only ends like that is left alone."""
+    for folder, side, names in (('gt', 64, ['0001', '000002', 'boxx4']), ('lq', 16, ['0001x4', '000002x4', 'boxx4'])):
+        for name in names:
+            write_image(tmp_path / folder / f'{name}.png', np.zeros((side, side, 3), np.uint8))
+        cut = Cut(side // 2, side // 4)
+        write_tiles(folder_paths(tmp_path / folder), str(tmp_path / f'{folder}.lmdb'), cut, QUIET)
+    gt, lq = (set(read_lmdb(tmp_path / f'{folder}.lmdb')) for folder in ('gt', 'lq'))
+    assert gt == lq and len(gt) == 27 and '0001_s001' in gt and 'boxx4_s009' in gt
+    assert check_pairs(str(tmp_path / 'gt.lmdb'), str(tmp_path / 'lq.lmdb'), 4, progress=False).problems == []
 
 
 def test_counts_tell_what_will_come(tmp_path):

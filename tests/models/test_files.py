@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.weights import load_network
 from stea_arch.weights.files import read_checkpoint
 
 SMALL = {'num_feat': 16, 'num_blocks': [1, 1, 1, 1, 1, 1], 'upscale': 2}
@@ -85,4 +86,22 @@ def test_saved_networks_are_what_basicsr_reads(make_model, batch, tmp_path):
     theirs = make_model({'model_type': 'SRModel', 'path': {'pretrain_network_g': str(tmp_path / 'models/net_g_1.pth')}})
     for name, value in theirs.net_g_ema.state_dict().items():
         assert torch.equal(value, model.net_g_ema.state_dict()[name]), name
-    assert set(read_checkpoint(tmp_path / 'models/net_g_1.pth')) == {'params', 'params_ema'}
+    assert set(read_checkpoint(tmp_path / 'models/net_g_1.pth')) == {'params', 'params_ema', 'network_g'}
+
+
+@pytest.mark.parametrize(
+    'network',
+    [
+        {'attention': 'taylor', 'taylor_order': 3, 'key_dim': 2, 'num_heads': 8},
+        {'attention': 'softmax'},
+        {'attention': None, 'dilations': [1, 3]},
+        {'type': 'RealNet', 'attention': 'taylor'},
+        {'type': 'RealNet', 'streams': 2},
+    ],
+)
+def test_a_saved_network_says_what_it_is(make_model, batch, tmp_path, network):
+    model = make_model({'network_g': network})
+    train_and_save(model, batch, [1])
+    found, lq = load_network(tmp_path / 'models/net_g_1.pth'), torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(found(lq), model.net_g_ema.eval()(lq))

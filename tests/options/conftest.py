@@ -87,9 +87,9 @@ def test_opt():
 def problems_of():
     """``problems_of(opt, is_train)`` -> ``['path: what is wrong', ...]``, without looking for files."""
 
-    def check(opt, is_train=True, check_files=False):
+    def check(opt, is_train=True, check_files=False, loose=False):
         try:
-            check_options(opt, is_train, check_files)
+            check_options(opt, is_train, check_files, loose)
         except OptionError as error:
             return [f'{path}: {text}' for path, text in error.problems]
         return []

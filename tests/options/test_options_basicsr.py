@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from basicsr.utils.registry import DATASET_REGISTRY
 
 from stea_arch.options import schema
 
@@ -137,6 +138,37 @@ def test_ldl_is_read_by_one_model_only(problems_of):
     assert problem.startswith('train.ldl_opt: a key of RealESRGANModel, ESRGANModel ignores it')
 
 
+def test_keys_that_are_dead_in_its_successors_warn(problems_of):
+    opt = training('SRModel', 'EDSR')
+    opt['datasets']['train']['use_shuffle'] = True
+    with pytest.warns(UserWarning, match='datasets.train.use_shuffle: nothing reads this key'):
+        assert problems_of(opt) == []
+
+
+def test_loose_warns_of_what_nothing_reads_and_of_nothing_else(problems_of):
+    opt = training('SRModel', 'EDSR')
+    opt.update(crop_border=4, suffix='x')
+    opt['datasets']['val']['batch_size_per_gpu'] = 1
+    opt['val']['metrics']['psnr']['colour'] = 'y'  # calculate_psnr takes **kwargs
+    opt['network_g']['ema_decay'] = 0.999  # EDSR does not: BasicSR would fail
+    assert len(problems_of(opt)) == 5
+    with pytest.warns(UserWarning) as warned:
+        assert [p.split(':')[0] for p in problems_of(opt, loose=True)] == ['network_g.ema_decay']
+    expected = ['crop_border', 'suffix', 'datasets.val.batch_size_per_gpu', 'val.metrics.psnr.colour']
+    assert [str(warning.message).split(':')[0] for warning in warned] == expected
+
+
+def test_other_people_s_class_of_the_same_name_has_keys_of_its_own(problems_of, monkeypatch):
+    """HAT's and Real-ESRGAN's RealESRGANDataset stand in the registry beside BasicSR's."""
+    theirs = type('RealESRGANDataset', (), {'__module__': 'hat.data.realesrgan_dataset'})
+    opt = second_order(adversarial('RealESRGANModel'))
+    opt['datasets']['train']['meta_info_file'] = 'list.txt'
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    assert [p.split(': ')[0] for p in problems_of(opt)] == ['datasets.train.meta_info_file']
+    monkeypatch.setitem(DATASET_REGISTRY._obj_map, 'RealESRGANDataset', theirs)
+    assert problems_of(opt) == []
+
+
 def test_testing_with_and_without_ground_truth(problems_of):
     opt = {
         'name': 'ESRGAN', 'model_type': 'ESRGANModel', 'scale': 4, 'num_gpu': 'auto', 'manual_seed': 0,
@@ -153,8 +185,6 @@ def test_testing_with_and_without_ground_truth(problems_of):
 
 @pytest.mark.parametrize('name', schema.DATASETS)
 def test_every_dataset_in_the_schema_is_registered(name):
-    from basicsr.utils.registry import DATASET_REGISTRY
-
     assert name in DATASET_REGISTRY or f'{name}_basicsr' in DATASET_REGISTRY
 
 

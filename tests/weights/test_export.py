@@ -83,7 +83,7 @@ def test_safetensors_name_their_network(tmp_path, half, capsys):
     path = tmp_path / 'net.safetensors'
     assert main(['safetensors', save(network, tmp_path / 'net.pth'), str(path), *['--half'] * half]) == 0
     assert 'sha256' in capsys.readouterr().out
-    name, arguments = read_architecture(path)
+    name, arguments = read_architecture(path, {})
     assert (name, arguments['num_feat'], arguments['upscale']) == ('LabNet', 16, 2)
     kept = read_checkpoint(path)
     assert {value.dtype for value in kept.values()} == {torch.float16 if half else torch.float32}

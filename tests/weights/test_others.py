@@ -45,6 +45,15 @@ def test_a_checkpoint_of_another_network_upscales(tmp_path, name, key):
     assert upscaler(image[:5, :7]).shape == (5 * upscaler.scale, 7 * upscaler.scale, 3)
 
 
+def test_what_a_file_says_of_its_network_counts(tmp_path):
+    network = EDSR(3, 3, 16, 2, 2, res_scale=0.3)
+    arguments = {'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 16, 'num_block': 2, 'upscale': 2, 'res_scale': 0.3}
+    torch.save({'params': network.state_dict(), 'network_g': {'type': 'EDSR', **arguments}}, tmp_path / 'net.pth')
+    lq = torch.rand(1, 3, 9, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(load_network(tmp_path / 'net.pth')(lq), network(lq))
+
+
 def test_what_does_not_fit_is_computed_on_tiles(tmp_path):
     upscaler = Upscaler(save(EDSR(3, 3, 16, 2, 2), tmp_path / 'net.pth'), 'cpu', max_memory=0.4, colours='network')
     assert upscaler.find_way(1000, 800) == {'method': 'tiles'}

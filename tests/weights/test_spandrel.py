@@ -1,6 +1,7 @@
 """With the real spandrel: its loader, its main registry, its descriptors."""
 
 import pytest
+import safetensors.torch
 import torch
 from published_fill import load_reference, published_weights
 from spandrel import MAIN_REGISTRY, ImageModelDescriptor, ModelLoader, UnsupportedModelError
@@ -74,6 +75,29 @@ def test_half_precision():
     exact = model(lq)
     for dtype, tolerance in ((torch.float16, 0.01), (torch.bfloat16, 0.05)):
         torch.testing.assert_close(model.to(dtype)(lq.to(dtype)).float(), exact, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ('arch', 'arguments'),
+    [
+        ('LabNet', {}),
+        ('LabNet', {'num_feat': 32, 'num_blocks': (2, 1, 1, 3, 1, 1), 'upscale': 2}),
+        ('LabNet', {'upscale': 3, 'attention': 'ttea', 'num_in_ch': 1, 'num_out_ch': 1}),
+        ('LabNet', {'attention': None, 'large_field': False}),
+        ('RealNet', {'streams': 2, 'attention': 'ttea', 'upscale': 2}),
+    ],
+)
+def test_what_is_loaded_has_the_hyperparameters_of_what_was_saved(arch, arguments):
+    """As spandrel tests its own architectures: from a state dict and from bytes of safetensors."""
+    build = {'LabNet': LabNet, 'RealNet': RealNet}[arch]
+    network = build(**{**SMALL, **arguments} if arguments else {})
+    own = spandrel.REGISTRY.get(arch).architecture
+    state = network.state_dict()
+    for found in (state, safetensors.torch.load(safetensors.torch.save(state))):
+        assert own.detect(found)
+        model = own.load(found).model
+        assert type(model) is type(network)
+        assert model.hyperparameters == network.hyperparameters
 
 
 def test_other_networks_are_left_to_others():

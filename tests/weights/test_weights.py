@@ -84,7 +84,10 @@ def test_half_precision_is_loaded_as_fp32(tmp_path):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ({'conv.weight': torch.zeros(1)}, r'net\.pth: .*LabNet, RealNet, .* was expected.*conv\.weight.*another network'),
+        (
+            {'conv.weight': torch.zeros(1)},
+            r'net\.pth: .*LabNet, RealNet, .* was expected.*conv\.weight.*another network',
+        ),
         ({}, r'LabNet, RealNet, .* was expected'),
         (
             {**make_network().state_dict(), 'head.bias': torch.zeros(3)},
