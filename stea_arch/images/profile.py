@@ -12,6 +12,7 @@ import numpy as np
 SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
 GRID = np.linspace(0, 1, 2**16)
 UNSEEN = 1 / 255  # a profile that differs by less is sRGB's own
+LOST = 0.03  # one that does not give back its own numbers is damaged; curves that begin flat are not
 
 
 class Profile:
@@ -52,15 +53,19 @@ def read_profile(icc):
         Profile | None: None where numbers are to be taken as those of sRGB: it is sRGB, to less than one of 255 levels,
         or another kind of profile (gray, tables), or damaged.
     """
-    try:
-        tags = _tags(icc or b'')
-        primaries = np.stack([_numbers(tags[name], 8, 3) for name in (b'rXYZ', b'gXYZ', b'bXYZ')], 1)
-        profile = Profile(primaries, [_curve(tags[name]) for name in (b'rTRC', b'gTRC', b'bTRC')])
-    except (KeyError, struct.error, ValueError, ArithmeticError):
-        return None
     steps = np.linspace(0, 1, 17)
     colours = np.stack(np.meshgrid(steps, steps, steps), -1)
-    return profile if np.abs(profile.to_srgb(colours) - colours).max() > UNSEEN else None
+    try:
+        tags = _tags(icc or b'')
+        with np.errstate(all='ignore'):
+            primaries = np.stack([_numbers(tags[name], 8, 3) for name in (b'rXYZ', b'gXYZ', b'bXYZ')], 1)
+            profile = Profile(primaries, [_curve(tags[name]) for name in (b'rTRC', b'gTRC', b'bTRC')])
+            values = profile.to_srgb(colours)
+            back = profile.from_srgb(values)
+    except (KeyError, struct.error, ValueError, ArithmeticError):
+        return None
+    sound = np.isfinite(values).all() and np.abs(back - colours).max() < LOST
+    return profile if sound and np.abs(values - colours).max() > UNSEEN else None
 
 
 def _tags(icc):

@@ -118,6 +118,21 @@ def test_what_is_srgb_or_another_kind_is_not_converted():
         assert read_profile(other) is None
 
 
+@pytest.mark.filterwarnings('error')
+def test_damaged_profiles_are_used_or_not_but_break_nothing():
+    rng, used = np.random.default_rng(0), 0
+    colours = rng.random((9, 3))
+    for number in range(400):
+        icc = bytearray(make_profile('P3', list(CURVES)[number % len(CURVES)]))
+        for place in rng.integers(0, len(icc), 3):
+            icc[place] = rng.integers(256)
+        profile = read_profile(bytes(icc))
+        if profile is not None:
+            used += 1
+            np.testing.assert_allclose(profile.from_srgb(profile.to_srgb(colours)), colours, atol=0.1)
+    assert 0 < used < 400
+
+
 @pytest.mark.parametrize('primaries', ['P3', 'Adobe RGB'])
 @pytest.mark.parametrize('channels', [3, 4])
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
