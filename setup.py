@@ -13,7 +13,7 @@ VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).gro
 
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.1']
 VIDEO = ['av>=14.2']
-FORMATS = ['pillow-heif>=0.20', 'pillow-jxl-plugin>=1.3']
+FORMATS = ['pillow-heif>=0.20', 'pillow-jxl-plugin>=1.3.4']
 METRICS = ['lpips>=0.1.4']
 OPENVINO = [*EXPORT, 'openvino>=2024.6']
 
@@ -54,7 +54,7 @@ setup(
         'pillow>=11.3',
         'tqdm>=4.60',
         'safetensors>=0.4',
-        'tifffile>=2023.2',
+        'tifffile>=2024.7.2',
         'psutil>=5.9',
         'filelock>=3.12',
         # basicsr imports distutils, which left the standard library in 3.12; its TensorBoard (tb-nightly) imports

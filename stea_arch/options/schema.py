@@ -333,6 +333,7 @@ DATASETS = {
 
 DEAD = {  # keys of other projects' files that nothing reads
     'use_shuffle': 'nothing reads this key, training data are always shuffled: remove it',
+    'print_network': 'nothing reads this key, networks are always printed: remove it',
     **{
         key: 'nothing reads this key: an LMDB is opened once in a process, to be read, without lock and readahead'
         for key in ('readonly', 'lock', 'readahead')

@@ -2,6 +2,9 @@
 
 import sys
 import warnings
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
 
 
 def set_up_console():
@@ -14,5 +17,5 @@ def set_up_console():
 
 
 def _format_warning(message, category, filename, lineno, line=None, usual=warnings.formatwarning):
-    ours = 'stea_arch' in filename and category is UserWarning
+    ours = Path(filename).is_relative_to(PACKAGE) and category is UserWarning
     return f'Warning: {message}\n' if ours else usual(message, category, filename, lineno, line)

@@ -1,10 +1,13 @@
 """What BasicSR itself reads must pass: its models, datasets and the keys of its own option files."""
 
+import warnings
+
 import pytest
 import torch
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from stea_arch.options import schema
+from stea_arch.system.console import set_up_console
 
 ADAM = {'type': 'Adam', 'lr': 1e-4, 'weight_decay': 0, 'betas': [0.9, 0.99]}
 L1 = {'type': 'L1Loss', 'loss_weight': 1e-2, 'reduction': 'mean'}
@@ -140,9 +143,19 @@ def test_ldl_is_read_by_one_model_only(problems_of):
 
 def test_keys_that_are_dead_in_its_successors_warn(problems_of):
     opt = training('SRModel', 'EDSR')
-    opt['datasets']['train']['use_shuffle'] = True
-    with pytest.warns(UserWarning, match='datasets.train.use_shuffle: nothing reads this key'):
+    opt['print_network'] = opt['datasets']['train']['use_shuffle'] = True
+    opt['datasets']['train']['io_backend'] = {'type': 'lmdb', 'readahead': True}
+    with pytest.warns(UserWarning) as warned:
         assert problems_of(opt) == []
+    keys = ['print_network', 'datasets.train.use_shuffle', 'datasets.train.io_backend.readahead']
+    assert [str(warning.message).split(': nothing reads this key')[0] for warning in warned] == keys
+
+
+def test_a_warning_of_ours_is_a_line_and_others_keep_their_place(monkeypatch):
+    monkeypatch.setattr(warnings, 'formatwarning', warnings.formatwarning)
+    set_up_console()
+    shown = [warnings.formatwarning('odd', UserWarning, file, 7) for file in (schema.__file__, __file__)]
+    assert shown[0] == 'Warning: odd\n' and shown[1].startswith(f'{__file__}:7: UserWarning: odd\n')
 
 
 def test_loose_warns_of_what_nothing_reads_and_of_nothing_else(problems_of):
