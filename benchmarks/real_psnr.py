@@ -17,11 +17,11 @@ from statistics import mean
 import numpy as np
 import torch
 
-from stea_arch.commands.contact_sheet import apply_sample, draw_samples, middle
 from stea_arch.data.image_io import decode, list_images
 from stea_arch.degradations.resize import imresize
 from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
+from stea_arch.results.contact_sheet import apply_sample, draw_samples, middle
 from stea_arch.system.versions import get_versions
 from stea_arch.upscaling.upscaler import Upscaler
 

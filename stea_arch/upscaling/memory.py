@@ -29,7 +29,7 @@ def choose_method(network, height, width, allowed, device, dtype, keep_whole=Fal
     it is asked for only where a lavish bound does not say that all fits.
 
     Args:
-        network (nn.Module): LabNet or RealNet.
+        network (nn.Module): LabNet or RealNet; another is computed on tiles where it is not as a whole.
         height (int), width (int): of the image in pixels.
         allowed (float): bytes.
         device (torch.device): where it runs.
@@ -37,26 +37,28 @@ def choose_method(network, height, width, allowed, device, dtype, keep_whole=Fal
         keep_whole (bool): compute an image as a whole if that fits, even where strips would be faster.
 
     Returns:
-        dict: method and sizes for :func:`stea_arch.inference.upscale_tensor`: whole or strips, with the same result.
+        dict: method and sizes for :func:`stea_arch.inference.upscale_tensor`: whole or strips, with the same result,
+            or tiles, with about the same.
 
     Raises:
         MemoryError: neither fits.
     """
-    ways = [{'method': 'whole'}, {'method': 'strips'}]
+    ours = hasattr(network, 'fuse')
+    ways = [{'method': 'whole'}, {'method': 'strips' if ours else 'tiles'}]
     row = 8 * first_convolution(network).out_channels  # bytes a pixel of the widest map: twice C channels
-    slow = device.type == 'cpu' and hasattr(network, 'fuse') and height * width * row > LARGEST_KEPT
+    slow = device.type == 'cpu' and ours and height * width * row > LARGEST_KEPT
     if slow and not keep_whole:
         halo = max(getattr(module, 'mix_halo', 0) for module in network.modules())
         rows = LARGEST_KEPT // (min(height, width) * row) - 2 * halo
         ways = [{'method': 'strips', 'strip': min(max(rows, SMALLEST_STRIP), 128)}]
-    if lavish_bound(network, height, width) <= allowed:
+    if ours and lavish_bound(network, height, width) <= allowed:
         return ways[0]
     for way in ways:
         needed = estimate_memory(network, height, width, dtype=None if dtype == torch.float32 else dtype, **way)
         if needed <= allowed:
             return way
     raise MemoryError(
-        f'{width}x{height} pixels would take {needed / GIB:.2f} GiB even in strips, and {allowed / GIB:.2f} GiB are '
+        f'{width}x{height} pixels would take {needed / GIB:.2f} GiB even in parts, and {allowed / GIB:.2f} GiB are '
         'allowed. Cut the image into parts, take a smaller network, or allow more (--max-memory).'
     )
 

@@ -84,6 +84,8 @@ class Upscaler:
         if channels != 3:
             raise ValueError(f'Expected a network for RGB images, got one for {channels} channels.')
         check_weights(network.state_dict(), network, type(network).__name__)
+        if backend != 'torch' and not hasattr(network, 'fuse'):
+            raise ValueError(f'The backend {backend} is for LabNet and RealNet, got a {type(network).__name__}.')
         self.scale = network.upscale
         self.whole = None if backend == 'torch' else load_backend(network.to(self.device), backend, DTYPES[dtype])
         self.network = optimize_for(network, self.device)

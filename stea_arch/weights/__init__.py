@@ -27,7 +27,8 @@ def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
     """A network with its weights, in eval mode, on the CPU, in fp32.
 
     The architecture is what a file of ours says (trainings and ``stea-export`` write it), else it is found from the
-    names and shapes of the parameters, in our naming or in the authors'. ``params_ema`` is preferred to ``params``.
+    names and shapes of the parameters, in our naming or in the authors', else among the networks of others, see
+    :mod:`stea_arch.weights.others`. ``params_ema`` is preferred to ``params``.
 
     Args:
         model (str | PathLike): the name of a shipped network, or a ``.pth`` or ``.safetensors`` file. Nothing in a file
@@ -42,11 +43,17 @@ def load_network(model: str | os.PathLike = DEFAULT) -> nn.Module:
     """
     path = find_weights(model)
 
-    from stea_arch.weights.detect import build_network
+    from stea_arch.weights.detect import build_network, identify, is_known
+    from stea_arch.weights.files import read_architecture, read_checkpoint
 
-    found = read_network(path)
+    content = read_checkpoint(path)
+    architecture = read_architecture(path, content)
     try:
-        return build_network(*found)
+        if not is_known(content, architecture):
+            from stea_arch.weights.others import load_other
+
+            return load_other(content, architecture)
+        return build_network(*identify(content, architecture))
     except ValueError as error:
         raise InputError(f'{path}: {error}') from error
 

@@ -86,6 +86,12 @@ def detect_network(state_dict):
     return ('RealNet', {'streams': 2, **arguments}) if has_two_streams(state_dict) else ('LabNet', arguments)
 
 
+def is_known(checkpoint, architecture=None):
+    """Whether a checkpoint is of one of our networks, or says so; takes what :func:`identify` does. Quick."""
+    says_so = architecture is not None and architecture[0] in NETWORKS
+    return says_so or is_published(checkpoint) or is_ours(unwrap_state_dict(checkpoint, 'params_ema'))
+
+
 def is_ours(state_dict):
     """Whether names are those of our networks. Quick: loading checks that all are there."""
     return {'head.weight', 'tail.0.weight', 'enc1.0.beta'} <= state_dict.keys() or has_two_streams(state_dict)

@@ -6,9 +6,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from stea_arch.commands.contact_sheet import SHOWN, describe, draw_samples, main
+from stea_arch.commands.contact_sheet import SHOWN, main
 from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
+from stea_arch.results.contact_sheet import describe, draw_samples
 from stea_arch.results.picture import MARGIN
 
 

@@ -40,7 +40,7 @@ def test_every_console_command_is_looked_at():
     assert len(CONSOLE) >= 7 and 'data_prep.cli' in CONSOLE
 
 
-@pytest.mark.parametrize('module', ENTRIES)
+@pytest.mark.parametrize('module', [*ENTRIES, 'stea_arch.commands.contact_sheet'])
 @pytest.mark.parametrize('arguments', [['--help'], ['--no-such-option']])
 def test_nothing_heavy_is_loaded_to_read_arguments(module, arguments):
     done = start(module, *arguments)

@@ -143,7 +143,7 @@ def test_the_method_is_the_first_that_fits(network, monkeypatch):
     gpu = torch.device('cuda')
     for gib, method in [(90, 'whole'), (0.2, 'whole'), (0.19, 'strips'), (0.1, 'strips')]:
         assert choose_method(network, 400, 300, gib * GIB, gpu, torch.float32) == {'method': method}
-    with pytest.raises(MemoryError, match=r'300x400 pixels .* 0\.10 GiB even in strips, and 0\.09.*--max-memory'):
+    with pytest.raises(MemoryError, match=r'300x400 pixels .* 0\.10 GiB even in parts, and 0\.09.*--max-memory'):
         choose_method(network, 400, 300, 0.09 * GIB, gpu, torch.float32)
 
 

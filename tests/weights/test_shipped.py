@@ -9,7 +9,6 @@ import skimage.data
 import torch
 from basicsr.metrics import calculate_psnr
 
-from stea_arch.commands.contact_sheet import apply_sample, draw_samples
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import decode
 from stea_arch.data.patches import to_tensor
@@ -18,6 +17,7 @@ from stea_arch.degradations.classical import degrade
 from stea_arch.degradations.resize import imresize
 from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
+from stea_arch.results.contact_sheet import apply_sample, draw_samples
 from stea_arch.upscaling.upscaler import Upscaler
 from stea_arch.weights import DEFAULT, FOLDER, find_weights, load_network, shipped
 
