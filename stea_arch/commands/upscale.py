@@ -108,7 +108,7 @@ def _report(jobs, left, failed):
         folders = sorted({str(job.target.parent) for job in jobs})
         folders = ', '.join(folders[:3] + ['...'] * (len(folders) > 3))
         there = f' {len(jobs) - len(left)} were there already.' if len(left) < len(jobs) else ''
-        print(f'Wrote {written} of {len(jobs)} images to {folders}.{there}')
+        print(f'Wrote {written} of {len(jobs)} images{f" to {folders}" if written else ""}.{there}')
     if failed:
         print(f'{len(failed)} failed:', file=sys.stderr)
     for source, reason in failed:
@@ -159,7 +159,7 @@ def _parser():
 class _List(argparse.Action):
     def __call__(self, parser, *_):
         for name, entry in shipped().items():
-            print(f'{name:14} {entry["purpose"]}')
+            print(f'{name:14} {entry["purpose"]}{" (default)" if name == DEFAULT else ""}')
         parser.exit()
 
 
@@ -171,28 +171,25 @@ class _NoTiles(argparse.Action):
         )
 
 
-def _whole(least, most):
-    def whole(text):
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f'expected a whole number from {least} to {most}, got {text}')
+def _number(kind, least, most, expected):
+    def number(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:
+            raise argparse.ArgumentTypeError(f'expected {expected}, got {text}')
         return value
 
-    return whole
+    return number
 
 
-def _share(text):
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f'expected a number from 0 to 1, got {text}')
-    return value
+def _whole(least, most):
+    return _number(int, least, most, f'a whole number from {least} to {most}')
 
 
-def _positive(text):
-    value = float(text)
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'expected a number above 0, got {text}')
-    return value
+_share = _number(float, 0, 1, 'a number from 0 to 1')
+_positive = _number(float, sys.float_info.min, sys.float_info.max, 'a number above 0')
 
 
 if __name__ == '__main__':
