@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent
 INIT = (ROOT / 'stea_arch' / '__init__.py').read_text(encoding='utf-8')
 VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).group(1)
 
-EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.1']
+EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.7']
 VIDEO = ['av>=14.2']
 FORMATS = ['pillow-heif>=0.20', 'pillow-jxl-plugin>=1.3.4']
 METRICS = ['lpips>=0.1.4']

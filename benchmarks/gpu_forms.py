@@ -85,7 +85,7 @@ def make_network(name, device, toy=False, short=False):
 
 def compile_blocks(network, backend='inductor'):
     """Compile every block by itself; those of one size share the result."""
-    torch._dynamo.config.recompile_limit = 64  # one for each size of block, with and without kernels
+    torch._dynamo.config.cache_size_limit = 64  # one for each size of block, with and without kernels
     for module in [module for module in network.modules() if type(module).__name__ in BLOCKS]:
         module.compile(backend=backend, dynamic=False)
 

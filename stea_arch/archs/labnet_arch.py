@@ -183,7 +183,8 @@ def compile_blocks(network):
     blocks = [module for module in network.modules() if isinstance(module, LabBlock)]
     if not blocks:
         raise ValueError(f'Blocks of LabNet or RealNet were expected to compile, got a {type(network).__name__}.')
-    torch._dynamo.config.recompile_limit = max(16, torch._dynamo.config.recompile_limit)  # sizes of one run
+    # for the sizes of one run; called recompile_limit from torch 2.7 on, which knows the older name too
+    torch._dynamo.config.cache_size_limit = max(16, torch._dynamo.config.cache_size_limit)
     for block in blocks:
         block.compile(dynamic=False)
 

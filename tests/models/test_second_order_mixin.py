@@ -15,7 +15,7 @@ def by_hand(model, regions, sharpen, part='all'):
     """The first batch from the published steps, with the model's own draw of parameters."""
     opt = model.opt
     words = np.random.SeedSequence([opt['manual_seed'], 0, 1]).generate_state(1, np.uint64)
-    rng = np.random.default_rng(int(words[0] >> 1))
+    rng = np.random.default_rng(int(words[0]) >> 1)
     sampler = SecondOrderSampler(2, resize_range=(0.5, 1.5), resize_range2=(0.5, 1.2))
     params = sampler.draw(2, 32, rng)
     gt = usm_sharpen(regions['gt']) if sharpen else regions['gt']
