@@ -71,6 +71,7 @@ setup(
             'ruff>=0.8',
             'spandrel>=0.4',
             *NCNN,
+            *RAY,
             *EXPORT,
             *METRICS,
             *FORMATS,

@@ -40,8 +40,8 @@ class Worker:
 def run(jobs, address, arguments, scale, done=None, warn=None, **settings):
     """As ``batch.run``, on the workers of a cluster: one for each GPU, or for each core where there are none.
 
-    A file whose worker is lost is given to another one, twice at most. All machines need this package, and see the files
-    under the same paths.
+    A file whose worker is lost is given to another one, twice at most. All machines need this package, and see the
+    files under the same paths.
 
     Args:
         jobs (list[Job]), done, warn: as of ``batch.run``, but files end in any order.

@@ -4,7 +4,6 @@ import functools
 import os
 import signal
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +13,7 @@ from skimage import data
 
 from stea_arch.commands.upscale import main
 from stea_arch.images.decode import read_photo
-from stea_arch.upscaling import batch, cluster
-from stea_arch.upscaling.upscaler import Upscaler
-
+from stea_arch.upscaling import cluster
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # for workers, which cannot import it
 
@@ -31,7 +28,7 @@ class Mortal(cluster.Worker):
     """Notes what it begins, and is killed once, when it has read c.png and would upscale it."""
 
     def run(self, job, settings):
-        folder, upscaler = job.source.parents[1], self.upscaler
+        folder = job.source.parents[1]
         with open(folder / 'begun.txt', 'a') as file:
             print(job.source.name, file=file)
         if job.source.name == 'c.png' and not (folder / 'killed').exists():
@@ -40,29 +37,25 @@ class Mortal(cluster.Worker):
         return super().run(job, settings)
 
 
-def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(tmp_path, monkeypatch):
+def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(tmp_path, monkeypatch, capsys):
     (tmp_path / 'photos').mkdir()
-    for number, letter in enumerate('abcdef'):
-        Image.fromarray(data.astronaut()[90 + number : 108, 200:224]).save(f'photos/{letter}.png')
+    names = [f'{letter}.png' for letter in 'abcdef']
+    for number, name in enumerate(names):
+        Image.fromarray(data.astronaut()[90 + number : 108, 200:224]).save(f'photos/{name}')
     (tmp_path / 'photos/damaged.jpg').write_bytes(b'\xff\xd8 nothing')
-    images = batch.find_images(['photos'])
-    here, there = (batch.plan(images, out) for out in ('here', 'there'))
-    failed = batch.run(here, Upscaler('labnet-s-x4'))
-
-    finished, warnings = [], []
+    command = ['photos', '--model', 'labnet-s-x4', '--device', 'cpu', '--out']
+    assert main([*command, 'here']) == 1
+    said = capsys.readouterr().err.splitlines()[-2:]
     monkeypatch.setattr(cluster, 'Worker', Mortal)
-    arguments = {'model': 'labnet-s-x4', 'device': 'cpu'}
-    failed_there = cluster.run(there, 'local', arguments, 4, finished.append, lambda *said: warnings.append(said))
-    assert [path.name for path, _ in failed] == ['damaged.jpg'] and failed_there == failed
-    assert warnings == [(Path('photos/c.png'), 'its worker was lost; another one takes it')]
-    names = [path.name for path in images]
-    assert sorted(job.source.name for job in finished) == sorted(names)
-    assert sorted((tmp_path / 'begun.txt').read_text().split()) == sorted([*names, 'c.png'])
-    assert sorted(path.name for path in (tmp_path / 'there').iterdir()) == sorted(
-        f'{letter}.png' for letter in 'abcdef'
-    )
-    for one, other in zip(here[:6], there[:6], strict=True):
-        np.testing.assert_allclose(read_photo(other.target).pixels, read_photo(one.target).pixels, atol=1)
+    assert main([*command, 'there', '--ray', 'local']) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2:] == said and said[0] == '1 failed:' and 'photos/damaged.jpg' in said[1]
+    assert [line for line in lines if 'worker' in line] == ['photos/c.png: its worker was lost; another one takes it']
+    assert sorted((tmp_path / 'begun.txt').read_text().split()) == sorted([*names, 'c.png', 'damaged.jpg'])
+    assert sorted(path.name for path in (tmp_path / 'there').iterdir()) == names
+    for name in names:
+        one, other = (read_photo(tmp_path / folder / name).pixels for folder in ('here', 'there'))
+        np.testing.assert_allclose(one.astype(int), other, atol=1)
 
 
 def test_the_command_names_what_is_missing(monkeypatch, capsys):
