@@ -10,7 +10,8 @@ import numpy as np
 
 # linear sRGB to XYZ under D50, as all profiles have it
 SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
-GRID = np.linspace(0, 1, 2**16)
+STEPS = 2**16 - 1
+GRID = np.linspace(0, 1, STEPS + 1)
 UNSEEN = 1 / 255  # a profile that differs by less is sRGB's own
 LOST = 0.03  # one that does not give back its own numbers is damaged; curves that begin flat are not
 
@@ -25,22 +26,26 @@ class Profile:
 
     def __init__(self, primaries, curves):
         matrix = np.linalg.solve(SRGB, primaries)
-        self.matrix = matrix / matrix.sum(1, keepdims=True)  # white is white
-        self.inverse = np.linalg.inv(self.matrix)
-        self.curves = curves
+        matrix /= matrix.sum(1, keepdims=True)  # white is white
+        self.matrix, self.inverse = (each.astype(np.float32) for each in (matrix, np.linalg.inv(matrix)))
+        self.curves = [curve.astype(np.float32) for curve in curves]
+        # over the root of light, as curves are steep near black
+        self.roots = [np.interp(np.append(GRID, 1) ** 2, curve, GRID).astype(np.float32) for curve in curves]
 
     def to_srgb(self, values):
         """``(..., 3)`` numbers of this profile in [0, 1] -> those of sRGB, beyond [0, 1] where it ends; float32."""
-        light = [np.interp(values[..., i], GRID, curve) for i, curve in enumerate(self.curves)]
-        return _bend(
-            _mix(self.matrix, light), lambda x: np.where(x > 0.0031308, 1.055 * x ** (1 / 2.4) - 0.055, 12.92 * x)
-        )
+        places = np.rint(values * np.float32(STEPS)).astype(np.int32)
+        light = np.stack([curve[places[..., i]] for i, curve in enumerate(self.curves)], -1)
+        return _bend(_mix(self.matrix, light), _encode)
 
     def from_srgb(self, values):
         """The inverse; what this profile cannot show is clipped."""
-        light = _bend(values, lambda x: np.where(x > 0.04045, ((x + 0.055) / 1.055) ** 2.4, x / 12.92))
-        light = _mix(self.inverse, np.moveaxis(light, -1, 0))
-        return np.stack([np.interp(light[..., i], curve, GRID) for i, curve in enumerate(self.curves)], -1)
+        light = _mix(self.inverse, _bend(values.astype(np.float32), _decode))
+        places = np.sqrt(light.clip(0, 1)) * np.float32(STEPS)
+        below = places.astype(np.int32)
+        places -= below
+        ends = [np.stack([curve[below[..., i] + k] for i, curve in enumerate(self.roots)], -1) for k in (0, 1)]
+        return ends[0] + places * (ends[1] - ends[0])
 
 
 def read_profile(icc):
@@ -112,12 +117,20 @@ def _parameters(kind, tag):
 
 
 def _mix(matrix, light):
-    """Each row of ``matrix`` times three planes; it adds up to 1, and by differences equal planes stay equal."""
-    return np.stack(
-        [light[i] + sum(row[j] * (light[j] - light[i]) for j in range(3) if j != i) for i, row in enumerate(matrix)], -1
-    )
+    """Colours times a matrix whose rows add up to 1: by differences, so that gray stays gray to the last bit."""
+    differences = [[light[..., j] - light[..., i] for j in range(3)] for i in range(3)]
+    mixed = [light[..., i] + sum(matrix[i, j] * differences[i][j] for j in range(3) if j != i) for i in range(3)]
+    return np.stack(mixed, -1)
 
 
 def _bend(values, function):
     """A curve for positive numbers, mirrored at 0 for others."""
-    return (np.sign(values) * function(np.abs(values))).astype(np.float32)
+    return np.copysign(function(np.abs(values)), values)
+
+
+def _encode(light):
+    return np.where(light > 0.0031308, 1.055 * light ** np.float32(1 / 2.4) - 0.055, 12.92 * light)
+
+
+def _decode(values):
+    return np.where(values > 0.04045, ((values + 0.055) / 1.055) ** np.float32(2.4), values / 12.92)

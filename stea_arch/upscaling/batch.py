@@ -90,7 +90,7 @@ def _earlier_results(files, suffix, out):
 
 def _left_out(there, files, results):
     """What is in ``there`` and is not taken, in words; hidden files are not worth a word."""
-    seen = [path for path in there if not path.name.startswith('.')]
+    seen, files = [path for path in there if not path.name.startswith('.')], set(files)
     groups = {
         'other types': [path for path in seen if path.is_file() and path not in files],
         'earlier results': sorted(results),

@@ -53,15 +53,26 @@ def upscale_in_srgb(photo, upscale):
         return upscale(photo.pixels)
     largest = np.iinfo(photo.pixels.dtype).max
     values = photo.pixels.astype(np.float32) / largest
-    colours = profile.to_srgb(values[..., :3])
-    values[..., :3] = colours.clip(0, 1)
-    beyond = colours - values[..., :3]
-    result = upscale(values)
-    if beyond.any():
-        planes = torch.from_numpy(beyond.transpose(2, 0, 1)[None].copy())
-        result[..., :3] += F.interpolate(planes, result.shape[:2], mode='bicubic')[0].permute(1, 2, 0).numpy()
-    result[..., :3] = profile.from_srgb(result[..., :3])
-    return (result * largest).round().astype(photo.pixels.dtype)
+    _convert(profile.to_srgb, values)
+    shown = values.copy()
+    shown[..., :3].clip(0, 1, out=shown[..., :3])
+    result = upscale(shown)
+    for channel in range(3):  # one at a time, and rows further below: the result is large enough without a copy of it
+        beyond = torch.from_numpy(values[..., channel] - shown[..., channel])
+        if beyond.any():
+            result[..., channel] += F.interpolate(beyond[None, None], result.shape[:2], mode='bicubic')[0, 0].numpy()
+    _convert(profile.from_srgb, result)
+    larger = np.empty(result.shape, photo.pixels.dtype)
+    for row, values in zip(larger, result):
+        row[:] = (values * largest).round()
+    return larger
+
+
+def _convert(function, image):
+    """Apply a function of colours to ``(H, W, 3 or 4)``, in place."""
+    for start in range(0, len(image), 16):
+        rows = image[start : start + 16, :, :3]
+        rows[:] = function(rows)
 
 
 def _block_means(image, size):

@@ -5,12 +5,15 @@ are joined at the end without being encoded again. So the memory holds one pictu
 and whoever is killed loses a part.
 """
 
+import glob
 import hashlib
 import heapq
 import itertools
+import math
 import os
 import re
 import shutil
+from collections import deque
 from contextlib import ExitStack, suppress
 
 import numpy as np
@@ -55,7 +58,8 @@ def upscale_video(source, target, upscale, settings='', resume=False):
     parts.mkdir(parents=True, exist_ok=True)
     try:
         _join(av, source, list(_make_parts(av, source, target, parts, upscale)), target)
-        shutil.rmtree(parts)
+        for left in target.parent.glob(f'.{glob.escape(target.name)}.*.parts'):  # also those of other settings
+            shutil.rmtree(left)
     except av.FFmpegError as error:
         raise InputError(f'not readable or not writable as a film ({error.strerror or error})') from error
     finally:
@@ -90,7 +94,7 @@ def _make_parts(av, source, target, parts, upscale):
             raise InputError('a film was expected, but there are no pictures in this file')
         stream = film.streams.video[0]
         stream.thread_type = 'AUTO'
-        frames = film.decode(stream)
+        frames = _in_order(film.decode(stream))
         for number in itertools.count():
             some = itertools.islice(frames, LENGTH)
             first = next(some, None)
@@ -98,19 +102,23 @@ def _make_parts(av, source, target, parts, upscale):
                 break
             path = parts / f'{number:06}.nut'
             if path.is_file():
-                _drop(some)
+                deque(some, 0)  # without keeping any
             else:
                 pictures = (_enlarge(av, frame, upscale) for frame in itertools.chain([first], some))
                 with whole_or_nothing(path) as partial:
-                    _encode(
-                        av, pictures, partial, stream, 'libvpx-vp9' if target.suffix.lower() == '.webm' else 'libx264'
-                    )
+                    _encode(av, pictures, partial, stream, target.suffix.lower() == '.webm')
             yield path
 
 
-def _drop(frames):
-    for _ in frames:
-        pass
+def _in_order(frames):
+    last = -math.inf
+    for frame in frames:
+        if frame.pts is None or frame.pts < last:  # as H.264 in AVI and MPEG, which have no place for it
+            raise InputError(
+                'rising times of the pictures were expected, but the film lacks them: convert it to MKV first'
+            )
+        last = frame.pts
+        yield frame
 
 
 def _enlarge(av, frame, upscale):
@@ -131,7 +139,7 @@ def _enlarge(av, frame, upscale):
     picture = av.VideoFrame.from_ndarray(larger, rgb)
     picture.color_range = FULL
     odd = larger.shape[0] % 2 or larger.shape[1] % 2  # halves of a pixel do not exist
-    fineness = '444' if odd or frame.format.is_rgb else (re.search('4[24][024]', frame.format.name) or ['420'])[0]
+    fineness = '444' if odd or frame.format.is_rgb else (re.search('42[02]|444', frame.format.name) or ['420'])[0]
     picture = picture.reformat(
         format=f'yuv{fineness}p{"10le" if deep else ""}',
         interpolation=exact,
@@ -144,13 +152,14 @@ def _enlarge(av, frame, upscale):
     return picture
 
 
-def _encode(av, pictures, path, stream, codec):
+def _encode(av, pictures, path, stream, as_webm):
+    codec, options = ('libvpx-vp9', VP9) if as_webm else ('libx264', X264)
     with av.open(os.fspath(path), 'w', format='nut') as out:
         encoder = None
         for picture in pictures:
             if encoder is None:
                 rate = stream.average_rate or stream.guessed_rate or 25
-                encoder = out.add_stream(codec, rate=rate, options=VP9 if codec == 'libvpx-vp9' else X264)
+                encoder = out.add_stream(codec, rate=rate, options=options)
                 encoder.width, encoder.height, encoder.pix_fmt = picture.width, picture.height, picture.format.name
                 encoder.codec_context.time_base = encoder.time_base = stream.time_base
                 shape = stream.sample_aspect_ratio

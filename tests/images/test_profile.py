@@ -85,7 +85,7 @@ def test_colours_are_those_of_little_cms(primaries, curve):
     assert np.abs((found.clip(0, 1) * 255).round() - expected).max() <= 1
     assert (found < -0.01).any() and (found > 1.01).any()  # nothing is clipped
     back = profile.from_srgb(found)
-    np.testing.assert_allclose(back, pixels / 255, atol=0.02 if curve == 'lifted' else 5e-4)
+    np.testing.assert_allclose(back, pixels / 255, atol=0.02 if curve == 'lifted' else 1e-3)
     inside = np.abs((profile.from_srgb(pixels / 255) * 255).round() - by_lcms(pixels, srgb, wide))
     assert (inside <= 1).mean() > 0.999 and inside.max() <= 2  # it inverts tables coarsely
 

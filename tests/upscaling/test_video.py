@@ -229,6 +229,7 @@ def test_who_is_interrupted_loses_one_part(tmp_path):
         calls.clear()
         upscale_video(film, target, lambda pixels: upscale(pixels, 99), settings, resume)
         assert len(calls) == 7
+        assert not list(tmp_path.glob('.*'))
 
 
 def test_who_is_killed_goes_on(tmp_path, checkpoint):
@@ -277,6 +278,25 @@ def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'av', None)
     ((source, reason),) = run(plan(find_images([str(film)])), double)
     assert source == film and reason == 'for films, install what is missing: pip install "stea_arch[video]"'
+
+
+@pytest.mark.parametrize(
+    ('ending', 'codec', 'rises'), [('avi', 'mpeg4', True), ('mpg', 'mpeg2video', True), ('avi', 'libx264', False)]
+)
+def test_older_films_keep_their_times_or_say_that_they_have_none(tmp_path, ending, codec, rises):
+    with av.open(str(tmp_path / f'a.{ending}'), 'w') as out:
+        stream = out.add_stream(codec, rate=25, options={'bf': '2'})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+        for level in range(40, 160, 10):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), level, np.uint8), 'rgb24')))
+        out.mux(stream.encode(None))
+    if not rises:
+        with pytest.raises(ValueError, match='rising times of the pictures were expected'):
+            upscale_video(tmp_path / 'a.avi', tmp_path / 'b.mkv', double)
+        return
+    upscale_video(tmp_path / f'a.{ending}', tmp_path / 'b.mkv', double)
+    times = [time for time, _ in pictures_of(tmp_path / 'b.mkv')]
+    assert np.diff(times) == pytest.approx([0.04] * 11, abs=0.0011)  # MKV counts milliseconds
 
 
 def test_what_is_no_film_of_whole_pictures_is_refused(tmp_path):
