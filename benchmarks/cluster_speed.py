@@ -25,9 +25,9 @@ from stea_arch.upscaling.upscaler import Upscaler
 PROTOCOL = (
     'Measured: processor time of one core for decoding, upscaling (x4) and encoding a JPEG of 0.25 megapixels, medians '
     'of --count, taken as proportional to the pixels; bytes of the photograph and of its result; the time in which Ray '
-    'hands a task to a waiting actor and gets its answer, on this machine. Simulated from that: photographs a second of '
-    'machines with 16 cores, a worker on each, as the least of what the workers compute, what the storage that all of '
-    'them share reads and writes, and what the one process that hands out the files can hand out.'
+    'hands a task to a waiting actor and gets its answer, on this machine. Simulated from that: photographs a second '
+    'of machines with 16 cores, a worker on each, as the least of what the workers compute, what the storage that all '
+    'of them share reads and writes, and what the one process that hands out the files can hand out.'
 )
 CORES = 16
 

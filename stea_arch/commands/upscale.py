@@ -60,8 +60,8 @@ def _upscale(args):
 
     if said := choose_threads():
         print(f'stea-upscale: {said}', file=sys.stderr)
-    names_of_arguments = ('model', 'device', 'dtype', 'max_memory', 'alpha', 'colours', 'backend', 'base')
-    arguments = {name: getattr(args, name) for name in names_of_arguments}
+    own = ('model', 'device', 'dtype', 'max_memory', 'alpha', 'colours', 'backend', 'base')
+    arguments = {name: getattr(args, name) for name in own}
     arguments['strength'] = 1 if args.strength is None else args.strength
     try:
         upscaler = Upscaler(**{**arguments, 'device': 'cpu'} if args.ray else arguments)

@@ -80,7 +80,7 @@ def _run(ray, jobs, arguments, scale, done, warn, settings):
         worker = kind.remote()
         running[worker.load.remote(arguments, scale, on_gpu)] = worker, None
 
-    for _ in range(min(int(there['GPU' if on_gpu else 'CPU']), len(jobs))):
+    for _ in range(min(max(1, int(there.get('GPU' if on_gpu else 'CPU', 0))), len(jobs))):
         hire()
     while waiting or any(job for _, job in running.values()):
         (ready, *_), _ = ray.wait(list(running))
@@ -88,7 +88,9 @@ def _run(ray, jobs, arguments, scale, done, warn, settings):
         try:
             reasons, warnings = ray.get(ready)
         except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
+            if job is None:  # the same on every worker
+                raise ValueError(f'A worker cannot load the network: {error.cause}') from error
+            raise
         except ray.exceptions.RayActorError as error:
             lost[job] += 1
             if job is None and lost[job] == TRIES:
@@ -103,6 +105,8 @@ def _run(ray, jobs, arguments, scale, done, warn, settings):
                 continue
             reasons, warnings = [f'{TRIES} workers were lost over it'], []
         else:
+            if job is None:
+                lost[job] = 0
             if waiting:
                 following = waiting.popleft()
                 running[worker.run.remote(_anywhere(following), settings)] = worker, following

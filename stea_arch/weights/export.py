@@ -21,7 +21,8 @@ def write_onnx(network, path, opset=None, half=False):
     import torch
 
     require_exporter()
-    example = torch.rand(2, network.num_in_ch, 13, 10)
+    channels, s, free = network.num_in_ch, network.upscale, torch.export.Dim.DYNAMIC
+    example = torch.rand(2, channels, 13, 10)
     if half:
         network, example = copy.deepcopy(network).half(), example.half()
     with _quiet(), torch.no_grad():
@@ -30,7 +31,7 @@ def write_onnx(network, path, opset=None, half=False):
             (example,),
             dynamo=True,
             opset_version=opset,
-            dynamic_shapes={'lq': {0: 'batch', 2: 'height', 3: 'width'}},
+            dynamic_shapes={'lq': {0: free, 2: free, 3: free}},
             input_names=['lq'],
             output_names=['sr'],
             verbose=False,
@@ -38,8 +39,11 @@ def write_onnx(network, path, opset=None, half=False):
     written = program.model.opset_imports['']
     if opset not in (None, written):
         raise ValueError(f'The exporter writes this network with opset {written}, and {opset} was asked for.')
-    channels = {1: 'gray', 3: 'RGB'}.get(network.num_in_ch, str(network.num_in_ch))
-    program.model.metadata_props.update(scale=str(network.upscale), channels=channels, range='[0, 1]')
+    (lq,), (sr,) = program.model.graph.inputs, program.model.graph.outputs
+    lq.shape = type(lq.shape)(['batch', channels, 'height', 'width'])  # torch 2.6 takes no names
+    sr.shape = type(sr.shape)(['batch', channels, f'{s}*height', f'{s}*width'])
+    colours = {1: 'gray', 3: 'RGB'}.get(channels, str(channels))
+    program.model.metadata_props.update(scale=str(s), channels=colours, range='[0, 1]')
     program.save(path, external_data=False)
 
 

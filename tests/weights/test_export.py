@@ -126,7 +126,8 @@ def test_onnx_that_computes_something_else_is_not_written(tmp_path, monkeypatch)
         [image('sr', onnx.TensorProto.FLOAT, ['B', 3, 'sH', 'sW'])],
         [onnx.helper.make_tensor('scales', onnx.TensorProto.FLOAT, [4], [1, 1, 2, 2])],
     )
-    written = types.SimpleNamespace(opset_imports={'': 18}, metadata_props={})
+    ends = {'inputs': [types.SimpleNamespace(shape=[])], 'outputs': [types.SimpleNamespace(shape=[])]}
+    written = types.SimpleNamespace(opset_imports={'': 18}, metadata_props={}, graph=types.SimpleNamespace(**ends))
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 18)], ir_version=9)
 
     class Program(types.SimpleNamespace):
