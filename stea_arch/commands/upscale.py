@@ -54,23 +54,17 @@ def _upscale(args):
     for model in filter(None, (args.model, args.base)):
         find_weights(model)
 
+    from stea_arch.upscaling import cluster
     from stea_arch.upscaling.progress import Progress
     from stea_arch.upscaling.upscaler import Upscaler
 
     if said := choose_threads():
         print(f'stea-upscale: {said}', file=sys.stderr)
+    own = ('model', 'device', 'dtype', 'max_memory', 'alpha', 'colours', 'backend', 'base')
+    arguments = {name: getattr(args, name) for name in own}
+    arguments['strength'] = 1 if args.strength is None else args.strength
     try:
-        upscaler = Upscaler(
-            args.model,
-            args.device,
-            args.dtype,
-            args.max_memory,
-            args.alpha,
-            args.colours,
-            args.backend,
-            1 if args.strength is None else args.strength,
-            args.base,
-        )
+        upscaler = Upscaler(**{**arguments, 'device': 'cpu'} if args.ray else arguments)
     except RuntimeError as error:  # the backend computes something else, or a GPU has not enough memory
         raise ValueError(str(error)) from error
     scale = args.scale or upscaler.scale
@@ -79,15 +73,17 @@ def _upscale(args):
     check_results(left, scale)
     progress = Progress(left, upscaler.network)
     try:
-        failed = run(
-            left,
-            lambda pixels: upscaler(pixels, scale),
-            done=progress.done,
-            warn=progress.warn,
-            film={'settings': _settings(args), 'resume': args.skip_existing},
-            quality=args.quality,
-            compression=args.compression,
-        )
+        rest = {
+            'done': progress.done,
+            'warn': progress.warn,
+            'film': {'settings': _settings(args), 'resume': args.skip_existing},
+            'quality': args.quality,
+            'compression': args.compression,
+        }
+        if args.ray:
+            failed = cluster.run(left, args.ray, arguments, scale, **rest)
+        else:
+            failed = run(left, lambda pixels: upscaler(pixels, scale), **rest)
     finally:
         progress.close()
     _report(jobs, left, failed)
@@ -150,6 +146,11 @@ def _parser():
         type=_positive,
         metavar='GIB',
         help='for the network; larger images are computed in strips (default: 80%% of what is free)',
+    )
+    add(
+        '--ray',
+        metavar='ADDRESS',
+        help="share the files out to the workers of a Ray cluster; 'local': to this machine's",
     )
     add('--list-models', action=_List, nargs=0, help='say which networks are shipped, and end')
     add('--tile', '-t', action=_NoTiles, nargs='?', help=argparse.SUPPRESS)
