@@ -14,6 +14,8 @@ VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).gro
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.7']
 VIDEO = ['av>=14.2']
 FORMATS = ['pillow-heif>=0.20', 'pillow-jxl-plugin>=1.3.4']
+NCNN = ['ncnn>=1.0.20250503', 'pnnx>=20250503']
+RAY = ['ray>=2.40']
 METRICS = ['lpips>=0.1.4']
 OPENVINO = [*EXPORT, 'openvino>=2024.6']
 
@@ -68,6 +70,8 @@ setup(
             'jsonschema>=4.18',
             'ruff>=0.8',
             'spandrel>=0.4',
+            *NCNN,
+            *RAY,
             *EXPORT,
             *METRICS,
             *FORMATS,
@@ -76,6 +80,8 @@ setup(
         'video': VIDEO,
         'formats': FORMATS,
         'export': EXPORT,
+        'ncnn': NCNN,
+        'ray': RAY,
         'spandrel': ['spandrel>=0.4'],
         'onnxruntime': EXPORT,
         'openvino': OPENVINO,

@@ -52,7 +52,7 @@ def _sample(args):
     from data_prep.sample import write_sample
 
     print('\n'.join(write_sample(args.out)))
-    print(f'Wrote {args.out}/train, {args.out}/val and {args.out}/real.')
+    print(f'{args.out}/train, {args.out}/val and {args.out}/real are there.')
     return 0
 
 

@@ -35,16 +35,22 @@ def write_sample(out):
     """Copy the photographs to ``out/train``, ``out/val``, ``out/real``, with a text file of authors and licences.
 
     Args:
-        out (str | Path): Folder that must not exist.
+        out (str | Path): Folder that must not exist, or hold them already: then nothing is done.
 
     Returns:
         list[str]: A line for each photograph: file, author, licence.
 
     Raises:
-        FileExistsError: ``out`` exists.
+        FileExistsError: ``out`` exists and holds something else.
         FileNotFoundError: The installed scikit-image lacks one of the files.
     """
     shipped, lines = Path(skimage.data.__file__).parent, []
+    notes = Path(out, 'LICENSES.txt')
+    if notes.is_file():
+        lines = notes.read_text(encoding='utf-8').splitlines()[1:]
+        if lines and all(Path(out, line.partition(':')[0]).is_file() for line in lines):
+            return lines
+        lines = []
     with complete_or_absent(out) as part:
         for folder, photographs in (('train', TRAIN), ('val', VAL), ('real', REAL)):
             (part / folder).mkdir()

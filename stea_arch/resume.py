@@ -127,6 +127,10 @@ def with_resumable_data(create_train_val_dataloader):
                 f'datasets.train: {len(sampler)} samples an epoch on each process do not fill one batch of '
                 f'{train_loader.batch_size}. Lower batch_size_per_gpu or raise dataset_enlarge_ratio.'
             )
+        if (done := opt.get('resume', {}).get('iter', 0)) > total_iters:
+            logger.warning(
+                f'The state is of iteration {done}, and train.total_iter is {total_iters}: nothing is left to do.'
+            )
         Pipeline.sampler, Pipeline.val_loaders = sampler, val_loaders
         sampler.seed = opt['manual_seed']
         for loader in [train_loader, *val_loaders]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from stea_arch import triton_ops
 from stea_arch.archs.attention import NoAttention
-from stea_arch.archs.depthwise import Depthwise
+from stea_arch.archs.depthwise import Depthwise, exporting
 from stea_arch.archs.layers import (
     ChannelGate,
     ChannelNorm,
@@ -96,7 +96,7 @@ class LabBlock(_Block):
     def mix(self, x, statistics):
         """``y`` of ``x``, given the ``statistics`` of the whole image; a pixel sees ``mix_halo`` pixels around it."""
         t = self.attention(x, statistics)
-        if not torch.onnx.is_in_onnx_export() and (triton_ops.usable(t) or t.numel() >= 3 * t.shape[1] ** 2):
+        if not exporting() and (triton_ops.usable(t) or t.numel() >= 3 * t.shape[1] ** 2):
             return self.join(x, t, self.fields(), *self.merged())
         a = self.beta.to(t.dtype) * self.large_field(t) + self.self_gate(x)
         return self.merge(torch.cat([a, self.local(x)], dim=1))

@@ -6,6 +6,11 @@ from torch import Tensor, nn
 from torch.library import custom_op
 
 
+def exporting():
+    """Whether ``torch.export`` or ONNX traces the network: for other programs and any size, so as plain operations."""
+    return torch.onnx.is_in_onnx_export() or torch.jit.is_tracing() or getattr(torch.compiler, 'is_exporting', bool)()
+
+
 class Depthwise(nn.Conv2d):
     """``DW[k,d]``: one kernel per channel, zero padding that keeps H and W.
 
@@ -26,7 +31,7 @@ class Depthwise(nn.Conv2d):
 
     def forward(self, x):
         dilation = self.dilation[0]
-        if torch.onnx.is_in_onnx_export():  # the runtimes have better kernels for dilation than for dealing out
+        if exporting():  # the runtimes have better kernels for dilation than for dealing out
             return super().forward(x)
         if x.device.type != 'cpu' or self.kernel_size[0] < 5:
             return convolve(x, self.weight, self.bias, dilation)

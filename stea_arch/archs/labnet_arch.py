@@ -10,7 +10,7 @@ from torch import nn
 
 from stea_arch.archs.block import ATTENTIONS, FusedBlock, LabBlock
 from stea_arch.archs.fused import FusedTail
-from stea_arch.archs.layers import Pointwise, conv3x3
+from stea_arch.archs.layers import Pointwise, Unshuffle, conv3x3, cut, fill_up
 from stea_arch.registry import register
 
 
@@ -109,9 +109,9 @@ class LabNet(nn.Module):
 
         self.head = conv3x3(num_in_ch, c)
         self.enc1 = stage(c, num_blocks[0])
-        self.down1 = nn.Sequential(conv3x3(c, c // 2, bias=False), nn.PixelUnshuffle(2))
+        self.down1 = nn.Sequential(conv3x3(c, c // 2, bias=False), Unshuffle(2))
         self.enc2 = stage(2 * c, num_blocks[1])
-        self.down2 = nn.Sequential(conv3x3(2 * c, c, bias=False), nn.PixelUnshuffle(2))
+        self.down2 = nn.Sequential(conv3x3(2 * c, c, bias=False), Unshuffle(2))
         self.latent = stage(4 * c, num_blocks[2])
         self.up1 = nn.Sequential(conv3x3(4 * c, 8 * c, bias=False), nn.PixelShuffle(2))
         self.merge = Pointwise(4 * c, 2 * c)
@@ -143,11 +143,7 @@ class LabNet(nn.Module):
                 f'LabNet expects a batch of images (B, {self.num_in_ch}, H, W), got a tensor of shape '
                 f'{tuple(lq.shape)}. Convert the images, or build the network with a matching num_in_ch.'
             )
-        h, w = lq.shape[-2:]
-        # Repeating the edge works down to one pixel, where reflection has nothing left to reflect. With channels last,
-        # CPU convolutions run faster and the permutes in ChannelNorm and for dilated kernels are free.
-        x = F.pad(lq, (0, -w % 4, 0, -h % 4), mode='replicate').contiguous(memory_format=torch.channels_last)
-
+        x = fill_up(lq)
         enc1 = self.enc1(self.head(x))
         enc2 = self.enc2(self.down1(enc1))
         latent = self.latent(self.down2(enc2))
@@ -156,7 +152,7 @@ class LabNet(nn.Module):
         sr = self.tail(self.fusion(self.refine(dec2)))
 
         bicubic = F.interpolate(lq, scale_factor=self.upscale, mode='bicubic', align_corners=False).clamp(0, 1)
-        return sr[..., : h * self.upscale, : w * self.upscale] + bicubic
+        return cut(sr, lq, self.upscale) + bicubic
 
     def fuse(self) -> nn.Module:
         """An equivalent network for inference, which is faster and takes less memory.

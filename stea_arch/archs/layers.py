@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stea_arch import triton_ops
-from stea_arch.archs.depthwise import Depthwise
+from stea_arch.archs.depthwise import Depthwise, exporting
 
 ONEDNN = torch.backends.mkldnn.is_available()
 
@@ -60,7 +60,7 @@ def convolve_pixels(x, weight, bias=None):
     of a single tap changes nothing else.
     """
     fp32 = x.dtype == torch.float32 and not torch.is_autocast_enabled('cpu')
-    to_onednn = x.device.type == 'cpu' and fp32 and ONEDNN and not torch.onnx.is_in_onnx_export()
+    to_onednn = x.device.type == 'cpu' and fp32 and ONEDNN and not exporting()
     return F.conv2d(x, weight, bias, dilation=2 if to_onednn else 1)
 
 
@@ -75,7 +75,7 @@ def join(maps, weight, bias):
     Returns:
         Tensor: ``(B, out, H, W)``.
     """
-    if weight.device.type != 'cpu' or torch.onnx.is_in_onnx_export():
+    if weight.device.type != 'cpu' or exporting():
         return convolve_pixels(torch.cat(list(maps), dim=1), weight, bias)
     total, start, maps = None, 0, iter(maps)
     while group := list(_take(maps, _widest())):
@@ -126,6 +126,35 @@ def join_depthwise(x, fields, others, weight, bias):
 
 def _group(fields):
     return zip(*((field.weight, field.bias, field.dilation[0]) for field in fields))
+
+
+def fill_up(lq):
+    """``(B, C, H, W)`` with its right and lower edges repeated up to multiples of 4; :func:`cut` undoes it.
+
+    Repeating works down to one pixel, where reflection has nothing left to reflect. With channels last, CPU
+    convolutions run faster and the permutes in ChannelNorm and for dilated kernels are free; an exported graph has its
+    own layout.
+    """
+    h, w = lq.shape[-2:]
+    x = F.pad(lq, (0, -w % 4, 0, -h % 4), mode='replicate')
+    return x if exporting() else x.contiguous(memory_format=torch.channels_last)
+
+
+def cut(sr, lq, scale):
+    """The part of ``sr`` that belongs to ``lq``, as a copy: a view's strides would bind an exported graph to sizes."""
+    h, w = lq.shape[-2:]
+    return F.pad(sr, (0, -(-w % 4) * scale, 0, -(-h % 4) * scale))
+
+
+class Unshuffle(nn.PixelUnshuffle):
+    """Pixel-unshuffle; in an exported graph as a convolution that picks pixels, as a reshape would bind it to sizes."""
+
+    def forward(self, x):
+        if not exporting():
+            return super().forward(x)
+        s, channels = self.downscale_factor, x.shape[1]
+        pick = torch.eye(s * s, dtype=x.dtype, device=x.device).view(s * s, 1, s, s).repeat(channels, 1, 1, 1)
+        return F.conv2d(x, pick, stride=s, groups=channels)
 
 
 def conv3x3(in_ch, out_ch, bias=True):
@@ -201,7 +230,7 @@ class GatedFeedForward(nn.Module):
             return self.reduce(triton_ops.gated_depthwise(self.expand(x), self.spatial.weight))
         # On CPUs q1 and q2 are computed apart, because halves of a map are slow to read, and without gradients some
         # channels at a time, which then stay in the cache.
-        groups = 1 if torch.is_grad_enabled() or torch.onnx.is_in_onnx_export() else -(-self.reduce.in_channels // 96)
+        groups = 1 if torch.is_grad_enabled() or exporting() else -(-self.reduce.in_channels // 96)
         expand, spatial, reduce = (conv.weight for conv in (self.expand, self.spatial, self.reduce))
         halves = [half.chunk(groups) for weight in (expand, spatial) for half in weight.chunk(2)]
         total = None

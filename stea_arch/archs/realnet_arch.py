@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stea_arch.archs.labnet_arch import LabNet, fuse_parts
-from stea_arch.archs.layers import ChannelGate, Pointwise, average
+from stea_arch.archs.layers import ChannelGate, Pointwise, average, cut, fill_up
 from stea_arch.registry import register
 
 STAGES = {'enc1': 1, 'enc2': 2, 'latent': 4, 'dec1': 2, 'dec2': 2, 'refine': 2}  # LabNet's, and their width over C
@@ -176,10 +176,7 @@ class TwoStreams(nn.Module):
                 f'RealNet expects a batch of images (B, {self.num_in_ch}, H, W), or two of one shape, got tensors '
                 f'of shape {tuple(lq.shape)} and {tuple(noise_lq.shape)}.'
             )
-        h, w = lq.shape[-2:]
-        pad = (0, -w % 4, 0, -h % 4)  # as in LabNet
-        inputs = [F.pad(x, pad, mode='replicate').contiguous(memory_format=torch.channels_last) for x in (lq, noise_lq)]
-        enc1 = self._stage('enc1', self._each('head', inputs))
+        enc1 = self._stage('enc1', self._each('head', [fill_up(lq), fill_up(noise_lq)]))
         enc2 = self._stage('enc2', self._each('down1', enc1))
         latent = self._stage('latent', self._each('down2', enc2))
         dec1 = self._stage('dec1', self._each('merge', _join(enc2, self._each('up1', latent))))
@@ -187,7 +184,7 @@ class TwoStreams(nn.Module):
         sr = self.blur.tail(self.blur.fusion(self._exchange('refine', self._each('refine', dec2))))
 
         skip = F.interpolate((lq + noise_lq) / 2, scale_factor=self.upscale, mode='bicubic', align_corners=False)
-        return sr[..., : h * self.upscale, : w * self.upscale] + skip.clamp(0, 1)
+        return cut(sr, lq, self.upscale) + skip.clamp(0, 1)
 
     def fuse(self):
         """An equivalent network for inference, see ``LabNet.fuse``; its strengths can still be set."""

@@ -6,6 +6,7 @@ statistic. The published block learns that statistic as a gate per channel, driv
 and the linear maps around it as bottlenecks, so that the whole costs O(N).
 """
 
+import torch
 import torch.nn.functional as F
 
 from stea_arch.archs.attention import Attention
@@ -98,6 +99,8 @@ def gated_step(h, expand, gate, reduce):
     Returns:
         Tensor: ``(B, C/4, H, W)``.
     """
+    if torch.jit.is_tracing():  # for ncnn, which knows no product of two computed matrices for each image
+        return F.conv2d(gate * expand(h), reduce.weight)
     gated = reduce.weight.flatten(1) * gate.flatten(1)[:, None]
     weight, bias = gated @ expand.weight.flatten(1), gated @ expand.bias
     pixels = h.flatten(2).transpose(1, 2) @ weight.transpose(1, 2) + bias[:, None]

@@ -29,7 +29,7 @@ def main(argv=None):
 
         source = find_weights(args.model)
         if args.format == 'onnx':
-            largest = export_onnx(load_network(args.model), args.out, args.fuse)
+            largest = export_onnx(load_network(args.model), args.out, args.fuse, args.opset, args.half)
             print(f'Wrote {args.out}; it differs from PyTorch by at most {largest:.1e}.')
             return 0
         if args.format == 'safetensors':
@@ -64,6 +64,10 @@ def _parser():
 
     onnx = add('onnx', 'for ONNX Runtime and others, with free height and width; checked against PyTorch')
     onnx.add_argument('--fuse', action='store_true', help='merge what is linear first: the same function, faster')
+    onnx.add_argument('--half', action='store_true', help='weights, input and output in fp16')
+    onnx.add_argument(
+        '--opset', type=int, metavar='N', help="version of ONNX's operators (default: the exporter's own)"
+    )
     safetensors = add('safetensors', 'weights whose metadata name the network')
     safetensors.add_argument('--half', action='store_true', help='store in fp16')
     safetensors.add_argument('--opt', metavar='FILE', help='option file of the training, where the shapes do not tell')

@@ -54,23 +54,17 @@ def _upscale(args):
     for model in filter(None, (args.model, args.base)):
         find_weights(model)
 
+    from stea_arch.upscaling import cluster
     from stea_arch.upscaling.progress import Progress
     from stea_arch.upscaling.upscaler import Upscaler
 
     if said := choose_threads():
         print(f'stea-upscale: {said}', file=sys.stderr)
+    own = ('model', 'device', 'dtype', 'max_memory', 'alpha', 'colours', 'backend', 'base')
+    arguments = {name: getattr(args, name) for name in own}
+    arguments['strength'] = 1 if args.strength is None else args.strength
     try:
-        upscaler = Upscaler(
-            args.model,
-            args.device,
-            args.dtype,
-            args.max_memory,
-            args.alpha,
-            args.colours,
-            args.backend,
-            1 if args.strength is None else args.strength,
-            args.base,
-        )
+        upscaler = Upscaler(**{**arguments, 'device': 'cpu'} if args.ray else arguments)
     except RuntimeError as error:  # the backend computes something else, or a GPU has not enough memory
         raise ValueError(str(error)) from error
     scale = args.scale or upscaler.scale
@@ -79,15 +73,17 @@ def _upscale(args):
     check_results(left, scale)
     progress = Progress(left, upscaler.network)
     try:
-        failed = run(
-            left,
-            lambda pixels: upscaler(pixels, scale),
-            done=progress.done,
-            warn=progress.warn,
-            film={'settings': _settings(args), 'resume': args.skip_existing},
-            quality=args.quality,
-            compression=args.compression,
-        )
+        rest = {
+            'done': progress.done,
+            'warn': progress.warn,
+            'film': {'settings': _settings(args), 'resume': args.skip_existing},
+            'quality': args.quality,
+            'compression': args.compression,
+        }
+        if args.ray:
+            failed = cluster.run(left, args.ray, arguments, scale, **rest)
+        else:
+            failed = run(left, lambda pixels: upscaler(pixels, scale), **rest)
     finally:
         progress.close()
     _report(jobs, left, failed)
@@ -108,7 +104,7 @@ def _report(jobs, left, failed):
         folders = sorted({str(job.target.parent) for job in jobs})
         folders = ', '.join(folders[:3] + ['...'] * (len(folders) > 3))
         there = f' {len(jobs) - len(left)} were there already.' if len(left) < len(jobs) else ''
-        print(f'Wrote {written} of {len(jobs)} images to {folders}.{there}')
+        print(f'Wrote {written} of {len(jobs)} images{f" to {folders}" if written else ""}.{there}')
     if failed:
         print(f'{len(failed)} failed:', file=sys.stderr)
     for source, reason in failed:
@@ -151,6 +147,11 @@ def _parser():
         metavar='GIB',
         help='for the network; larger images are computed in strips (default: 80%% of what is free)',
     )
+    add(
+        '--ray',
+        metavar='ADDRESS',
+        help="share the files out to the workers of a Ray cluster; 'local': to this machine's",
+    )
     add('--list-models', action=_List, nargs=0, help='say which networks are shipped, and end')
     add('--tile', '-t', action=_NoTiles, nargs='?', help=argparse.SUPPRESS)
     return parser
@@ -159,7 +160,7 @@ def _parser():
 class _List(argparse.Action):
     def __call__(self, parser, *_):
         for name, entry in shipped().items():
-            print(f'{name:14} {entry["purpose"]}')
+            print(f'{name:14} {entry["purpose"]}{" (default)" if name == DEFAULT else ""}')
         parser.exit()
 
 
@@ -171,28 +172,25 @@ class _NoTiles(argparse.Action):
         )
 
 
-def _whole(least, most):
-    def whole(text):
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f'expected a whole number from {least} to {most}, got {text}')
+def _number(kind, least, most, expected):
+    def number(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:
+            raise argparse.ArgumentTypeError(f'expected {expected}, got {text}')
         return value
 
-    return whole
+    return number
 
 
-def _share(text):
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f'expected a number from 0 to 1, got {text}')
-    return value
+def _whole(least, most):
+    return _number(int, least, most, f'a whole number from {least} to {most}')
 
 
-def _positive(text):
-    value = float(text)
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'expected a number above 0, got {text}')
-    return value
+_share = _number(float, 0, 1, 'a number from 0 to 1')
+_positive = _number(float, sys.float_info.min, sys.float_info.max, 'a number above 0')
 
 
 if __name__ == '__main__':

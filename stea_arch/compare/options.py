@@ -50,6 +50,9 @@ def read_compare_options(path, check_files=True):
     """
     opt, origins = read_file(path)
     problems = Problems()
+    if 'network_g' in opt and 'networks' not in opt:
+        command = 'stea-train' if 'train' in opt else 'stea-test'
+        raise OptionError([('', f'this is not an option file of a comparison: start it with {command} -opt FILE')])
     import_named(problems, opt, origins)
     _check(problems, opt, check_files)
     if problems.found:

@@ -36,9 +36,11 @@ def list_images(folder, sub_folders=False):
             other).
     """
     if not os.path.isdir(folder):
+        found = 'that is a file' if os.path.isfile(folder) else 'there is none'
+        kind = 'An LMDB' if str(folder).endswith('.lmdb') else 'A folder of images'
         raise FileNotFoundError(
-            f'A folder of images was expected at {folder}, but there is none. Check the path; '
-            'relative ones start where the command is run.'
+            f'{kind} was expected at {folder}, but {found}. Check the path; relative ones start where the command is '
+            'run.'
         )
     names = sorted(_images_below(folder, '', sub_folders))
     if not names:

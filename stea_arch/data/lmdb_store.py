@@ -61,8 +61,8 @@ def _open(path):
         found = 'a folder without data.mdb' if Path(path).is_dir() else 'nothing of the kind'
         raise FileNotFoundError(
             f'An LMDB is a folder with a file data.mdb in it, but at {path} there is {found}. '
-            'Check the path, make one from a folder of images by stea-data lmdb, or set '
-            'io_backend: {type: disk} to read the images themselves.'
+            'Check the path (relative ones start where the command is run), make one from a folder of images by '
+            'stea-data lmdb, or name the folder (with io_backend: {type: disk} in the options of a training or test).'
         )
     try:
         check_length(data)

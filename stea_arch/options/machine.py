@@ -17,7 +17,7 @@ from stea_arch.options.schema import DATASETS_OF_OURS
 
 CUDA_ONLY_MODELS = ('RealESRNetModel', 'RealESRGANModel')
 SAMPLE = './quickstart.sh makes the sample data'
-PREPARE = 'prepare it with stea-data (see stea-data --help), link it there, or write where it is'
+PREPARE = 'docs/data.md says where data come from and how stea-data prepares them; link it there, or write where it is'
 
 
 def check_devices(problems, opt):

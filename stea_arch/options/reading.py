@@ -186,7 +186,7 @@ def apply_force(problems, opt, entry, origins):
     *sections, last = keys = left.split(':')
     for key in keys:
         if not KEY.fullmatch(key):
-            problems.add(path, f'a key consists of letters, digits and underscores, got {key!r}')
+            problems.add(path, f'expected levels joined by colons, such as train:optim_g:lr=1e-4, got {entry!r}')
             return
     section = opt
     for depth, key in enumerate(sections):

@@ -10,9 +10,11 @@ import jinja2
 @functools.cache
 def _templates():
     package = Path(__file__).parents[1]
-    return jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(package), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
+    templates.policies['json.dumps_kwargs'] = {}  # by default it sorts the keys, and their order may mean something
+    return templates
 
 
 def render(template, **values):

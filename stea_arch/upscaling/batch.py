@@ -202,6 +202,13 @@ def check_results(jobs, scale):
         raise ValueError(f'{len(problems)} of {len(jobs)} results could not be written{more}:\n{listed}')
 
 
+def _check_readable(path):
+    try:
+        read_header(path)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
 def _check_targets(jobs):
     inputs = {job.source.resolve(): job.source for job in jobs}
     for folder in {job.target.parent for job in jobs}:
@@ -218,6 +225,8 @@ def _check_targets(jobs):
     for job in jobs:
         kind, expected = ('a film', video.FORMATS) if is_film(job.source) else ('an image', FORMATS)
         if job.target.suffix.lower() not in expected:
+            if not is_film(job.source):
+                _check_readable(job.source)
             raise ValueError(
                 f'{job.target} does not end as {kind} does ({", ".join(expected)}). Give --format or --out.'
             )

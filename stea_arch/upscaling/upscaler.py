@@ -206,6 +206,9 @@ def find_device(device=None):
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         device = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f'device must be cpu, cuda, cuda:1, ... or mps, got {device}.') from None
+    try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f'The device {device} cannot be used: {str(error).splitlines()[0]} Try cpu.') from error
@@ -234,13 +237,20 @@ def fill_hidden(colours, alpha):
     return colours[:, rows, columns]
 
 
+def _kind(value):
+    kind = type(value)
+    if kind.__module__.startswith('PIL.'):
+        return 'an image of Pillow: numpy.asarray(image) makes an array of it'
+    return f'a {kind.__name__}'
+
+
 def _check(image, scale):
     dtype, shape = getattr(image, 'dtype', None), getattr(image, 'shape', ())
     whole = len(shape) in (2, 3) and 0 not in shape and (len(shape) == 2 or shape[2] <= 4)
     if not isinstance(image, np.ndarray) or dtype not in LARGEST or not whole:
         raise ValueError(
             'An image must be an array (H, W) or (H, W, C) with 1 to 4 channels last, of uint8, uint16 or floating in '
-            f'[0, 1], got {f"a {type(image).__name__}" if dtype is None else f"{dtype} of shape {tuple(shape)}"}.'
+            f'[0, 1], got {_kind(image) if dtype is None else f"{dtype} of shape {tuple(shape)}"}.'
         )
     if dtype.kind == 'f' and not np.isfinite(image).all():
         raise ValueError(

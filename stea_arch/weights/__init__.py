@@ -118,8 +118,9 @@ def find_weights(model):
     known = shipped()
     if str(model) not in known:
         if not os.path.isfile(Path(model).expanduser()):  # also where the system refuses the name
+            folder = 'a folder, ' if os.path.isdir(model) else ''
             raise FileNotFoundError(
-                f'{model!s:.200} is neither a file (.pth or .safetensors) nor one of the shipped networks: '
+                f'{model!s:.200} is {folder}neither a file (.pth or .safetensors) nor one of the shipped networks: '
                 f'{", ".join(known) or "there are none in this version"}.'
             )
         return Path(model).expanduser()

@@ -1,73 +1,90 @@
 """Networks for other programs: ONNX, safetensors that say what they are, and the authors' own naming."""
 
+import copy
 import importlib
 import logging
 from contextlib import contextmanager
 
 from stea_arch.system.files import whole_or_nothing
 
-TOLERANCE = 1e-4  # largest difference in an image of [0, 1] between ONNX and PyTorch
+TOLERANCE, HALF_TOLERANCE = 1e-4, 0.02  # largest difference in an image of [0, 1] between ONNX and PyTorch
 SHAPES = ((1, 3, 24, 20), (1, 3, 17, 30), (2, 3, 5, 8))  # of the images it is checked on
 
 
-def write_onnx(network, path):
+def write_onnx(network, path, opset=None, half=False):
     """Write a network as ONNX, its weights inside, with free batch size, height and width; see :func:`export_onnx`.
 
     Raises:
         ImportError: The packages of the extra ``export`` are missing.
+        ValueError: There is no such opset, or the network cannot be written with it.
     """
     import torch
 
     require_exporter()
-    free = torch.export.Dim.DYNAMIC
-    example = torch.rand(2, network.num_in_ch, 13, 10)
+    channels, s, free = network.num_in_ch, network.upscale, torch.export.Dim.DYNAMIC
+    example = torch.rand(2, channels, 13, 10)
+    if half:
+        network, example = copy.deepcopy(network).half(), example.half()
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             network,
             (example,),
             dynamo=True,
+            opset_version=opset,
             dynamic_shapes={'lq': {0: free, 2: free, 3: free}},
             input_names=['lq'],
             output_names=['sr'],
             verbose=False,
         )
-        program.save(path, external_data=False)
+    written = program.model.opset_imports['']
+    if opset not in (None, written):
+        raise ValueError(f'The exporter writes this network with opset {written}, and {opset} was asked for.')
+    (lq,), (sr,) = program.model.graph.inputs, program.model.graph.outputs
+    lq.shape = type(lq.shape)(['batch', channels, 'height', 'width'])  # torch 2.6 takes no names
+    sr.shape = type(sr.shape)(['batch', channels, f'{s}*height', f'{s}*width'])
+    colours = {1: 'gray', 3: 'RGB'}.get(channels, str(channels))
+    program.model.metadata_props.update(scale=str(s), channels=colours, range='[0, 1]')
+    program.save(path, external_data=False)
 
 
-def export_onnx(network, path, fuse=False):
+def export_onnx(network, path, fuse=False, opset=None, half=False):
     """Write a network as ONNX with free batch size, height and width, and check it against PyTorch.
 
-    Input ``lq``: ``(B, 3, H, W)`` RGB in [0, 1]; output ``sr``: ``(B, 3, upscale H, upscale W)``, not clamped; fp32.
+    Input ``lq``: ``(batch, 3, height, width)`` RGB in [0, 1]; output ``sr``: ``(batch, 3, upscale height, upscale
+    width)``, not clamped. The file's metadata have ``scale``, ``channels`` and ``range``.
 
     Args:
         network (nn.Module): In eval mode, on the CPU.
         path (str | Path): Target; it appears only if the check holds.
         fuse (bool): Merge what is linear first: the same function, faster where the program that runs it does not do
             so itself.
+        opset (int | None): Version of ONNX's operators; None: the exporter's own.
+        half (bool): Weights, input and output in fp16 instead of fp32.
 
     Returns:
         float: The largest difference from ``network`` that was found, on images of noise.
 
     Raises:
         ImportError: The packages of the extra ``export`` are missing.
-        ValueError: The difference is above 1e-4.
+        ValueError: The difference is above 1e-4, or 0.02 in fp16; or there is no such opset.
     """
     import torch
 
     onnxruntime = require('onnxruntime', 'export')
+    allowed = HALF_TOLERANCE if half else TOLERANCE
     with whole_or_nothing(path) as partial:
-        write_onnx(network.fuse() if fuse else network, partial)
+        write_onnx(network.fuse() if fuse else network, partial, opset, half)
         session = onnxruntime.InferenceSession(partial, providers=['CPUExecutionProvider'])
         largest = 0
         for shape in SHAPES:
             lq = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-            (sr,) = session.run(None, {'lq': lq.numpy()})
+            (sr,) = session.run(None, {'lq': (lq.half() if half else lq).numpy()})
             with torch.no_grad():
                 largest = max(largest, float((torch.from_numpy(sr) - network(lq)).abs().max()))
-        if not largest <= TOLERANCE:
+        if not largest <= allowed:
             raise ValueError(
                 f'{path} was not written: its output differs from that of PyTorch by up to {largest:.1e}, and at most '
-                f'{TOLERANCE:.0e} was expected. Try other versions of torch and onnxscript.'
+                f'{allowed:.0e} was expected. Try other versions of torch and onnxscript.'
             )
     return largest
 

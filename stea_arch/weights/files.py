@@ -34,6 +34,8 @@ def read_checkpoint(path):
         ValueError: The file is damaged, not a checkpoint, or holds objects other than tensors and plain values.
     """
     path = Path(path).expanduser()
+    if path.is_dir():
+        raise InputError(f'{path} is a folder, expected a file of weights (.pth or .safetensors).')
     if not path.is_file():
         raise FileNotFoundError(f'Checkpoint {path} does not exist (working directory: {Path.cwd()}).')
     try:
@@ -41,6 +43,10 @@ def read_checkpoint(path):
             return load_file(path)
         content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
+        with open(path, 'rb') as file:
+            is_torchs = file.read(2).startswith((b'PK', b'\x80'))  # a zip, or a pickle
+        if not is_torchs:
+            raise InputError(f'{path} is not a checkpoint: expected a .pth or .safetensors file.') from error
         raise InputError(
             f'{path} is refused: expected a checkpoint of tensors and plain values, and found other objects in it, '
             'whose loading could execute code. If you trust its origin, save it again as a plain state dict with the '
@@ -139,6 +145,12 @@ def write_safetensors(state_dict, path, architecture, arguments, **about):
     metadata = {'format': 'pt', 'architecture': architecture, 'arguments': json.dumps(arguments), **about}
     # as bytes: safetensors' own files can be read by nobody but their owner
     data = save({name: value.contiguous() for name, value in state_dict.items()}, metadata)
+    size = 8 + int.from_bytes(data[:8], 'little')
+    header = json.loads(data[8:size])
+    header['__metadata__'] = metadata  # safetensors shuffles it, and the same weights would have another SHA-256
+    text = json.dumps(header, separators=(',', ':')).encode()
+    text += b' ' * (-len(text) % 8)
+    data = len(text).to_bytes(8, 'little') + text + data[size:]
     with whole_or_nothing(path) as partial:
         partial.write_bytes(data)
 

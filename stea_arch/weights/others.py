@@ -49,7 +49,9 @@ def load_other(checkpoint, architecture=None):
     name, arguments = architecture or _detect_basicsr(weights)
     try:
         return _build_basicsr(name, arguments, weights) if name in BASICSR else Other(_describe(weights))
-    except (RuntimeError, TypeError, KeyError, IndexError) as error:  # parameters or arguments that do not fit
+    except InputError:
+        raise
+    except Exception as error:  # of any kind: their classes meet whatever a damaged file holds
         reason = ' '.join(str(error).split())
         raise InputError(f'its parameters do not fit the network that they seem to be of: {reason:.200}') from error
 

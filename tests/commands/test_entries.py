@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 
 import cv2
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from data_prep.lmdb_writer import write_lmdb
 from stea_arch import test as test_entry
 from stea_arch import train
+from stea_arch.commands import compare
 from stea_arch.weights.files import read_checkpoint
 
 
@@ -42,6 +44,34 @@ def test_a_wrong_option_ends_the_program_before_anything_is_made(
     assert re.search(message, error, re.DOTALL), error
     assert 'Traceback' not in error
     assert not (tmp_path / 'experiments').exists()
+
+
+@pytest.mark.parametrize(
+    ('command', 'file', 'right'),
+    [
+        ('train', 'compare/quick_x2.yml', 'stea-compare'),
+        ('test', 'compare/quick_x2.yml', 'stea-compare'),
+        ('train', 'test/LabNet_x4.yml', 'stea-test'),
+        ('test', 'train/EDSR_x4.yml', 'stea-train'),
+        ('compare', 'train/EDSR_x4.yml', 'stea-train'),
+        ('compare', 'test/LabNet_x4.yml', 'stea-test'),
+    ],
+)
+def test_a_file_for_another_command_is_answered_with_that_command(monkeypatch, tmp_path, capsys, command, file, right):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('sys.argv', ['stea', '-opt', file])
+    mains = {'train': train.main, 'test': test_entry.main, 'compare': lambda: sys.exit(compare.main())}
+    with pytest.raises(SystemExit) as stop:
+        mains[command]()
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and f'start it with {right} -opt FILE' in error and error.count('\n') <= 2, error
+
+
+def test_a_state_beyond_the_end_is_said(tiny_options, run_main, tmp_path):
+    run_main(train.main, tiny_options({'val': ..., 'train': {'total_iter': 4}}))
+    run_main(train.main, tiny_options({'val': ..., 'train': {'total_iter': 2}}), '--auto_resume')
+    log = ''.join(path.read_text() for path in (tmp_path / 'experiments/tiny').glob('*.log'))
+    assert 'The state is of iteration 4, and train.total_iter is 2: nothing is left to do.' in log
 
 
 def test_an_older_experiment_of_the_same_name_is_archived(tiny_options, run_main, tmp_path):

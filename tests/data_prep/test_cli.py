@@ -32,6 +32,10 @@ def test_sample_writes_usable_photographs_once(tmp_path, capsys):
     assert 'chelsea.png: Stefan van der Walt; CC0' in (out / 'LICENSES.txt').read_text(encoding='utf-8')
     assert 'val/coffee.png: Rachel Michetti' in capsys.readouterr().out
     assert not TRAIN.keys() & VAL.keys() and not REAL.keys() & (TRAIN.keys() | VAL.keys())
+    before = (out / 'val/coffee.png').stat().st_mtime_ns
+    assert main(['sample', str(out)]) == 0 and (out / 'val/coffee.png').stat().st_mtime_ns == before
+    assert 'val/coffee.png: Rachel Michetti' in capsys.readouterr().out
+    (out / 'val/coffee.png').unlink()
     assert main(['sample', str(out)]) == 2
     assert 'nothing is overwritten' in capsys.readouterr().err
 

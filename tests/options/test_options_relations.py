@@ -179,7 +179,7 @@ def test_files_that_are_there(disk, train_opt, test_opt, problems_of):
 @pytest.mark.parametrize(
     'backend, root, pattern',
     [
-        ('disk', 'datasets/nowhere', r'datasets/nowhere does not exist \(seen from .*\): prepare it with stea-data.*'),
+        ('disk', 'datasets/nowhere', r'datasets/nowhere does not exist \(seen from .*\): docs/data.md says where.*'),
         ('lmdb', 'datasets/sample/train.lmdb', r'datasets/sample/train.lmdb does not exist .*: ./quickstart.sh .*'),
         ('lmdb', 'datasets/photos', r'io_backend is lmdb, so a folder that ends in .lmdb is .*: .* stea-data lmdb.*'),
         ('lmdb', 'datasets/hollow.lmdb', r'datasets/hollow.lmdb holds no data.mdb.*'),

@@ -78,11 +78,13 @@ def test_a_suffix_of_one_s_own(folder):
         (['d.webp', 'photos/b.jpg'], {'out': 'photos', 'extension': '.jpg'}, ValueError, r'replace the input photos/b'),
         (['photos/a.png', 'photos/deep/a.png'], {'out': 'o'}, ValueError, r'a\.png and .*a\.png would both become o/a'),
         (['d.webp'], {'out': 'e.png', 'extension': '.jpg'}, ValueError, r'--out e\.png and --format name different'),
-        (['photos/notes.txt'], {}, ValueError, r'notes_x4\.txt does not end as an image does.*--format'),
+        (['photos/notes.txt'], {}, ValueError, r'photos/notes\.txt: not readable as'),
+        (['photos/an_image'], {}, ValueError, r'an_image_x4 does not end as an image does.*--format'),
     ],
 )
 def test_what_cannot_be_done_is_said_before(folder, inputs, arguments, error, message):
     Image.new('L', (2, 2)).save('photos/deep/a.png')
+    Image.new('L', (2, 2)).save('photos/an_image', 'PNG')
     with pytest.raises(error, match=message):
         planned(inputs, **arguments)
 

@@ -28,10 +28,11 @@ from stea_arch.commands import page
 from stea_arch.images import decode
 from stea_arch.images.decode import Photo
 from stea_arch.images.encode import encode_photo
+from stea_arch.results.html import render
 from stea_arch.upscaling import page as page_server
 from stea_arch.upscaling.page import PageServer
 from stea_arch.upscaling.upscaler import Upscaler
-from stea_arch.weights import shipped
+from stea_arch.weights import DEFAULT, shipped
 
 SMALL = {'num_feat': 16, 'num_blocks': [1, 1, 1, 1, 1, 1], 'upscale': 2}
 
@@ -88,6 +89,14 @@ def test_a_shipped_network_says_what_it_is_for():
     server.server_close()
     assert 'photographs' in server.networks()['realnet-s-x4']['purpose']
     assert all(network['purpose'] for network in server.networks().values())
+
+
+def test_networks_are_offered_in_the_order_of_the_choice(server):
+    server = PageServer(list(shipped()), device='cpu')
+    server.server_close()
+    page = render('upscaling/page.html', networks=server.networks(), formats=[], endings=[])
+    offered = json.loads(re.search(r'const networks = (\{.*\});', page)[1])
+    assert list(offered) == list(shipped()) and next(iter(offered)) == DEFAULT
 
 
 def test_a_job_tells_how_far_it_is(server, monkeypatch):

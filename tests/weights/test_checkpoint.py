@@ -49,6 +49,14 @@ def test_a_damaged_file_is_named(tmp_path, content):
         read_checkpoint(file)
 
 
+def test_an_image_and_a_folder_are_not_checkpoints(tmp_path):
+    (tmp_path / 'photo.png').write_bytes(b'\x89PNG\r\n\x1a\n' + bytes(50))
+    with pytest.raises(ValueError, match=r'photo\.png is not a checkpoint: expected'):
+        read_checkpoint(tmp_path / 'photo.png')
+    with pytest.raises(ValueError, match='is a folder, expected a file of weights'):
+        read_checkpoint(tmp_path)
+
+
 def test_safetensors_are_read(tmp_path):
     save_file({'w': torch.arange(3.0)}, tmp_path / 'net.safetensors')
     assert read_checkpoint(tmp_path / 'net.safetensors')['w'].tolist() == [0, 1, 2]

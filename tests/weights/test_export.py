@@ -1,6 +1,11 @@
+import types
+from inspect import signature
+
+import ncnn
 import numpy as np
 import onnx
 import onnxruntime
+import pnnx
 import pytest
 import torch
 import yaml
@@ -26,6 +31,13 @@ def make_network(**arguments):
     return network
 
 
+def one_block(network):
+    """All of LabNet's own operations around a single block, as tracing six takes its time."""
+    for stage in ('enc1', 'enc2', 'dec1', 'dec2', 'refine'):
+        setattr(network, stage, torch.nn.Sequential())
+    return network
+
+
 def save(network, path):
     torch.save({'params': network.state_dict()}, path)
     return str(path)
@@ -36,20 +48,72 @@ def output(network, size=(7, 9)):
         return network(torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(1)))
 
 
-def test_onnx_takes_any_size(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ('flags', 'kind', 'tolerance'), [(['--fuse', '--opset', '18'], np.float32, 1e-5), (['--half'], np.float16, 0.01)]
+)
+def test_onnx_takes_any_size_and_says_what_it_takes(tmp_path, capsys, flags, kind, tolerance):
     """Of a network whose graph is small, as tracing takes its time; tests of the networks export all of their parts."""
     network = make_network(attention='none', large_field=False)
     path = tmp_path / 'net.onnx'
-    assert main(['onnx', save(network, tmp_path / 'net.pth'), str(path), '--fuse']) == 0
+    assert main(['onnx', save(network, tmp_path / 'net.pth'), str(path), *flags]) == 0
     assert 'differs from PyTorch by at most' in capsys.readouterr().out
     onnx.checker.check_model(path)
+    assert '--half' in flags or [entry.version for entry in onnx.load(path).opset_import if not entry.domain] == [18]
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
-    for shape in [(1, 3, 1, 1), (3, 3, 10, 33)]:
+    (lq,), (sr,) = session.get_inputs(), session.get_outputs()
+    assert (lq.name, lq.shape, sr.name) == ('lq', ['batch', 3, 'height', 'width'], 'sr')
+    about = session.get_modelmeta().custom_metadata_map
+    assert {name: about[name] for name in ('scale', 'channels', 'range')} == {
+        'scale': '2',
+        'channels': 'RGB',
+        'range': '[0, 1]',
+    }
+    for shape in [(1, 3, 1, 1), (3, 3, 10, 33), (1, 3, 8, 12), (1, 3, 5, 4)]:
         lq = torch.rand(shape)
-        (sr,) = session.run(['sr'], {'lq': lq.numpy()})
+        (sr,) = session.run(['sr'], {'lq': lq.numpy().astype(kind)})
         with torch.no_grad():
-            np.testing.assert_allclose(sr, network(lq), atol=1e-5)
+            np.testing.assert_allclose(sr, network(lq), atol=tolerance)
     assert [entry.name for entry in tmp_path.iterdir() if entry.suffix != '.pth'] == ['net.onnx']
+
+
+def test_an_opset_that_the_exporter_has_not_is_refused(tmp_path, monkeypatch):
+    program = types.SimpleNamespace(model=types.SimpleNamespace(opset_imports={'': 18}))
+    monkeypatch.setattr(torch.onnx, 'export', lambda *args, **kwargs: program)
+    with pytest.raises(ValueError, match='with opset 18, and 99 was asked for'):
+        export_onnx(make_network(), tmp_path / 'net.onnx', opset=99)
+
+
+def test_torch_export_takes_any_size():
+    """What PyTorch takes for granted of the example is that the smallest features have more than one pixel."""
+    network, free = one_block(make_network()), torch.export.Dim.DYNAMIC
+    with torch.no_grad():
+        program = torch.export.export(
+            network, (torch.rand(2, 3, 13, 10),), dynamic_shapes={'lq': {0: free, 2: free, 3: free}}
+        )
+    unchecked = {'check_guards': False} if 'check_guards' in signature(program.module).parameters else {}
+    for module, sizes in (
+        (program.module(), [(5, 8), (17, 30), (8, 5), (12, 16)]),
+        (program.module(**unchecked), [(1, 1), (3, 9), (4, 4)]),
+    ):
+        for size in sizes:
+            lq = torch.rand(1, 3, *size)
+            with torch.no_grad():
+                torch.testing.assert_close(module(lq), network(lq), rtol=0, atol=1e-6)
+
+
+def test_ncnn_computes_the_same(tmp_path, monkeypatch):
+    network = one_block(make_network())
+    monkeypatch.chdir(tmp_path)
+    pnnx.export(network, 'net.pt', (torch.rand(1, 3, 24, 32),), fp16=False)
+    with ncnn.Net() as net:
+        assert net.load_param('net.ncnn.param') == net.load_model('net.ncnn.bin') == 0
+        for size in [(24, 32), (4, 8), (40, 20)]:
+            lq = torch.rand(3, *size)
+            with net.create_extractor() as extractor, torch.no_grad():
+                extractor.input('in0', ncnn.Mat(lq.numpy()).clone())
+                status, sr = extractor.extract('out0')
+                assert status == 0
+                np.testing.assert_allclose(np.array(sr), network(lq[None])[0], atol=2e-4)
 
 
 def test_onnx_that_computes_something_else_is_not_written(tmp_path, monkeypatch):
@@ -62,13 +126,15 @@ def test_onnx_that_computes_something_else_is_not_written(tmp_path, monkeypatch)
         [image('sr', onnx.TensorProto.FLOAT, ['B', 3, 'sH', 'sW'])],
         [onnx.helper.make_tensor('scales', onnx.TensorProto.FLOAT, [4], [1, 1, 2, 2])],
     )
+    ends = {'inputs': [types.SimpleNamespace(shape=[])], 'outputs': [types.SimpleNamespace(shape=[])]}
+    written = types.SimpleNamespace(opset_imports={'': 18}, metadata_props={}, graph=types.SimpleNamespace(**ends))
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 18)], ir_version=9)
 
-    class Program:
+    class Program(types.SimpleNamespace):
         def save(self, path, external_data):
             onnx.save(model, path)
 
-    monkeypatch.setattr(torch.onnx, 'export', lambda *args, **kwargs: Program())
+    monkeypatch.setattr(torch.onnx, 'export', lambda *args, **kwargs: Program(model=written))
     path = tmp_path / 'net.onnx'
     path.write_text('from before')
     with pytest.raises(ValueError, match=r'net\.onnx was not written: .* differs .* 1e-04 was expected'):

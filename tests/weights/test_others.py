@@ -93,3 +93,13 @@ def test_what_is_no_network_is_said_in_a_line(tmp_path, change, message):
     with pytest.raises(ValueError, match=message) as caught:
         load_network(path)
     assert '\n' not in str(caught.value)
+
+
+def test_damaged_weights_are_an_error_of_the_file(tmp_path):
+    """Whatever a network's own class makes of shapes that cannot be."""
+    sound = RRDBNet(3, 3, 4, 16, 1).state_dict()
+    for name in ('conv_first.weight', 'body.0.rdb1.conv1.weight', 'conv_up1.weight', 'conv_last.weight'):
+        for value in (torch.zeros(()), torch.zeros(0, 3, 3, 3), torch.zeros(5)):
+            torch.save({**sound, name: value}, tmp_path / 'net.pth')
+            with pytest.raises(ValueError, match=r'net\.pth: '):
+                load_network(tmp_path / 'net.pth')
