@@ -21,7 +21,7 @@ PREPARE = 'docs/data.md says where data come from and how stea-data prepares the
 
 
 def check_devices(problems, opt):
-    """Note what asks for a CUDA device or a package where there is none.
+    """Note what asks for a CUDA device where there is none.
 
     Args:
         problems (Problems): Gets the entries.
@@ -36,8 +36,6 @@ def check_devices(problems, opt):
     model = str(opt.get('model_type')).removesuffix('_basicsr')
     if model in CUDA_ONLY_MODELS and not cuda:
         problems.add('model_type', f"BasicSR's {model} runs on CUDA only, and torch finds no CUDA device")
-    if part(opt, 'logger', 'wandb').get('project') and importlib.util.find_spec('wandb') is None:
-        problems.add('logger.wandb', 'needs the package wandb: pip install wandb, or write project: ~')
     train = part(opt, 'datasets', 'train')
     if train.get('prefetch_mode') == 'cuda':
         if train.get('pin_memory') is not True:
@@ -47,7 +45,7 @@ def check_devices(problems, opt):
 
 
 def check_paths(problems, opt):
-    """Note data and weights that are not on the disk, and LMDBs that are none.
+    """Note data, weights and packages that are not on the disk, and LMDBs that are none.
 
     Args:
         problems (Problems): Gets the entries.
@@ -68,6 +66,8 @@ def check_paths(problems, opt):
         if str(key).startswith('pretrain_network_'):
             advice = 'train it first, or write where the checkpoint is'
             _file(problems, join('path', key), value, advice)
+    if part(opt, 'logger', 'wandb').get('project') and importlib.util.find_spec('wandb') is None:
+        problems.add('logger.wandb', 'needs the package wandb: pip install wandb, or write project: ~')
     _file(problems, 'path.vgg19', part(opt, 'path').get('vgg19'), f'get it from {VGG19_URL}')
     _file(problems, 'path.resume_state', part(opt, 'path').get('resume_state'), 'write ~, or use --auto_resume')
 

@@ -19,7 +19,9 @@ VALIDATOR = jsonschema.Draft7Validator(json.loads((FOLDER / 'schema.json').read_
 def test_the_committed_schema_is_up_to_date_and_a_schema(capsys):
     assert main(['--schema']) == 0
     made = json.loads(capsys.readouterr().out)
-    assert made == VALIDATOR.schema, 'run python -m stea_arch.options --schema > options/schema.json'
+    for schema in (made, committed := copy.deepcopy(VALIDATOR.schema)):
+        del schema['definitions']['optimizer']  # newer versions of torch know more arguments
+    assert made == committed, 'run python -m stea_arch.options --schema > options/schema.json'
     jsonschema.Draft7Validator.check_schema(made)
 
 
