@@ -17,11 +17,10 @@ SETS = ('Set5', 'Set14', 'BSD100', 'Urban100')
 BLOCK = re.compile(r'(<!-- benchmarks/weights_table.py -->\n).*?(<!-- end -->)', re.DOTALL)
 
 
-def collect(folder):
-    """What the card needs of the results of one comparison, as a dict for JSON."""
-    kept = {'sets': {}}
+def collect(folder, kept):
+    """Put what the card needs of the results of one comparison into what was kept of earlier ones, row by row."""
     for name in SETS:
-        rows = {}
+        rows = kept['sets'].get(name, {})
         for file in sorted((folder / f'{name}_x4').glob('*.json')):
             result = json.loads(file.read_text(encoding='utf-8'))
             rows[result['network']] = {
@@ -38,7 +37,6 @@ def collect(folder):
             kept['versions'] = result['versions']
         if 'LabNet-S' in rows:
             kept['sets'][name] = rows
-    return kept
 
 
 def tables(kept):
@@ -70,11 +68,12 @@ def main():
     parser.add_argument('--tables', action='store_true', help='leave benchmarks/weights.json as it is')
     args = parser.parse_args()
     if not args.tables:
-        kept = collect(args.results)
-        if not kept['sets']:
+        if not args.results.is_dir():
             parser.error(
                 f'{args.results} holds no results: run stea-compare -opt options/compare/weights_x4.yml first.'
             )
+        kept = json.loads(KEPT.read_text(encoding='utf-8'))
+        collect(args.results, kept)
         KEPT.write_text(json.dumps(kept, indent=1) + '\n', encoding='utf-8')
     text = tables(json.loads(KEPT.read_text(encoding='utf-8')))
     card = CARD.read_text(encoding='utf-8')

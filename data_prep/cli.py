@@ -16,9 +16,9 @@ examples:
   stea-data df2k --div2k DIV2K --flickr2k Flickr2K --out datasets     the official archives, in datasets/DF2K_sub.lmdb
   stea-data check datasets/DF2K_sub.lmdb --gt-size 256                is all of it usable?
   stea-data check options/train/LabNet_x4.yml                         the option file and all data it names
-  stea-data sample datasets/sample                                    photographs that need no download
+  stea-data sample datasets/sample/photos                             photographs that need no download
   stea-data subimages photos --out datasets/photos_sub.lmdb           480x480 tiles of other large images
-  stea-data lmdb datasets/sample/train --out datasets/sample.lmdb     small images in an LMDB as they are
+  stea-data lmdb datasets/sample/photos/val --out datasets/val.lmdb   small images in an LMDB as they are
   stea-data gaussian8 Set5 --scale 4 --out datasets/Set5_gaussian8_x4 benchmark pairs as files
   stea-data setting2 DIV2K_valid_HR --scale 4 --out datasets/DIV2K_setting2_x4
   stea-data div2krk DIV2KRK_public --scale 4 --out datasets/DIV2KRK_x4

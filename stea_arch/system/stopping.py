@@ -65,7 +65,7 @@ class StopRequest:
         if not self.armed:
             raise KeyboardInterrupt
         print(
-            f'\n{signal.Signals(number).name}: the step (or validation) that runs is finished and the state saved. '
+            f'\n{signal.Signals(number).name}: the current step (or validation) will be finished and the state saved. '
             'Once more to end at once, without that.',
             file=sys.stderr,
             flush=True,

@@ -13,7 +13,10 @@ A file in our naming or in the authors' is recognised by its names and shapes al
 0.4, ``ArchRegistry`` and ``ModelLoader``.
 """
 
-from spandrel import MAIN_REGISTRY, Architecture, ArchRegistry, ArchSupport, ImageModelDescriptor, ModelTiling
+try:
+    from spandrel import MAIN_REGISTRY, Architecture, ArchRegistry, ArchSupport, ImageModelDescriptor, ModelTiling
+except ImportError as error:
+    raise ImportError(f"{error}. Install spandrel with pip install 'stea_arch[spandrel]'.") from error
 
 from stea_arch.weights.authors_naming import is_published
 from stea_arch.weights.detect import build_network, has_two_streams, identify, is_ours
