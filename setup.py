@@ -14,13 +14,8 @@ VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).gro
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.7']
 VIDEO = ['av>=14.2']
 FORMATS = ['pillow-heif>=0.20', 'pillow-jxl-plugin>=1.3.4']
-<<<<<<< HEAD
-NCNN = ['ncnn>=1.0.20250503', 'pnnx>=20250530']
-RAY = ['ray>=2.40']
-=======
 NCNN = ['ncnn>=1.0.20261020', 'pnnx>=20261020']
 RAY = ['ray>=2.60']
->>>>>>> programs
 METRICS = ['lpips>=0.1.4']
 OPENVINO = [*EXPORT, 'openvino>=2024.6']
 
