@@ -1,6 +1,7 @@
 """Photographs in the layouts of the archives."""
 
 import pytest
+from basicsr.utils.file_client import FileClient, LmdbBackend
 from real_files import write_image
 from skimage import data as skimage_data
 
@@ -16,3 +17,9 @@ def archives(tmp_path_factory):
     for number, img in enumerate((astronaut[200:330, 100:220], coffee[200:320, 300:440]), 1):
         write_image(root / 'Flickr2K' / 'Flickr2K_HR' / f'{number:06d}.png', img)
     return root
+
+
+@pytest.fixture
+def basicsrs_reader(monkeypatch):
+    """BasicSR's own reader of LMDBs in the place of ours, see ``compat.one_environment_an_lmdb``."""
+    monkeypatch.setitem(FileClient._backends, 'lmdb', LmdbBackend)

@@ -47,6 +47,7 @@ def paired(gt, lq, scale):
     return items
 
 
+@pytest.mark.usefixtures('basicsrs_reader')
 @pytest.mark.parametrize('scale', [2, 3, 4])
 @pytest.mark.parametrize('end', ['', '.lmdb'])
 def test_gaussian8_is_what_the_dataset_serves_through_basicsrs_reader(hr, tmp_path, scale, end):

@@ -29,6 +29,7 @@ def prepared(archives, tmp_path_factory):
     return out
 
 
+@pytest.mark.usefixtures('basicsrs_reader')
 def test_tiles_of_both_sets_under_basicsrs_readers(archives, prepared):
     target = prepared / 'DF2K_sub.lmdb'
     names = [f'{image}_s{number:03d}' for image, count in TILES.items() for number in range(1, count + 1)]
@@ -62,6 +63,7 @@ KERNELS = {
 }
 
 
+@pytest.mark.usefixtures('basicsrs_reader')
 def test_realesrgan_dataset_reads_the_lmdb(prepared):
     dataset = RealESRGANDataset(
         {

@@ -47,6 +47,7 @@ def test_pairs_by_number_not_by_order_of_names(div2krk, tmp_path, given, capsys)
     assert capsys.readouterr().out.splitlines()[1] == f'{div2krk}/gt/img_2_gt.png\t{div2krk}/lr_x2/im_2.png'
 
 
+@pytest.mark.usefixtures('basicsrs_reader')
 def test_lmdbs_that_basicsr_pairs(div2krk, tmp_path):
     out = tmp_path / 'out'
     assert main(['div2krk', str(div2krk), '--scale', '4', '--out', str(out), '--quiet']) == 0

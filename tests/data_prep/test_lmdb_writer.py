@@ -25,6 +25,7 @@ def basicsr_reads(path, key):
     return data
 
 
+@pytest.mark.usefixtures('basicsrs_reader')
 def test_keeps_the_files_and_basicsr_reads_them(photo_folder, tmp_path):
     target = tmp_path / 'deep' / 'photos.lmdb'
     assert write([photo_folder], target).records == 6
@@ -72,6 +73,7 @@ def test_map_is_of_the_size_of_the_content(photo_folder, tmp_path):
     assert content < (tmp_path / 'f.lmdb' / 'data.mdb').stat().st_size < content + 20 * 4096
 
 
+@pytest.mark.usefixtures('basicsrs_reader')
 def test_sub_folders_dots_and_other_letters(photo_folder, tmp_path):
     names = ['a.png', 'sub/a.png', 'sub/deep.er/b.png', 'x.y.png', 'übermütig.png', '写真.png', 'sp ace (1).png']
     for number, name in enumerate(names):
