@@ -27,9 +27,8 @@ class Other(nn.Module):
 
     def forward(self, lq):
         """``(1, 3, H, W)`` in [0, 1] -> ``(1, 3, s H, s W)``."""
-        return self.run(
-            lq
-        ).clone()  # spandrel's result is of PyTorch's inference mode, in which alone it may be changed
+        # a copy: spandrel's result is of PyTorch's inference mode, in which alone it may be changed
+        return self.run(lq).clone()
 
 
 def load_other(checkpoint, architecture=None):
