@@ -3,7 +3,8 @@
     python benchmarks/wait_policy.py --out benchmarks/wait_policy.json
 
 Steps of LabNet-T, as the quickstart trains it, in a process of its own for each policy, in turn. ``busy`` is the same
-beside as many loops of arithmetic as there are cores. Minimum, median and maximum of the seconds of a step.
+beside as many loops of arithmetic as there are cores, ``crowded`` beside three times as many. Minimum, median and
+maximum of the seconds of a step.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CORES = str(len(os.sched_getaffinity(0)))
+LOADS = {'quiet': 0, 'busy': 1, 'crowded': 3}  # loops for each core
 POLICIES = {
     'active': {'OMP_WAIT_POLICY': 'active', 'OMP_NUM_THREADS': CORES},
     'passive': {'OMP_WAIT_POLICY': 'passive', 'OMP_NUM_THREADS': CORES},
@@ -42,11 +44,11 @@ print(json.dumps(seconds[2:]))
 """
 
 
-def measure(policy, steps, busy, limit):
+def measure(policy, steps, loops, limit):
     """Seconds of each step; None where they took longer than ``limit`` seconds altogether."""
     env = {key: value for key, value in os.environ.items() if key != 'OMP_NUM_THREADS'}
     env |= {'PYTHONPATH': str(ROOT), **POLICIES[policy]}
-    loops = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(int(CORES) if busy else 0)]
+    running = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(int(CORES) * loops)]
     try:
         command = [sys.executable, '-c', STEPS.format(steps=steps)]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=limit, check=True)
@@ -54,7 +56,7 @@ def measure(policy, steps, busy, limit):
     except subprocess.TimeoutExpired:
         return None
     finally:
-        for loop in loops:
+        for loop in running:
             loop.kill()
             loop.wait()
 
@@ -71,10 +73,10 @@ def main(argv=None):
     from stea_arch.system.versions import get_versions
 
     load_before = os.getloadavg()
-    rows = {(load, policy): [] for load in ('quiet', 'busy') for policy in POLICIES}
+    rows = {(load, policy): [] for load in LOADS for policy in POLICIES}
     for _ in range(args.rounds):
         for (load, policy), seconds in rows.items():
-            found = measure(policy, args.steps, load == 'busy', args.limit)
+            found = measure(policy, args.steps, LOADS[load], args.limit)
             seconds.append(found)
             print(load, policy, 'given up' if found is None else f'{statistics.median(found):.2f} s a step', flush=True)
     table = []
