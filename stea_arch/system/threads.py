@@ -32,7 +32,8 @@ def choose_threads():
     """Compute with as many threads as other programs leave cores for, unless ``OMP_NUM_THREADS`` says how many.
 
     Threads wait for one another in every operation: on crowded cores two of them take longer than one alone
-    (benchmarks/wait_policy.py). What others use is measured from :func:`share_cores` to this call; a container's limit counts as well.
+    (benchmarks/wait_policy.py). What others use is measured from :func:`share_cores` to this call; a container's limit
+    counts as well.
 
     Returns:
         str | None: One sentence, where the number is not PyTorch's own.
