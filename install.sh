@@ -30,16 +30,19 @@ if [ ! -x .venv/bin/python ]; then
 fi
 pip() { .venv/bin/python -m pip --disable-pip-version-check install --quiet "$@"; }
 
-# without an NVIDIA card PyTorch's CPU build, a tenth of the download, unless its index is out of reach
-cpu=https://download.pytorch.org/whl/cpu
-index=
-if ! nvidia-smi -L >/dev/null 2>&1 \
-    && .venv/bin/python -c "import urllib.request as web; web.urlopen('$cpu/torch/', timeout=10)" 2>/dev/null; then
-    index="--index-url $cpu"
+echo "Installing into .venv: torch first, where it is missing, then stea_arch."
+if ! .venv/bin/python -c 'import torch, torchvision' 2>/dev/null; then
+    # without an NVIDIA card PyTorch's CPU build, a tenth of the download, unless its index is out of reach
+    cpu=https://download.pytorch.org/whl/cpu
+    index=
+    if ! nvidia-smi -L >/dev/null 2>&1 \
+        && .venv/bin/python -c "import urllib.request as web; web.urlopen('$cpu/torch/', timeout=10)" 2>/dev/null; then
+        index="--index-url $cpu"
+    fi
+    echo "torch: ${index:-the usual build, with CUDA some 5 GB}"
+    # shellcheck disable=SC2086
+    pip torch torchvision $index
 fi
-echo "Installing into .venv: torch first (${index:-the usual build, with CUDA some 5 GB}), then stea_arch."
-# shellcheck disable=SC2086
-.venv/bin/python -c 'import torch, torchvision' 2>/dev/null || pip torch torchvision $index
 pip 'setuptools<81' wheel numpy
 # basicsr's isolated build would download torch a second time only to read the version number
 .venv/bin/python -c 'import importlib.metadata as m; m.version("basicsr")' 2>/dev/null \
