@@ -44,25 +44,26 @@ def write_sample(out):
         FileExistsError: ``out`` exists and holds something else.
         FileNotFoundError: The installed scikit-image lacks one of the files.
     """
-    shipped, lines = Path(skimage.data.__file__).parent, []
-    notes = Path(out, 'LICENSES.txt')
-    if notes.is_file():
-        lines = notes.read_text(encoding='utf-8').splitlines()[1:]
-        if lines and all(Path(out, line.partition(':')[0]).is_file() for line in lines):
-            return lines
-        lines = []
+    shipped = Path(skimage.data.__file__).parent
+    photographs = {
+        f'{folder}/{name}': origin
+        for folder, group in (('train', TRAIN), ('val', VAL), ('real', REAL))
+        for name, origin in group.items()
+    }
+    lines = [f'{file}: {author}; {licence}' for file, (author, licence) in photographs.items()]
+    if all(Path(out, file).is_file() for file in (*photographs, 'LICENSES.txt')):
+        return lines
     with complete_or_absent(out) as part:
-        for folder, photographs in (('train', TRAIN), ('val', VAL), ('real', REAL)):
-            (part / folder).mkdir()
-            for name, (author, licence) in photographs.items():
-                if not (shipped / name).is_file():
-                    raise FileNotFoundError(
-                        f'The photograph {name} was expected inside the scikit-image package, but '
-                        f'{shipped} does not contain it. Install scikit-image 0.24 or newer from '
-                        'PyPI.'
-                    )
-                shutil.copyfile(shipped / name, part / folder / name)
-                lines.append(f'{folder}/{name}: {author}; {licence}')
+        for file in photographs:
+            source = shipped / Path(file).name
+            if not source.is_file():
+                raise FileNotFoundError(
+                    f'The photograph {source.name} was expected inside the scikit-image package, but '
+                    f'{shipped} does not contain it. Install scikit-image 0.24 or newer from '
+                    'PyPI.'
+                )
+            (part / file).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, part / file)
         (part / 'LICENSES.txt').write_text(
             'Photographs shipped with scikit-image.\n' + '\n'.join(lines) + '\n', encoding='utf-8'
         )
