@@ -18,9 +18,9 @@ from statistics import mean
 import av
 import numpy as np
 import torch
+from real_psnr import bicubic
 
 from stea_arch.data.image_io import decode, list_images
-from stea_arch.degradations.resize import imresize
 from stea_arch.system.versions import get_versions
 from stea_arch.upscaling.upscaler import Upscaler
 
@@ -74,10 +74,7 @@ def main():
         top, left = ((side - args.size) // 2 for side in photo.shape[:2])
         shown = photo[top : top + args.size, left - args.pictures // 2 :]
         truth = [shown[:, number : number + args.size] for number in range(args.pictures)]
-        small = [
-            (imresize(t.astype(np.float32) / 255, 1 / SCALE).clip(0, 1) * 255).round().astype(np.uint8) for t in truth
-        ]
-        small = film(small, args.crf)
+        small = film([bicubic(picture, 1 / SCALE) for picture in truth], args.crf)
         for way, upscaler in ways.items():
             large = [upscaler(picture) for picture in small]
             found[way]['flicker'].append(flicker(large))
