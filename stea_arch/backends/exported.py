@@ -9,7 +9,8 @@ import torch
 
 from stea_arch import archs
 from stea_arch.system.files import whole_or_nothing
-from stea_arch.weights.export import require, require_exporter, write_onnx
+from stea_arch.system.packages import require
+from stea_arch.weights.export import require_exporter, write_onnx
 
 
 def load_onnxruntime(network, dtype, threads, folder):

@@ -4,7 +4,6 @@ Pillow reads everything of 8 bits. It would cut 16 bits of colour down to 8, so 
 :mod:`stea_arch.images.tiff`, while the header is Pillow's in all cases.
 """
 
-import importlib
 import io
 import math
 import re
@@ -18,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from stea_arch.images import tiff
 from stea_arch.system.errors import InputError
+from stea_arch.system.packages import require_for_file
 
 KINDS = ('AVIF', 'BMP', 'JPEG', 'PNG', 'TIFF', 'WEBP')
 NAMES = 'PNG, JPEG, WebP, AVIF, TIFF or BMP'
@@ -178,19 +178,12 @@ def _kinds(start):
     """Pillow's names for what a file may be; a package that Pillow needs for it is loaded."""
     brand = start[8:12] if start[4:8] == b'ftyp' else b''
     if brand in HEIF_BRANDS and not (brand == b'mif1' and b'avif' in start[12:26]):
-        _import('pillow_heif', 'HEIC').register_heif_opener()
+        require_for_file('pillow_heif', 'formats', 'to read HEIC').register_heif_opener()
         return ['HEIF']
     if start.startswith(JXL_STARTS):
-        _import('pillow_jxl', 'JPEG XL')
+        require_for_file('pillow_jxl', 'formats', 'to read JPEG XL')
         return ['JXL']
     return KINDS
-
-
-def _import(module, kind):
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise InputError(f'to read {kind}, install what is missing: pip install "stea_arch[formats]"') from error
 
 
 def _beside(img):

@@ -5,8 +5,8 @@ from collections import Counter, deque
 from dataclasses import replace
 from pathlib import Path
 
+from stea_arch.system.packages import require
 from stea_arch.upscaling import batch
-from stea_arch.weights.export import require
 
 TRIES = 3  # of a file whose worker is lost each time: it may be what ends them, by its size say
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
+from stea_arch.system.packages import require_for_file
 
 FORMATS = {'.mp4': 'mp4', '.m4v': 'mp4', '.mov': 'mov', '.mkv': 'matroska', '.webm': 'webm'}  # FFmpeg's names
 READ_ONLY = ('.avi', '.flv', '.m2ts', '.mpeg', '.mpg', '.mts', '.ts', '.wmv')  # become .mkv
@@ -80,11 +81,7 @@ def count_pixels(path):
 
 
 def _load_av():
-    try:
-        import av
-    except ImportError as error:
-        raise InputError('for films, install what is missing: pip install "stea_arch[video]"') from error
-    return av
+    return require_for_file('av', 'video', 'for films')
 
 
 def _make_parts(av, source, target, parts, upscale):

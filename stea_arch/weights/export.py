@@ -1,11 +1,11 @@
 """Networks for other programs: ONNX, safetensors that say what they are, and the authors' own naming."""
 
 import copy
-import importlib
 import logging
 from contextlib import contextmanager
 
 from stea_arch.system.files import whole_or_nothing
+from stea_arch.system.packages import require
 
 TOLERANCE, HALF_TOLERANCE = 1e-4, 0.02  # largest difference in an image of [0, 1] between ONNX and PyTorch
 SHAPES = ((1, 3, 24, 20), (1, 3, 17, 30), (2, 3, 5, 8))  # of the images it is checked on
@@ -93,17 +93,6 @@ def require_exporter():
     """Raise an ImportError that says what to install where ONNX cannot be written."""
     for package in ('onnx', 'onnxscript'):
         require(package, 'export')
-
-
-def require(package, extra):
-    """An optional package; an ImportError says which extra of stea_arch brings it."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f'This needs the package {package}, which could not be imported: {error}. Install it with pip install '
-            f"'stea_arch[{extra}]'."
-        ) from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import re
 from torch import nn
 
 from stea_arch.system.errors import InputError
+from stea_arch.system.packages import require_for_file
 from stea_arch.weights.files import unwrap_state_dict
 
 BASICSR = ('EDSR', 'RCAN')  # of BasicSR's networks; spandrel knows others
@@ -56,22 +57,17 @@ def load_other(checkpoint, architecture=None):
 
 
 def _describe(weights):
+    purpose = 'it is neither a LabNet nor a RealNet. For those of others, e.g. SwinIR, HAT, Real-ESRGAN'
+    spandrel = require_for_file('spandrel', 'spandrel', purpose)
     try:
-        from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
-    except ImportError as error:
-        raise InputError(
-            'it is neither a LabNet nor a RealNet. For those of others, e.g. SwinIR, HAT, Real-ESRGAN, install '
-            'what is missing: pip install "stea_arch[spandrel]"'
-        ) from error
-    try:
-        found = ModelLoader('cpu').load_from_state_dict(weights)
-    except UnsupportedModelError as error:
+        found = spandrel.ModelLoader('cpu').load_from_state_dict(weights)
+    except spandrel.UnsupportedModelError as error:
         names = ', '.join(list(weights)[:3]) or 'nothing'
         raise InputError(
             'A checkpoint of LabNet, RealNet, EDSR, RCAN or a network that spandrel knows was expected, but the '
             f'parameters found ({names}, ...) belong to another network.'
         ) from error
-    if not isinstance(found, ImageModelDescriptor) or found.scale < 2 or found.input_channels != 3:
+    if not isinstance(found, spandrel.ImageModelDescriptor) or found.scale < 2 or found.input_channels != 3:
         raise InputError(
             f'a network that enlarges RGB images was expected, got {found.architecture.name} for {found.purpose}.'
         )
