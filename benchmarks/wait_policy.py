@@ -25,8 +25,9 @@ POLICIES = {
     'as the commands': {},  # see stea_arch.system.threads
 }
 STEPS = """
-from stea_arch.system.threads import choose_threads, share_cores
-share_cores()
+from stea_arch.system.threads import choose_threads, wait_passively, watch_cores
+wait_passively()
+watch_cores()
 import json, time, torch
 choose_threads()
 from stea_arch.archs.labnet_arch import LabNet

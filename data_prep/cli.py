@@ -5,7 +5,7 @@ import sys
 
 from data_prep.parallel import cores
 from stea_arch.system.console import set_up_console
-from stea_arch.system.threads import share_cores
+from stea_arch.system.threads import wait_passively
 
 DESCRIPTION = """\
 Prepare image data for training and testing. A result appears under its name only when it is complete, and nothing is
@@ -36,7 +36,7 @@ def main(argv=None):
             was interrupted.
     """
     args = _parser().parse_args(argv)
-    share_cores()
+    wait_passively()
     set_up_console()
     try:
         return args.run(args)

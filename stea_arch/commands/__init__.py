@@ -4,7 +4,7 @@ Arguments in, exit status out. What takes long to import is imported once the ar
 """
 
 from stea_arch.system.console import set_up_console
-from stea_arch.system.threads import share_cores
+from stea_arch.system.threads import wait_passively
 
-share_cores()
+wait_passively()
 set_up_console()

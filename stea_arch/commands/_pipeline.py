@@ -11,7 +11,7 @@ from stea_arch.system.allocator import keep_freed_memory
 from stea_arch.system.errors import InputError
 from stea_arch.system.imports import add_flag, import_modules
 from stea_arch.system.stopping import Stopped, request
-from stea_arch.system.threads import choose_threads
+from stea_arch.system.threads import choose_threads, watch_cores
 
 
 def run(is_train):
@@ -25,6 +25,7 @@ def run(is_train):
     sys.argv = ['--auto_resume' if word == '--auto-resume' else word for word in sys.argv]  # BasicSR reads it, too
     args = _parser(is_train).parse_args()
     keep_freed_memory()
+    watch_cores()
     opt = None
     try:
         with request.listening():

@@ -11,7 +11,7 @@ from stea_arch.system.allocator import keep_freed_memory
 from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.imports import add_flag, import_modules
-from stea_arch.system.threads import choose_threads
+from stea_arch.system.threads import choose_threads, watch_cores
 
 
 def main(argv=None):
@@ -34,6 +34,7 @@ def main(argv=None):
     add_flag(parser)
     args = parser.parse_args(argv)
     keep_freed_memory()
+    watch_cores()
     try:
         return _compare(args.opt, args.out, args.imports)
     except (OptionError, InputError, FileNotFoundError) as error:

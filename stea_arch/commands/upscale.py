@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from stea_arch.system.allocator import keep_freed_memory
-from stea_arch.system.threads import choose_threads
+from stea_arch.system.threads import choose_threads, watch_cores
 from stea_arch.weights import DEFAULT, shipped
 
 FORMATS = ('png', 'jpg', 'webp', 'avif', 'tiff', 'bmp')
@@ -30,6 +30,7 @@ def main(argv=None):
     """
     args = _parser().parse_args(argv)
     keep_freed_memory()
+    watch_cores()
     try:
         return _upscale(args)
     except (ValueError, OSError, ImportError) as error:

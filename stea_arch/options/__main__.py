@@ -8,7 +8,7 @@ from stea_arch.options import OptionError, read_options
 from stea_arch.system.console import set_up_console
 from stea_arch.system.errors import InputError
 from stea_arch.system.imports import add_flag, import_modules
-from stea_arch.system.threads import share_cores
+from stea_arch.system.threads import wait_passively
 
 
 def main(argv=None):
@@ -29,7 +29,7 @@ def main(argv=None):
     add_flag(parser)
     parser.add_argument('--no-files', action='store_true', help='leave out whether data and weights are on the disk')
     args = parser.parse_args(argv)
-    share_cores()
+    wait_passively()
     set_up_console()
     if args.schema:
         from stea_arch.options.json_schema import json_schema

@@ -12,18 +12,22 @@ SHORTEST = 0.3  # seconds: the system counts the time of the cores in hundredths
 _before = None  # a reading; None where OMP_NUM_THREADS says how many threads
 
 
-def share_cores():
-    """Let OpenMP's threads spin only briefly before they sleep, and begin to watch what other programs leave.
+def wait_passively():
+    """Let OpenMP's threads spin only briefly before they sleep, unless the environment says how they should wait.
 
     By default threads spin for long. Where other programs use the cores too, one that spins keeps the one it waits for
     from running, and a training step takes several times as long or stands still; where none does, threads that sleep
-    at once make small steps twice as slow (benchmarks/wait_policy.py). What the environment says is kept. The runtime
-    reads the variables when it is loaded: call this before torch is imported. Child processes inherit them.
+    at once make small steps twice as slow (benchmarks/wait_policy.py). The runtime reads the variables when it is
+    loaded: call this before torch is imported. Child processes inherit them.
     """
-    global _before
     if not any(name in os.environ for name in SAID_BY_USER):
         os.environ['OMP_WAIT_POLICY'] = 'passive'  # for runtimes other than GNU's, which knows the finer variable
         os.environ['GOMP_SPINCOUNT'] = '20000'
+
+
+def watch_cores():
+    """Begin to watch what other programs use of the cores, for :func:`choose_threads`: before torch is imported."""
+    global _before
     if 'OMP_NUM_THREADS' not in os.environ:
         _before = _reading()
 
@@ -32,7 +36,7 @@ def choose_threads():
     """Compute with as many threads as other programs leave cores for, unless ``OMP_NUM_THREADS`` says how many.
 
     Threads wait for one another in every operation: on crowded cores two of them take longer than one alone
-    (benchmarks/wait_policy.py). What others use is measured from :func:`share_cores` to this call; a container's limit
+    (benchmarks/wait_policy.py). What others use is measured from :func:`watch_cores` to this call; a container's limit
     counts as well.
 
     Returns:

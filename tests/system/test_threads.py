@@ -47,7 +47,7 @@ def test_the_number_is_the_environments_where_it_says_one(eight_cores, monkeypat
     number = eight_cores(8)
     monkeypatch.setattr(threads, '_before', None)
     monkeypatch.setenv('OMP_NUM_THREADS', '8')
-    threads.share_cores()
+    threads.watch_cores()
     assert threads.choose_threads() is None and number == [8]
 
 
@@ -65,7 +65,7 @@ def test_one_thread_beside_busy_cores(monkeypatch):
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     loops = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in threads._cores()]
     code = (
-        'from stea_arch.system import threads\nthreads.share_cores()\nimport torch\nthreads.choose_threads()\n'
+        'from stea_arch.system import threads\nthreads.watch_cores()\nimport torch\nthreads.choose_threads()\n'
         'print(torch.get_num_threads())'
     )
     try:
