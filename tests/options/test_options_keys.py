@@ -93,6 +93,8 @@ def test_no_mapping(opt, problems_of):
         (('val.metrics', ['psnr']), r'val.metrics: expected ~ or a section .*'),
         (('train.scheduler.milestones', 500), r'train.scheduler.milestones: expected a list .*, got 500'),
         (('manual_seed', -1), r'manual_seed: expected ~ or an integer >= 0, got -1'),
+        (('train.perceptual_opt', {'type': 'PerceptualLoss', 'layer_weights': {'conv5_4': 'x'}}),
+         r'train.perceptual_opt.layer_weights: expected numbers >= 0 by name, got .*'),
     ],
 )  # fmt: skip
 def test_mistyped_value(change, pattern, train_opt, problems_of):
@@ -107,6 +109,7 @@ def test_mistyped_value(change, pattern, train_opt, problems_of):
         ('train.amp', 'bf16'),
         ('train.optim_g.type', 'AdamW'),
         ('train.optim_g.fused', False),
+        ('train.perceptual_opt', {'type': 'EfficientNetLoss', 'layer_weights': {'block2': 0.02}}),
         ('val.save_best', 'psnr'),
         ('logger.keep_checkpoints', 2),
         ('logger.pbar', True),
