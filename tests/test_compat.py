@@ -200,3 +200,9 @@ def test_flags_are_those_of_basicsr(monkeypatch, tmp_path):
         for parser in (seen.value.args[0], _parser(True))
     )
     assert ours - theirs == {'--import', '--loose'} and theirs < ours
+
+
+def test_basicsr_takes_auto_resume_written_with_a_hyphen(tiny_options, run_main):
+    opt = {}
+    run_main(lambda: opt.update(basicsr.utils.options.parse_options('.')[0]), tiny_options(), '--auto-resume')
+    assert opt['auto_resume']
