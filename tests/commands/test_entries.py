@@ -53,12 +53,15 @@ def test_a_wrong_option_ends_the_program_before_anything_is_made(
         ('test', 'compare/quick_x2.yml', 'stea-compare'),
         ('train', 'test/LabNet_x4.yml', 'stea-test'),
         ('test', 'train/EDSR_x4.yml', 'stea-train'),
+        ('test', 'without_settings.yml', 'stea-train'),
         ('compare', 'train/EDSR_x4.yml', 'stea-train'),
         ('compare', 'test/LabNet_x4.yml', 'stea-test'),
+        ('compare', 'without_settings.yml', 'stea-train'),
     ],
 )
 def test_a_file_for_another_command_is_answered_with_that_command(monkeypatch, tmp_path, capsys, command, file, right):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / 'without_settings.yml').write_text('network_g: {}\ndatasets: {train: {}}')
     monkeypatch.setattr('sys.argv', ['stea', '-opt', file])
     mains = {'train': train.main, 'test': test_entry.main, 'compare': lambda: sys.exit(compare.main())}
     with pytest.raises(SystemExit) as stop:
