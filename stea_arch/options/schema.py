@@ -21,6 +21,7 @@ from stea_arch.options.kinds import (
     mapping,
     multiple,
     number,
+    numbers_by_name,
     odd,
     optional,
     positive,
@@ -399,7 +400,8 @@ ARGUMENTS = {
         'betas': Key(sequence(fraction(), length=2)),
         'weight_decay': Key(number(0)),
     },
-    'PerceptualLoss': {'layer_weights': Key(mapping()), 'criterion': Key(choice('l1', 'fro'))},
+    'PerceptualLoss': {'layer_weights': Key(numbers_by_name()), 'criterion': Key(choice('l1', 'fro'))},
+    'EfficientNetLoss': {'layer_weights': Key(numbers_by_name(), doc='By `block0` to `block15`, see docs/training.md')},
     'GANLoss': {'gan_type': Key(choice('vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge'))},
 }
 ARGUMENTS['AdamW'] = ARGUMENTS['Adam']
