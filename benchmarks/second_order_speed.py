@@ -17,6 +17,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import numpy as np
 import torch
+import yaml
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.degradations.batch_steps import paired_crop, usm_sharpen
@@ -25,6 +26,7 @@ from stea_arch.degradations.second_order import SecondOrderSampler, degrade
 from stea_arch.degradations.second_order_kernels import KernelSampler
 from stea_arch.system.versions import get_versions
 
+ROOT = Path(__file__).resolve().parents[1]
 PROTOCOL = (
     'Each round takes a new batch of regions, drawn kernels included, already on the device, and times in turn: ours '
     '(sharpen, degrade, crop, pair pool, sharpen again), feed_data of BasicSR 1.4.2 (its RealESRGANModel, moved to the '
@@ -33,23 +35,7 @@ PROTOCOL = (
     "loader's workers do. Both ways draw Real-ESRGAN's ranges. As draws differ in cost, times are means over the "
     'rounds after two of warming up; share: ours / (ours + network).'
 )
-OPTIONS = {  # Real-ESRGAN's
-    'resize_prob': [0.2, 0.7, 0.1],
-    'resize_range': [0.15, 1.5],
-    'gaussian_noise_prob': 0.5,
-    'noise_range': [1, 30],
-    'poisson_scale_range': [0.05, 3],
-    'gray_noise_prob': 0.4,
-    'jpeg_range': [30, 95],
-    'second_blur_prob': 0.8,
-    'resize_prob2': [0.3, 0.4, 0.3],
-    'resize_range2': [0.3, 1.2],
-    'gaussian_noise_prob2': 0.5,
-    'noise_range2': [1, 25],
-    'poisson_scale_range2': [0.05, 2.5],
-    'gray_noise_prob2': 0.4,
-    'jpeg_range2': [30, 95],
-}
+OPTIONS = yaml.safe_load(ROOT.joinpath('options/train/RealNet_x4.yml').read_text(encoding='utf-8'))  # Real-ESRGAN's
 
 
 class BasicSR:

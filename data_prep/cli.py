@@ -7,6 +7,9 @@ from data_prep.parallel import cores
 from stea_arch.system.console import set_up_console
 from stea_arch.system.threads import wait_passively
 
+wait_passively()
+set_up_console()
+
 DESCRIPTION = """\
 Prepare image data for training and testing. A result appears under its name only when it is complete, and nothing is
 overwritten unless --replace asks for it. Interrupted or killed? Run the same command again: it goes on where it was."""
@@ -36,8 +39,6 @@ def main(argv=None):
             was interrupted.
     """
     args = _parser().parse_args(argv)
-    wait_passively()
-    set_up_console()
     try:
         return args.run(args)
     except (ValueError, OSError) as error:

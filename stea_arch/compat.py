@@ -7,7 +7,6 @@ as one of them is no longer needed.
 
 import importlib
 import importlib.util
-import secrets
 import sys
 import types
 
@@ -27,6 +26,7 @@ def apply():
     force_yml_without_eval()
     several_roots()
     sound_estimate()
+    folders_are_noted()
     prefetching_hands_errors_on()
     only_images_in_folders()
     flags_beside_its_own()
@@ -87,7 +87,7 @@ def force_yml_without_eval():
 
 
 def flags_beside_its_own():
-    """Let ``parse_options`` read the command line as our commands have before: flags of theirs, names of our files.
+    """Let ``parse_options`` read the command line as our commands do: flags, ``--auto-resume``, names of our files.
 
     Breaks: it ends with "unrecognized arguments", or finds no such file. Since: always.
     """
@@ -95,6 +95,10 @@ def flags_beside_its_own():
 
     def tolerant(original):
         class ArgumentParser(original.ArgumentParser):
+            def add_argument(self, *names, **kwargs):
+                names += ('--auto-resume',) * ('--auto_resume' in names)
+                return super().add_argument(*names, **kwargs)
+
             def parse_args(self, *args, **kwargs):
                 known = self.parse_known_args(*args, **kwargs)[0]
                 known.opt = str(find_option_file(known.opt))
@@ -121,20 +125,38 @@ def several_roots():
 
 
 def sound_estimate():
-    """Let the training's log estimate the time of the steps that are left.
+    """Let the training's log estimate the time of the steps that are left, and note when there is a first step.
 
     Breaks: it counts one step too few, so the last line reads ``eta: -1 day, 23:59:59``. Since: always.
     """
+    from stea_arch import first_step
 
     def estimating(original):
         class MessageLogger(original):
-            def __init__(self, *args, **kwargs):
-                super().__init__(*args, **kwargs)
+            def __init__(self, opt, start_iter=1, tb_logger=None):
+                super().__init__(opt, start_iter, tb_logger)
                 self.max_iters += 1
+                if start_iter > 0:  # resumed
+                    first_step.is_made()
+
+            def reset_start_time(self):  # which BasicSR calls after the first step
+                super().reset_start_time()
+                first_step.is_made()
 
         return MessageLogger
 
     _replace('basicsr.train', 'MessageLogger', estimating)
+
+
+def folders_are_noted():
+    """Let a training that ends before its first step take back the folders that it has made.
+
+    Breaks: such a run leaves folders that hold nothing, and takes the name from an older run. Since: always.
+    """
+    from stea_arch import first_step
+
+    for name in ('make_exp_dirs', 'mkdir_and_rename'):
+        _replace('basicsr.train', name, first_step.noting)
 
 
 def prefetching_hands_errors_on():
@@ -203,6 +225,8 @@ def wandb_ids():
 
     def with_ids(original):
         def init_wandb_logger(opt):
+            import secrets
+
             import wandb
 
             if not hasattr(wandb.util, 'generate_id'):

@@ -41,7 +41,7 @@ def load_resume_state(opt):
         ValueError: ``path.resume_state`` is not a training state; or a process does not see the one that is chosen.
         FileNotFoundError: It, or a network that was saved with it, does not exist.
     """
-    from basicsr.utils import check_resume, make_exp_dirs  # here: BasicSR's own import needs this module, see plugin
+    from basicsr.train import check_resume, make_exp_dirs  # here: BasicSR's own import needs this module, see plugin
 
     if opt['auto_resume']:
         networks = [key.replace('network_', 'net_') for key in opt if key.startswith('network_')]

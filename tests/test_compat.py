@@ -97,8 +97,9 @@ def test_basicsr_expands_one_path_and_we_expand_lists(monkeypatch):
 
 
 def test_importing_twice_is_harmless():
-    names = {'LabNet': ARCH_REGISTRY, 'ClassicalDegradationDataset': DATASET_REGISTRY, 'LabNetModel': MODEL_REGISTRY}
-    names |= {'RealNet': ARCH_REGISTRY, 'RealWorldDataset': DATASET_REGISTRY, 'RealGANModel': MODEL_REGISTRY}
+    names = dict.fromkeys(('LabNet', 'RealNet', 'Bicubic'), ARCH_REGISTRY)
+    names |= dict.fromkeys(('ClassicalDegradationDataset', 'RealWorldDataset'), DATASET_REGISTRY)
+    names |= dict.fromkeys(('LabNetModel', 'RealNetModel', 'RealGANModel'), MODEL_REGISTRY)
     before = basicsr.train.create_train_val_dataloader, original(basicsr.train, 'create_train_val_dataloader')
     importlib.reload(stea_arch)
     code = (
@@ -200,3 +201,9 @@ def test_flags_are_those_of_basicsr(monkeypatch, tmp_path):
         for parser in (seen.value.args[0], _parser(True))
     )
     assert ours - theirs == {'--import', '--loose'} and theirs < ours
+
+
+def test_basicsr_takes_auto_resume_written_with_a_hyphen(tiny_options, run_main):
+    opt = {}
+    run_main(lambda: opt.update(basicsr.utils.options.parse_options('.')[0]), tiny_options(), '--auto-resume')
+    assert opt['auto_resume']

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from stea_arch.first_step import undo_start
 from stea_arch.options import OptionError, read_options
 from stea_arch.system.allocator import keep_freed_memory
 from stea_arch.system.errors import InputError
@@ -22,7 +23,6 @@ def run(is_train):
     turns out to be bad, or a full disk, ends it with status 1 and the error's own paragraph. SIGINT and SIGTERM let a
     training save its state before it ends. Any other error keeps its traceback.
     """
-    sys.argv = ['--auto_resume' if word == '--auto-resume' else word for word in sys.argv]  # BasicSR reads it, too
     args = _parser(is_train).parse_args()
     keep_freed_memory()
     watch_cores()
@@ -52,8 +52,7 @@ def _run_pipeline(args, is_train):
         from basicsr.train import train_pipeline as pipeline
     else:
         from basicsr.test import test_pipeline as pipeline
-    if said := choose_threads():
-        print(said, file=sys.stderr)
+    choose_threads()
     logging.raiseExceptions = False  # a full disk must not answer each line of the log with a traceback
     try:
         pipeline(os.getcwd())
@@ -62,6 +61,8 @@ def _run_pipeline(args, is_train):
     finally:
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
+        if is_train:
+            undo_start(args.opt)
 
 
 def _end(args, status, text):
@@ -93,7 +94,9 @@ def _parser(is_train):
     add_flag(parser)
     parser.add_argument('--loose', action='store_true', help='only warn of keys that nothing reads')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='pytorch: torchrun')
-    parser.add_argument('--auto_resume', action='store_true', help='continue from the last complete state')
+    parser.add_argument(
+        '--auto_resume', '--auto-resume', action='store_true', help='continue from the last complete state'
+    )
     parser.add_argument('--debug', action='store_true', help="BasicSR's debug mode: validate and save often")
     parser.add_argument('--local_rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser

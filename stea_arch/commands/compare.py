@@ -63,8 +63,7 @@ def _compare(file, out, imports):
     from stea_arch.compare.run import compare, failures
 
     opt = read_compare_options(file)
-    if said := choose_threads():
-        print(said, file=sys.stderr)
+    choose_threads()
     out = out or Path('results', 'compare', opt['name'])
     out.mkdir(parents=True, exist_ok=True)
     comparison = compare(opt, out)

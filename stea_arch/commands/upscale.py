@@ -59,8 +59,7 @@ def _upscale(args):
     from stea_arch.upscaling.progress import Progress
     from stea_arch.upscaling.upscaler import Upscaler
 
-    if said := choose_threads():
-        print(f'stea-upscale: {said}', file=sys.stderr)
+    choose_threads()
     own = ('model', 'device', 'dtype', 'max_memory', 'alpha', 'colours', 'backend', 'base')
     arguments = {name: getattr(args, name) for name in own}
     arguments['strength'] = 1 if args.strength is None else args.strength

@@ -19,7 +19,7 @@ from stea_arch.options.comparison import (
 from stea_arch.options.kinds import mapping, mismatch
 from stea_arch.options.machine import check_devices
 from stea_arch.options.problems import OptionError, Problems, did_you_mean, join, listed, part
-from stea_arch.options.reading import import_named, read_file
+from stea_arch.options.reading import check_command, import_named, read_file
 from stea_arch.options.sections import check_table
 
 DEFAULT_METRICS = ('psnr', 'ssim', 'niqe')
@@ -49,10 +49,8 @@ def read_compare_options(path, check_files=True):
         OptionError: All problems, each with its line in the file.
     """
     opt, origins = read_file(path)
+    check_command(opt, 'stea-compare')
     problems = Problems()
-    if 'network_g' in opt and 'networks' not in opt:
-        command = 'stea-train' if 'train' in opt else 'stea-test'
-        raise OptionError([('', f'this is not an option file of a comparison: start it with {command} -opt FILE')])
     import_named(problems, opt, origins)
     _check(problems, opt, check_files)
     if problems.found:
@@ -94,7 +92,8 @@ def _network(problems, opt, label, scales, check_files):
     try:
         section = opt['networks'][label] = as_section(section)
     except OptionError as error:
-        problems.add(join(path, 'from'), f'{section["from"]}: {error}')
+        for line in error.lines:
+            problems.add(join(path, 'from'), f'{section["from"]}: {line}')
         return
     except (FileNotFoundError, ValueError) as error:
         _unknown(problems, path, section, error, check_files)

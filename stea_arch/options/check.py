@@ -50,25 +50,11 @@ def check_options(opt, is_train, check_files=True, loose=False):
     if not isinstance(opt, dict):
         problems.add('', f'expected keys and values (name: ..., datasets: ...), got {type(opt).__name__}')
         problems.raise_if_any()
-    _check_kind(problems, opt, is_train)
-    walk = _Walk(problems, opt, 'train' if is_train else 'test')
-    walk.everything()
+    _Walk(problems, opt, 'train' if is_train else 'test').everything()
     check_relations(problems, opt, is_train)
     check_devices(problems, opt)
     if check_files:
         check_paths(problems, opt)
-    problems.raise_if_any()
-
-
-def _check_kind(problems, opt, is_train):
-    """End with one sentence where the file is for another command."""
-    trains = 'train' in opt or 'train' in part(opt, 'datasets')
-    if 'networks' in opt and 'network_g' not in opt:
-        problems.add('', 'this is an option file of a comparison: start it with stea-compare -opt FILE')
-    elif is_train and 'network_g' in opt and not trains:
-        problems.add('', 'this is an option file of a test, without a train section: start it with stea-test -opt FILE')
-    elif not is_train and 'train' in opt:
-        problems.add('', 'this is an option file of a training: start it with stea-train -opt FILE')
     problems.raise_if_any()
 
 

@@ -10,18 +10,20 @@ class OptionError(ValueError):
     Args:
         problems (list[tuple[str, str]]): Path of the key (``datasets.train.gt_size``, may be empty) and what is wrong.
         origins (dict[str, str]): Where the value at a path came from, e.g. ``{'train.amp': 'line 40'}``.
+
+    Attributes:
+        problems (list[tuple[str, str]]): As given.
+        lines (list[str]): Each in a line, with path and origin.
     """
 
     def __init__(self, problems, origins=None):
-        self.problems = list(problems)
-        self.origins = dict(origins or {})
-        count = len(self.problems)
-        lines = [f'{count} problem{"s" if count > 1 else ""} in the options:']
-        super().__init__('\n'.join(lines + ['  ' + self._describe(path, text) for path, text in self.problems]))
-
-    def _describe(self, path, text):
-        origin = f' [{self.origins[path]}]' if path in self.origins else ''
-        return f'{path}: {text}{origin}' if path else f'{text}{origin}'
+        self.problems, origins = list(problems), origins or {}
+        self.lines = []
+        for path, text in self.problems:
+            origin = f' [{origins[path]}]' if path in origins else ''
+            self.lines.append(f'{path}: {text}{origin}' if path else f'{text}{origin}')
+        count = f'{len(self.lines)} problem{"s" if len(self.lines) > 1 else ""}'
+        super().__init__('\n  '.join([f'{count} in the options:', *self.lines]))
 
 
 class Problems:

@@ -36,12 +36,13 @@ def read_options(path, force=(), is_train=True, check_files=True, loose=False):
         OptionError: All problems, each with its line in the file.
     """
     opt, origins = read_file(path)
+    if is_train is None:
+        is_train = command_for(opt) == 'stea-train'
+    check_command(opt, 'stea-train' if is_train else 'stea-test')
     problems = Problems()
     for entry in force:
         apply_force(problems, opt, entry, origins)
     import_named(problems, opt, origins)
-    if is_train is None:
-        is_train = bool(part(opt, 'train') or part(opt, 'datasets', 'train'))
 
     from stea_arch.options.check import check_options  # here: it loads BasicSR and torch, which takes seconds
 
@@ -52,6 +53,27 @@ def read_options(path, force=(), is_train=True, check_files=True, loose=False):
     if problems.found:
         raise OptionError(problems.found, origins)
     return opt
+
+
+def command_for(opt):
+    """The command that takes an option file of this content; None where that does not show."""
+    if 'networks' in opt and 'network_g' not in opt:
+        return 'stea-compare'
+    if 'train' in opt or 'train' in part(opt, 'datasets'):
+        return 'stea-train'
+    return 'stea-test' if 'network_g' in opt else None
+
+
+def check_command(opt, command):
+    """Raise an OptionError of one sentence where an option file is for another command."""
+    right = command_for(opt)
+    if right not in (command, None):
+        kind = {
+            'stea-compare': 'a comparison',
+            'stea-train': 'a training',
+            'stea-test': 'a test, without a train section',
+        }
+        raise OptionError([('', f'this is an option file of {kind[right]}: start it with {right} -opt FILE')])
 
 
 def import_named(problems, opt, origins):

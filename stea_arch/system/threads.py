@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -37,24 +38,23 @@ def choose_threads():
 
     Threads wait for one another in every operation: on crowded cores two of them take longer than one alone
     (benchmarks/wait_policy.py). What others use is measured from :func:`watch_cores` to this call; a container's limit
-    counts as well.
-
-    Returns:
-        str | None: One sentence, where the number is not PyTorch's own.
+    counts as well. Where the number is not PyTorch's own, that is said.
     """
     import torch
 
     usual = torch.get_num_threads()
     if _before is None or usual == 1:
-        return None
+        return
     time.sleep(max(0.0, _before[0] + SHORTEST - time.monotonic()))
     cores, others, quota = len(_cores()), _used_by_others(_before, _reading()), _quota()
     left = max(1, round(cores - others))
-    if min(left, quota) >= usual:
-        return None
-    torch.set_num_threads(min(left, quota))
+    number = min(left, quota)
+    if number >= usual:
+        return
+    torch.set_num_threads(number)
     why = f'other programs use {others:.1f} of {cores} cores' if left < quota else f'this container may use {quota}'
-    return f'Computing with {min(left, quota)} of {usual} threads: {why}. OMP_NUM_THREADS sets another number.'
+    said = f'Computing with {number} of {usual} threads: {why}. OMP_NUM_THREADS sets another number.'
+    print(said, file=sys.stderr)
 
 
 def continue_with_threads(number):

@@ -23,7 +23,6 @@ class Worker:
             free = free_memory(find_device('cpu'), float('inf'))
             arguments = {**arguments, 'max_memory': SHARE * free / GIB / os.cpu_count()}
         self.upscaler, self.scale = Upscaler(**arguments), scale
-        return [], []
 
     def run(self, job, settings):
         """Upscale one file; returns why it failed, an empty list where it did not, and warnings."""
@@ -74,51 +73,63 @@ def _run(ray, jobs, arguments, scale, done, warn, settings):
     on_gpu = bool(there.get('GPU')) and not str(arguments.get('device')).startswith('cpu')
     kind = ray.remote(num_gpus=1)(Worker) if on_gpu else ray.remote(num_cpus=1)(Worker)
     arguments = {name: _absolute(value) if name in ('model', 'base') else value for name, value in arguments.items()}
-    running, waiting, lost, failed = {}, deque(jobs), Counter(), {}
+    loading, running = {}, {}  # what Ray promises: the worker; the worker and its job
+    waiting, failed, lost, losses = deque(jobs), {}, Counter(), 0
 
     def hire():
         worker = kind.remote()
-        running[worker.load.remote(arguments, scale, on_gpu)] = worker, None
+        loading[worker.load.remote(arguments, scale, on_gpu)] = worker
+
+    def give_work(worker):
+        if waiting:
+            job = waiting.popleft()
+            running[worker.run.remote(_anywhere(job), settings)] = worker, job
 
     for _ in range(min(max(1, int(there.get('GPU' if on_gpu else 'CPU', 0))), len(jobs))):
         hire()
-    while waiting or any(job for _, job in running.values()):
-        (ready, *_), _ = ray.wait(list(running))
+    while waiting or running:
+        (ready, *_), _ = ray.wait([*loading, *running])
+        if ready in loading:
+            worker, error = loading.pop(ready), _loss(ray, ready)
+            losses = losses + 1 if error else 0
+            if losses == TRIES:
+                raise OSError(f'{TRIES} workers ended while they loaded the network: {error}') from error
+            hire() if error else give_work(worker)
+            continue
         worker, job = running.pop(ready)
         try:
             reasons, warnings = ray.get(ready)
-        except ray.exceptions.RayTaskError as error:
-            if job is None:  # the same on every worker
-                raise ValueError(f'A worker cannot load the network: {error.cause}') from error
-            raise
-        except ray.exceptions.RayActorError as error:
-            lost[job] += 1
-            if job is None and lost[job] == TRIES:
-                raise OSError(f'{TRIES} workers ended while they loaded the network: {error}') from error
+            give_work(worker)
+        except ray.exceptions.RayActorError:
             hire()
-            if job is None:
-                continue
+            lost[job] += 1
             if lost[job] < TRIES:
                 waiting.appendleft(job)
-                if warn:
-                    warn(job.source, 'its worker was lost; another one takes it')
-                continue
-            reasons, warnings = [f'{TRIES} workers were lost over it'], []
-        else:
-            if job is None:
-                lost[job] = 0
-            if waiting:
-                following = waiting.popleft()
-                running[worker.run.remote(_anywhere(following), settings)] = worker, following
-        if job is None:
-            continue
-        if reasons:
-            failed[job] = reasons[0]
+                reasons, warnings = None, ['its worker was lost; another one takes it']
+            else:
+                reasons, warnings = [f'{TRIES} workers were lost over it'], []
         for warning in warnings if warn else ():
             warn(job.source, warning)
-        if done:
+        if reasons:
+            failed[job] = reasons[0]
+        if done and reasons is not None:
             done(job)
     return [(job.source, failed[job]) for job in jobs if job in failed]
+
+
+def _loss(ray, promise):
+    """The error by which a worker was lost while it loaded the network, or None.
+
+    Raises:
+        ValueError: It cannot load the network, and so it is on all of them.
+    """
+    try:
+        ray.get(promise)
+    except ray.exceptions.RayTaskError as error:
+        raise ValueError(f'A worker cannot load the network: {error.cause}') from error
+    except ray.exceptions.RayActorError as error:
+        return error
+    return None
 
 
 def _anywhere(job):

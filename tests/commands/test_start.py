@@ -72,9 +72,13 @@ ENOUGH = {  # arguments with which each entry goes on to load PyTorch
 }
 
 
-@pytest.mark.parametrize('module', [entry for entry in ENTRIES if entry != 'stea_arch.commands.options'])
 @pytest.mark.parametrize(
-    ('said', 'expected'), [({}, 'passive'), ({'OMP_WAIT_POLICY': 'active'}, 'active'), ({'GOMP_SPINCOUNT': '9'}, None)]
+    ('module', 'said', 'expected'),
+    [
+        *((entry, {}, 'passive') for entry in ENTRIES if entry != 'stea_arch.commands.options'),
+        ('stea_arch.train', {'OMP_WAIT_POLICY': 'active'}, 'active'),
+        ('stea_arch.train', {'GOMP_SPINCOUNT': '9'}, None),
+    ],
 )
 def test_threads_wait_passively_unless_the_user_says_how(module, said, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -99,3 +103,15 @@ def test_an_interruption_while_modules_load_is_no_traceback(module, package, tmp
     )
     assert 'loads' in done.stdout
     assert done.returncode == 130 and 'Interrupted' in done.stderr and 'Traceback' not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize('module', [entry for entry in CONSOLE if entry != 'data_prep.cli'])
+def test_an_interruption_before_anything_is_read_is_quiet(module):
+    interrupted = PROBE.replace("name.partition('.')[0] in ('torch', 'cv2', 'numpy')", "name == 'argparse'")
+    done = subprocess.run(
+        [sys.executable, '-c', interrupted.replace('os._exit(99)', 'os.kill(os.getpid(), 2)'), module],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert 'loads argparse' in done.stdout and (done.returncode, done.stderr) == (130, ''), done

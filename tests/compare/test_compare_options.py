@@ -159,7 +159,7 @@ def test_an_entry_of_which_nothing_is_known_is_named(read, mini, tmp_path):
         'number': 4,
         'x4': 'labnet-s-x4',
     }
-    found, _ = problems(read, mini)
+    found, text = problems(read, mini)
     assert found['networks.absent'].startswith(
         'expected bicubic, a shipped name or a checkpoint: absent.pth is neither'
     )
@@ -167,7 +167,8 @@ def test_an_entry_of_which_nothing_is_known_is_named(read, mini, tmp_path):
     assert 'belong to another network' in found['networks.foreign.weights']
     assert found['networks.none.network_g'].startswith('missing, or give from')
     assert found['networks.no file.from'].startswith('there is no option file no.yml')
-    assert 'model_type' in found['networks.wrong file.from']
+    assert '  networks.wrong file.from: wrong.yml: model_type: missing, expected text' in text
+    assert all(line.startswith('  networks.') for line in text.splitlines()[1:])
     assert found['networks.number'].startswith('expected bicubic, a shipped name, a checkpoint or a section, got 4')
     assert found['networks.x4.scale'] == 'expected one of the scales [2] of this file, got 4'
     assert len(found) == 8

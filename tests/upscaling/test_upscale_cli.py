@@ -2,11 +2,13 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from stea_arch.backends import BACKENDS
@@ -120,8 +122,6 @@ def test_a_stopped_run_goes_on(photos, command, capsys):
     ],
 )
 def test_what_is_wrong_is_said_in_one_paragraph(photos, checkpoint, capsys, args, message):
-    import re
-
     assert upscale.main(['--model', checkpoint, *args]) == 2
     error = capsys.readouterr().err
     assert re.match(f'stea-upscale: .*{message}', error)
@@ -159,8 +159,6 @@ def test_an_interruption_is_no_traceback(photos, command, monkeypatch, capsys):
 
 
 def test_the_work_adds_up_to_the_pixels_of_the_image(network):
-    import torch
-
     counted = []
     handles = watch(network, counted.append)
     assert counted == []
