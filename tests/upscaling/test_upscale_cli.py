@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import subprocess
 import sys
 
 import numpy as np
@@ -195,15 +194,15 @@ def test_the_bar_moves_within_images_and_ends_full(photos, network, monkeypatch)
 
 @pytest.mark.parametrize('name', ['日本.png', b'no\xfftext.png', 'two\nlines.png'])
 @pytest.mark.parametrize('compare', ['png', 'html'])
-def test_names_that_a_console_cannot_print(tmp_path, checkpoint, name, compare):
+def test_names_that_a_console_cannot_print(tmp_path, command, monkeypatch, name, compare):
     """The work is done, and the status says so."""
     name = os.fsdecode(name)
     Image.new('RGB', (8, 8)).save(tmp_path / 'in.png')
     (tmp_path / 'in.png').rename(tmp_path / name)
-    command = [sys.executable, '-m', 'stea_arch.commands.upscale', name, '--model', checkpoint, '--compare', compare]
-    env = {**os.environ, 'PYTHONIOENCODING': 'cp1252'}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    for stream in ('stdout', 'stderr'):
+        monkeypatch.setattr(sys, stream, io.TextIOWrapper(io.BytesIO(), 'cp1252'))
+    assert command(name, '--compare', compare) == 0
     assert len(list(tmp_path.iterdir())) == 3
 
 
