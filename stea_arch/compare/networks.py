@@ -30,9 +30,7 @@ def as_section(entry):
         gives itself stays; a key of its ``network_g`` replaces that of ``from``.
 
     Raises:
-        FileNotFoundError: There is no such checkpoint or option file.
-        OptionError: The option file is wrong.
-        ValueError: The checkpoint is damaged, or of another network.
+        FileNotFoundError, ValueError: There is no such checkpoint or option file, or it is wrong or damaged.
     """
     if entry == BICUBIC:
         return BICUBIC
@@ -58,16 +56,7 @@ def as_section(entry):
 
 
 def as_test_options(opt, label, scale):
-    """The option file with which ``stea-test`` would test a network, without datasets.
-
-    Args:
-        opt (dict): The comparison's options, its networks written out, see :func:`as_section`.
-        label (str): The network's key in ``networks``.
-        scale (int): At which it is tested.
-
-    Returns:
-        dict: ``network_g``, ``path``, ``val`` and so on.
-    """
+    """The option file, without datasets, with which ``stea-test`` would test a network of a comparison at a scale."""
     section = opt['networks'][label]
     if section == BICUBIC:
         section = {'network_g': {'type': 'Bicubic', 'upscale': scale}}
@@ -110,7 +99,7 @@ class Network:
     """A network with its weights, on its device.
 
     Args:
-        opt (dict): The comparison's options.
+        opt (dict): The comparison's options, its networks written out, see :func:`as_section`.
         label (str): The network's key in ``networks``.
         scale (int): At which it is tested.
 
@@ -136,10 +125,8 @@ class Network:
         self.model.net_g = optimize_for(self.net, self.device)
 
     def __call__(self, lq):
-        """Enlarge one image: (3, H, W) RGB in [0, 1] -> (scale H, scale W, 3), uint8, BGR.
-
-        Raises:
-            ValueError: Values that are not finite, which rounding would hide.
+        """Enlarge one image: (3, H, W) RGB in [0, 1] -> (scale H, scale W, 3), uint8, BGR; a ValueError where it is not
+        finite.
         """
         self.model.feed_data({'lq': lq[None]})
         self.model.test()
@@ -150,13 +137,8 @@ class Network:
 
 
 def describe(opt, label, scale):
-    """What decides about a network's results: its arguments, weights, code, and how and where it is run.
-
-    Args:
-        opt, label, scale: As for :class:`Network`.
-
-    Returns:
-        dict: Also ``fingerprint``, which changes with any of them.
+    """What decides about a network's results: arguments, weights, code, how and where it runs; with its
+    ``fingerprint``.
     """
     test_opt = as_test_options(opt, label, scale)
     path = test_opt['path']['pretrain_network_g']

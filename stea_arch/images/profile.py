@@ -49,14 +49,8 @@ class Profile:
 
 
 def read_profile(icc):
-    """A profile to convert by.
-
-    Args:
-        icc (bytes | None): A colour profile.
-
-    Returns:
-        Profile | None: None where numbers are to be taken as those of sRGB: it is sRGB, to less than one of 255 levels,
-        or another kind of profile (gray, tables), or damaged.
+    """The profile (bytes, or None) to convert by; None where numbers are to be taken as those of sRGB: it is sRGB, to
+    less than one of 255 levels, or another kind of profile (gray, tables), or damaged.
     """
     steps = np.linspace(0, 1, 17)
     colours = np.stack(np.meshgrid(steps, steps, steps), -1)

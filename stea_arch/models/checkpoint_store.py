@@ -43,11 +43,8 @@ class CheckpointStore:
 
     @master_only
     def save_network(self, nets, label, keys):
-        """Write ``<label>.pth``; beside the weights of a LabNet or RealNet what they are of, as ``network_g``.
-
-        Args:
-            nets (list[nn.Module]), keys (list[str]): Each network's weights are kept under its key.
-            label (str): Such as ``net_g_5000``.
+        """Write ``<label>.pth`` with each network's weights under its key; beside those of a LabNet or RealNet what
+        they are of, as ``network_g``.
         """
         content = {key: _cpu_state_dict(self.model.get_bare_model(net)) for net, key in zip(nets, keys, strict=True)}
         if arguments := getattr(self.model.get_bare_model(nets[0]), 'hyperparameters', None):
