@@ -84,15 +84,11 @@ def mix_networks(start: nn.Module, end: nn.Module, share: float) -> nn.Module:
 
 
 def read_network(path, architecture=None):
-    """What a checkpoint holds.
+    """What a checkpoint holds: class, arguments, and the weights in our naming.
 
     Args:
         path (str | PathLike): a ``.pth`` or ``.safetensors`` file.
-        architecture (tuple[str, dict] | None): class and arguments, where they are known; None: see
-            :func:`load_network`.
-
-    Returns:
-        tuple[str, dict, dict[str, Tensor]]: class, arguments, and the weights in our naming.
+        architecture (tuple[str, dict] | None): class and arguments, where they are known.
 
     Raises:
         FileNotFoundError, ValueError: see :func:`load_network`.
