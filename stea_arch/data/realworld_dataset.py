@@ -8,8 +8,8 @@ from torch.utils.data import Dataset
 
 from stea_arch.data.device_images import DeviceImages, place_tensor
 from stea_arch.data.loading import ErrorsAsItems
-from stea_arch.data.patches import cut, draw_place, generator_of, to_tensor
-from stea_arch.data.training_images import MAX_BAD_IMAGES, TrainingImages
+from stea_arch.data.patches import Recipe, cut, draw_place, generator_of, to_tensor
+from stea_arch.data.training_images import TrainingImages
 from stea_arch.degradations.checks import check_scale
 from stea_arch.degradations.second_order_kernels import KernelSampler, KernelTriple
 from stea_arch.registry import register
@@ -19,24 +19,9 @@ CROP_PAD_SIZE = 400  # BasicSR's, where it is not an option
 
 
 @dataclass(frozen=True)
-class RegionRecipe:
-    """All random choices behind one item.
+class RegionRecipe(Recipe):
+    """All random choices behind one item: also the kernels of first blur, second blur and final sinc."""
 
-    ``json.dumps(dataclasses.asdict(recipe))`` logs it, ``RegionRecipe.from_dict(json.loads(text))`` brings it back.
-
-    Attributes:
-        index (int): Which image.
-        top (float), left (float): Where the region starts, in [0, 1) of the possible positions.
-        hflip (bool), vflip (bool), transpose (bool): What is done to the region, in this order.
-        kernels (KernelTriple): First blur, second blur, final sinc.
-    """
-
-    index: int
-    top: float
-    left: float
-    hflip: bool
-    vflip: bool
-    transpose: bool
     kernels: KernelTriple
 
     @classmethod
@@ -49,29 +34,14 @@ class RegionRecipe:
 class RealWorldDataset(ErrorsAsItems, Dataset):
     """What BasicSR's RealESRGANDataset returns, so that BasicSR's RealESRGANModel trains on it, but seeded and checked.
 
-    An item is a random region of one image and the kernels to degrade it with. As in BasicSR, an image smaller than
-    the region is mirrored at its bottom and right. All random choices come from the generator of
+    An item is a random region of one image and the kernels to degrade it with. As in BasicSR, an image smaller than the
+    region is mirrored at its bottom and right. All random choices come from the generator of
     :func:`stea_arch.data.patches.generator_of`: the same seed and draw give the same item whatever the number of
     workers. ``recipe(index)`` returns the choices alone and ``region(recipe)`` the item they lead to.
 
     Args:
-        opt (dict): The dataset's section of an option file.
-            name (str): Name of the dataset.
-            dataroot_gt (str | list[str]): Folder of images or LMDB, or several of them.
-            io_backend (dict): ``{'type': 'disk'}`` (default) or ``{'type': 'lmdb'}``, for all of them.
-            meta_info (str | list[str | None]): Text file that lists the images to use, first word a line; one for
-                each dataroot_gt, ~ for all images. Default: all.
-            phase (str): 'train'.
-            scale (int): 2, 3 or 4.
-            crop_pad_size (int): Side of the region, a multiple of scale. It is degraded whole, then a patch of
-                gt_size is cut out of it; the nearer both are, the less is computed for nothing, and the more often a
-                patch shows the mirrored border. Default: 400, as BasicSR, where gt_size is 256.
-            use_hflip (bool): Flip horizontally at random. Default: True.
-            use_rot (bool): Flip vertically and transpose at random. Default: True.
-            max_bad_images (int): How many unreadable images are replaced by the next one. Default: 3.
-            device_images (bool): Decode all images once and keep them on the training device, where regions are cut;
-                an item is then what ``finisher`` needs. Default: False.
-            blur_kernel_size (int) and so on: As :class:`KernelSampler`, whose defaults are Real-ESRGAN's.
+        opt (dict): The dataset's section of an option file, with the keys of options/REFERENCE.md, ``phase`` ('train')
+            and ``scale`` (2, 3 or 4). Without ``io_backend`` images are read from folders.
 
     Each item is a dictionary:
         gt (Tensor): (3, crop_pad_size, crop_pad_size), float32 RGB in [0, 1], 8-bit values.
@@ -94,9 +64,7 @@ class RealWorldDataset(ErrorsAsItems, Dataset):
         self.size = self._checked_size()
         self.sampler = KernelSampler.from_options(opt)
         backend = (opt.get('io_backend') or {}).get('type', 'disk')
-        allowed = opt.get('max_bad_images')
-        allowed = MAX_BAD_IMAGES if allowed is None else allowed
-        self.images = TrainingImages(opt.get('dataroot_gt'), backend, opt.get('meta_info'), allowed)
+        self.images = TrainingImages(opt.get('dataroot_gt'), backend, opt.get('meta_info'), opt.get('max_bad_images'))
         self.images.check(1, 'an image has pixels')
 
     def _checked_size(self):
@@ -117,14 +85,7 @@ class RealWorldDataset(ErrorsAsItems, Dataset):
         return self.choices(recipe) if self.opt.get('device_images') else self.region(recipe)
 
     def recipe(self, index):
-        """Draw the random choices of one item.
-
-        Args:
-            index (int | Draw): Position of the image.
-
-        Returns:
-            RegionRecipe: The choices, without reading the image.
-        """
+        """Draw the random choices of one item, of an image's position (int or Draw), without reading the image."""
         rng = generator_of(index)
         place = draw_place(rng, self.opt.get('use_hflip', True), self.opt.get('use_rot', True))
         return RegionRecipe(index=int(index), **place, kernels=self.sampler.draw(rng))
