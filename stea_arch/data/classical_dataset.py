@@ -13,7 +13,7 @@ from stea_arch.data.image_source import ImageSource
 from stea_arch.data.loading import ErrorsAsItems
 from stea_arch.data.patches import Recipe, cut, draw_place, generator_of, to_tensor
 from stea_arch.data.training_images import TrainingImages
-from stea_arch.degradations.checks import check_scale
+from stea_arch.degradations.checks import check_scale, check_side
 from stea_arch.degradations.classical import ClassicalParams, ClassicalSampler, degrade
 from stea_arch.degradations.classical_batch import BatchDegrader, parameter_tensors
 from stea_arch.registry import register
@@ -70,7 +70,8 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
             )
         self.training = opt['phase'] == 'train'
         if self.training:
-            self.gt_size = self._checked_gt_size()
+            self.gt_size = opt.get('gt_size')
+            check_side('gt_size', self.gt_size, self.scale)
             self.sampler = ClassicalSampler(
                 self.scale, **self._given('kernel_type', 'kernel_size', 'sigma_range', 'kernel_noise', 'noise_range')
             )
@@ -89,15 +90,6 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
 
     def _given(self, *keys):
         return {key: self.opt[key] for key in keys if self.opt.get(key) is not None}
-
-    def _checked_gt_size(self):
-        size = self.opt.get('gt_size')
-        if type(size) is not int or size < self.scale or size % self.scale:
-            raise InputError(
-                f'gt_size, the side of the ground-truth crops, must be a whole multiple of the scale {self.scale}, got '
-                f'{size!r}. For low-quality patches of 64 pixels give {64 * self.scale}.'
-            )
-        return size
 
     def _refuse_training_only(self):
         plain = {'kernel_type': 'isotropic', 'kernel_noise': 0, 'noise_range': [0, 0]}

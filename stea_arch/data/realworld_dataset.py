@@ -10,7 +10,7 @@ from stea_arch.data.device_images import DeviceImages, place_tensor
 from stea_arch.data.loading import ErrorsAsItems
 from stea_arch.data.patches import Recipe, cut, draw_place, generator_of, to_tensor
 from stea_arch.data.training_images import TrainingImages
-from stea_arch.degradations.checks import check_scale
+from stea_arch.degradations.checks import check_scale, check_side
 from stea_arch.degradations.second_order_kernels import KernelSampler, KernelTriple
 from stea_arch.registry import register
 from stea_arch.system.errors import InputError
@@ -61,21 +61,12 @@ class RealWorldDataset(ErrorsAsItems, Dataset):
                 f'RealWorldDataset is for training, but it stands in the section {opt.get("phase")!r}. Validate on '
                 'pairs (PairedImageDataset) or on photographs alone (SingleImageDataset).'
             )
-        self.size = self._checked_size()
+        self.size = CROP_PAD_SIZE if opt.get('crop_pad_size') is None else opt['crop_pad_size']
+        check_side('crop_pad_size', self.size, opt['scale'])
         self.sampler = KernelSampler.from_options(opt)
         backend = (opt.get('io_backend') or {}).get('type', 'disk')
         self.images = TrainingImages(opt.get('dataroot_gt'), backend, opt.get('meta_info'), opt.get('max_bad_images'))
         self.images.check(1, 'an image has pixels')
-
-    def _checked_size(self):
-        size = self.opt.get('crop_pad_size')
-        size = CROP_PAD_SIZE if size is None else size
-        if type(size) is not int or size < 1 or size % self.opt['scale']:
-            raise InputError(
-                'crop_pad_size, the side of the regions that are degraded, must be a whole multiple of the scale '
-                f'{self.opt["scale"]}, got {size!r}. Give at least gt_size; Real-ESRGAN has 400 for 256.'
-            )
-        return size
 
     def __len__(self):
         return len(self.images)
