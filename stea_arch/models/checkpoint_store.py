@@ -46,7 +46,9 @@ class CheckpointStore:
         """Write ``<label>.pth`` with each network's weights under its key; beside those of a LabNet or RealNet what
         they are of, as ``network_g``.
         """
-        content = {key: _cpu_state_dict(self.model.get_bare_model(net)) for net, key in zip(nets, keys, strict=True)}
+        states = [self.model.get_bare_model(net).state_dict() for net in nets]
+        states = [{name: value.detach().cpu() for name, value in state.items()} for state in states]
+        content = dict(zip(keys, states, strict=True))
         if arguments := getattr(self.model.get_bare_model(nets[0]), 'hyperparameters', None):
             content['network_g'] = {'type': 'RealNet' if 'streams' in arguments else 'LabNet', **arguments}
         write_checkpoint(content, self._folder('models') / f'{label}.pth')
@@ -125,10 +127,6 @@ def _difference(wanted, loaded):
 
 def _shape(value):
     return tuple(getattr(value, 'shape', ()))
-
-
-def _cpu_state_dict(net):
-    return {name: value.detach().cpu() for name, value in net.state_dict().items()}
 
 
 def get_random_state():

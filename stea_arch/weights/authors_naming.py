@@ -8,7 +8,7 @@ import torch
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.system.errors import InputError
-from stea_arch.weights.files import check_tensors, check_weights, read_checkpoint
+from stea_arch.weights.files import check_weights, read_checkpoint, unwrap_state_dict
 from stea_arch.weights.shapes import expected_shapes
 
 # Our name -> the authors' name, each the start of a parameter's name, in the order of LabNet's num_blocks.
@@ -119,7 +119,6 @@ def from_published(state_dict):
         ValueError: keys are missing or too many, or shapes do not fit; the message lists them.
     """
     found = _unwrap(state_dict)
-    check_tensors(found)
     config = _find_config(found)
     ours = expected_shapes(LabNet, config)
     modules = [match[1] for match in map(MODULE_KEY.match, found) if match]
@@ -148,29 +147,13 @@ def from_published(state_dict):
 
 
 def _unwrap(state_dict):
-    """The bare state dict, without prefixes that all of its names share."""
-    for key in ('params_ema', 'params'):
-        if isinstance(state_dict, Mapping) and key in state_dict:
-            state_dict = state_dict[key]
-            break
-    if not isinstance(state_dict, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state_dict.items()
-    ):
-        raise InputError(
-            'Expected a state dict, that is names with tensors, bare or under params or params_ema, got '
-            f'{_describe(state_dict)}. Pass the file of the network, not that of a training state.'
-        )
-    for prefix in ('module.', 'Restorer.'):
-        if all(name.startswith(prefix) for name in state_dict):
-            state_dict = {name.removeprefix(prefix): value for name, value in state_dict.items()}
-    return state_dict
-
-
-def _describe(value):
-    if not isinstance(value, Mapping):
-        return f'a {type(value).__name__}'
-    kinds = [f'{name}: {type(entry).__name__}' for name, entry in value.items()]
-    return f'a dict with {", ".join(kinds[:4])}{", ..." if len(kinds) > 4 else ""}'
+    """The bare state dict, without the prefix that the authors' names share."""
+    if not isinstance(state_dict, Mapping):
+        raise InputError(f'Weights were expected, that is names with tensors, got a {type(state_dict).__name__}.')
+    found = unwrap_state_dict(state_dict, 'params_ema')
+    if all(name.startswith('Restorer.') for name in found):
+        return {name.removeprefix('Restorer.'): value for name, value in found.items()}
+    return found
 
 
 def _find_config(found):
