@@ -45,11 +45,17 @@ def load_openvino(network, dtype, threads, folder):
 
 
 def export(network, folder=None):
-    """The fused form of a network as an ONNX file for images of any size; made only where there is none yet. Its name
-    is a fingerprint of all that it depends on.
+    """The fused form of a network as an ONNX file for images of any size; made only where there is none yet.
+
+    Args:
+        network (LabNet): on the CPU.
+        folder (str | Path | None): see ``load_backend``.
+
+    Returns:
+        Path: the file. Its name is a fingerprint of all that it depends on.
 
     Raises:
-        ValueError: the network is not on the CPU.
+        ValueError: the network is on another device.
         ImportError: the packages for export are not installed.
     """
     device = next(network.parameters()).device

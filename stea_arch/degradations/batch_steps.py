@@ -19,13 +19,16 @@ from stea_arch.system.errors import InputError
 
 
 def gaussian_noise(img, levels, gray, generator):
-    """White Gaussian noise to be added to an image.
+    """White Gaussian noise.
 
     Args:
-        img (Tensor): (B, 3, H, W), float32; gives shape, type and device of the noise.
+        img (Tensor): (B, 3, H, W), float32; gives shape and device.
         levels (Sequence[float]): For each sample the standard deviation in 8-bit steps.
         gray (Sequence[bool]): For each sample: the same field in all channels.
         generator (torch.Generator): On the device of ``img``.
+
+    Returns:
+        Tensor: (B, 3, H, W), float32, to be added.
     """
     noise = torch.empty(img.shape, dtype=img.dtype, device=img.device)
     for sample, level, is_gray in zip(noise, levels, gray, strict=True):
@@ -35,16 +38,19 @@ def gaussian_noise(img, levels, gray, generator):
 
 
 def poisson_noise(img, levels, gray, generator):
-    """Shot noise to be added: ``level * (Poisson(v x) / v - x)`` with x the image rounded to 8 bits; NaN where the
-    image is.
+    """Shot noise: ``level * (Poisson(v x) / v - x)`` with x the image rounded to 8 bits.
 
     ``v``, the number of photons of a white pixel, is the number of distinct values in x (over all channels), rounded
     up to a power of two: 256 for most photographs.
 
     Args:
-        img (Tensor), gray (Sequence[bool]), generator (torch.Generator): As of :func:`gaussian_noise`; usually in [0,
-            1].
+        img (Tensor): (B, 3, H, W), float32, usually in [0, 1].
         levels (Sequence[float]): For each sample the scale; 1 is physical shot noise.
+        gray (Sequence[bool]): For each sample: the noise of the gray image in all channels.
+        generator (torch.Generator): On the device of ``img``.
+
+    Returns:
+        Tensor: (B, 3, H, W), float32, to be added; NaN where the image is.
     """
     noise = torch.empty(img.shape, dtype=img.dtype, device=img.device)
     powers = 2 ** torch.arange(9, device=img.device)
@@ -93,9 +99,12 @@ def usm_sharpen(img, weight=0.5, threshold=10):
         r = img - g * img,  m = g * [ |r| > threshold / 255 ],  result = m clip(img + weight r) + (1 - m) img
 
     Args:
-        img (Tensor): (B, C, H, W), float32 in [0, 1], on any device; so is the result.
+        img (Tensor): (B, C, H, W), float32 in [0, 1], on any device.
         weight (float): Strength.
         threshold (float): In 8-bit steps: smaller differences are left as they are.
+
+    Returns:
+        Tensor: (B, C, H, W), float32 in [0, 1].
     """
     gauss = torch.from_numpy(cv2.getGaussianKernel(SIZE, 0)).to(img)
     kernel = (gauss @ gauss.T)[None]

@@ -15,8 +15,14 @@ from stea_arch.system.errors import InputError
 
 
 def matrix_after_blur(matrix, factor):
-    """The matrix that does to a signal what ``matrix``, (out, in), does to the signal blurred by ``factor``, (K,), K
-    odd, symmetric; all float64.
+    """The matrix that does to a signal what ``matrix`` does to the blurred signal.
+
+    Args:
+        matrix (ndarray): (out, in), float64.
+        factor (ndarray): (K,), float64, K odd, symmetric.
+
+    Returns:
+        ndarray: (out, in), float64.
     """
     radius, length = len(factor) // 2, matrix.shape[1]
     padded = cv2.copyMakeBorder(matrix, 0, 0, radius, radius, cv2.BORDER_CONSTANT)
@@ -76,11 +82,17 @@ def blur_batch(img, kernels):
     """Correlate each image with its kernel, by FFT, borders mirrored without repeating the outermost pixel.
 
     The same as BasicSR's ``filter2D`` up to rounding (1e-6), but the time hardly depends on K, the image may be laid
-    out in any way, and it may be smaller than the kernel. A ValueError for other shapes.
+    out in any way, and it may be smaller than the kernel.
 
     Args:
-        img (Tensor): (B, C, H, W), float32; so is the result.
+        img (Tensor): (B, C, H, W), float32.
         kernels (Tensor): (B, K, K) or (1, K, K) for one that all share, K odd, on the same device.
+
+    Returns:
+        Tensor: (B, C, H, W), float32.
+
+    Raises:
+        ValueError: Other shapes.
     """
     if img.ndim != 4 or kernels.ndim != 3 or len(kernels) not in (1, len(img)) or kernels.shape[-1] % 2 == 0:
         raise InputError(

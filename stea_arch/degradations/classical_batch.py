@@ -13,8 +13,13 @@ from stea_arch.degradations.resize import resize_matrix
 def parameter_tensors(params, shape):
     """What :class:`BatchDegrader` takes of one image's parameters; equal keys for all that one sampler draws.
 
-    Returns: dict[str, Tensor]: ``kernel``, float64: (K, K), or (K,) the factor of a separable one; and, where there is
-        noise, ``noise``, float32 of ``shape``, (C, H / scale, W / scale).
+    Args:
+        params (ClassicalParams): Of the image.
+        shape (tuple[int]): (C, H / scale, W / scale), of its low-quality version.
+
+    Returns:
+        dict[str, Tensor]: ``kernel``, float64: (K, K), or (K,) the factor of a separable one; and ``noise``, float32 of
+        the given shape, where there is noise.
     """
     kernel = params.factor() if params.separable else params.kernel()
     tensors = {'kernel': torch.from_numpy(kernel)}
@@ -39,12 +44,15 @@ class BatchDegrader:
 
     @torch.no_grad()
     def __call__(self, gt, kernel, noise=None):
-        """Degrade a batch: (B, C, size / scale, size / scale), float32 in [0, 1], every value a multiple of 1 / 255.
+        """Degrade a batch.
 
         Args:
             gt (Tensor): (B, C, size, size), float32 in [0, 1].
             kernel (Tensor): (B, K) factors or (B, K, K) kernels, float64, as :func:`parameter_tensors` gives them.
             noise (Tensor | None): (B, C, size / scale, size / scale), float32.
+
+        Returns:
+            Tensor: (B, C, size / scale, size / scale), float32 in [0, 1], every value a multiple of 1 / 255.
         """
         if kernel.ndim == 2:
             matrix = torch.einsum('bk,kij->bij', kernel, self._shifted_by(kernel.shape[1])).float()[:, None]

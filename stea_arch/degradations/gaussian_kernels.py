@@ -31,7 +31,11 @@ def isotropic_factor(kernel_size, sigma):
 
 
 def isotropic_kernel(kernel_size, sigma):
-    """``exp(-r^2 / (2 sigma^2))`` on the integer grid, normalised; arguments and errors of :func:`isotropic_factor`."""
+    """``exp(-r^2 / (2 sigma^2))`` on the integer grid, normalised; arguments and errors of :func:`isotropic_factor`.
+
+    Returns:
+        ndarray: (K, K), float64, sums to 1.
+    """
     factor = isotropic_factor(kernel_size, sigma)
     return np.outer(factor, factor)
 
@@ -46,6 +50,9 @@ def anisotropic_kernel(kernel_size, sigma_x, sigma_y, theta):
         kernel_size (int): Odd number of taps K.
         sigma_x (float), sigma_y (float): Standard deviations along the kernel's own axes, in pixels, above 0.
         theta (float): Angle from the x axis to the first of these axes, in radians.
+
+    Returns:
+        ndarray: (K, K), float64, sums to 1.
 
     Raises:
         ValueError: An even or non-positive size, a sigma not above 0, or an angle that is not finite.
@@ -63,12 +70,15 @@ def anisotropic_kernel(kernel_size, sigma_x, sigma_y, theta):
 
 
 def disturb(kernel, level, rng):
-    """Multiply every weight of a kernel by ``1 + U`` with U uniform in [0, level], then normalise again.
+    """Multiply every weight by ``1 + U`` with U uniform in [0, level], then normalise again.
 
     Args:
-        kernel (ndarray): (K, K), sums to 1; so does the result.
+        kernel (ndarray): (K, K), sums to 1.
         level (float): Upper end of the disturbance, at least 0; 0.25 in DIV2KRK-like training.
         rng (numpy.random.Generator): Source of the K * K values.
+
+    Returns:
+        ndarray: (K, K), float64, sums to 1.
 
     Raises:
         ValueError: A negative level.

@@ -36,10 +36,11 @@ class PairPool:
         and so does a batch with a value that is not finite: it never comes back.
 
         Args:
-            lq (Tensor), gt (Tensor), *more (Tensor): (B, ...), float32; what belongs together stays together.
+            lq (Tensor), gt (Tensor): (B, ...), float32; pairs stay together.
+            *more (Tensor): Further (B, ...) that belong to them, the same number in each call.
 
         Returns:
-            tuple[Tensor]: lq, gt and the others, of the same shapes, and contiguous; not the pool's memory.
+            tuple[Tensor]: lq, gt and the others, each of the shape that came, and contiguous; not the pool's memory.
 
         Raises:
             ValueError: Batches of different sizes, or other shapes than those in the pool.

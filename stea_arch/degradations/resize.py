@@ -74,8 +74,10 @@ def imresize(img, scale):
 
     Args:
         img (ndarray): (H, W, C) or (H, W), float32, any range.
-        scale (float): New size over old size; the new size is ``ceil(scale * old)``. The result may overshoot the
-            range.
+        scale (float): New size over old size; the new size is ``ceil(scale * old)``.
+
+    Returns:
+        ndarray: (ceil(scale * H), ceil(scale * W), C) or without C, float32; not clipped, so it may overshoot.
 
     Raises:
         ValueError: Not two or three axes, an empty axis, or a scale not above 0.

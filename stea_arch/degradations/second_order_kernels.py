@@ -103,17 +103,27 @@ class KernelTriple:
 
 @dataclass(frozen=True)
 class KernelSampler:
-    """Draws :class:`KernelTriple`; Real-ESRGAN's ranges are the defaults. Arguments are the option keys of BasicSR's
-    RealESRGANDataset, see options/REFERENCE.md; those of the second blur end in 2.
+    """Draws :class:`KernelTriple`; Real-ESRGAN's ranges are the defaults, the names are those of BasicSR's options.
 
     Sizes are the odd numbers from 7 to blur_kernel_size, each as likely. A first or second kernel is a sinc with
     probability sinc_prob, its cut-off uniform in [pi/3, pi] for sizes below 13 and [pi/5, pi] from there; else its
     family is drawn by kernel_prob, both sigmas uniformly in blur_sigma, the rotation uniformly, and beta with
-    probability 1/2 uniformly below 1, else above. The final kernel is a sinc with probability final_sinc_prob, cut-off
-    uniform in [pi/3, pi].
+    probability 1/2 uniformly below 1, else above. The final kernel is a sinc with probability final_sinc_prob,
+    cut-off uniform in [pi/3, pi].
+
+    Args:
+        blur_kernel_size (int): Largest size, odd, at least 7; kernels are padded to it. Also of the final sinc.
+        kernel_list (list[str]): Families of kernels.
+        kernel_prob (list[float]): How likely each of kernel_list is, as weights.
+        sinc_prob (float): Probability of a sinc in place of these.
+        blur_sigma (list[float]): Lowest and highest sigma in pixels.
+        betag_range (list[float]), betap_range (list[float]): Lowest and highest beta of the generalized and of the
+            plateau families; 1 lies between.
+        blur_kernel_size2 and so on: The same for the second blur.
+        final_sinc_prob (float): Probability of a final sinc.
 
     Raises:
-        ValueError: A value that cannot be used; the message names it.
+        ValueError: A value outside of these bounds; the message names it.
     """
 
     blur_kernel_size: int = 21

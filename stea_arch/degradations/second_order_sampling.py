@@ -101,16 +101,31 @@ class SecondOrderParams:
 
 @dataclass(frozen=True)
 class SecondOrderSampler:
-    """Draws :class:`SecondOrderParams`; Real-ESRGAN's ranges are the defaults. Arguments are the option keys of
-    BasicSR's RealESRGANModel and ours, see options/REFERENCE.md; those of the second pass end in 2.
+    """Draws :class:`SecondOrderParams`; Real-ESRGAN's ranges are the defaults, the names are those of BasicSR.
 
     Every step can be switched off: blur by blur_prob and second_blur_prob 0, resize by [0, 0, 1], noise by noise_prob
     0, JPEG by jpeg_prob 0, the final sinc by the dataset's final_sinc_prob 0. The recipe ``blur_jpeg`` does so for
-    noise and random resize, whatever their options say: blur, JPEG, blur, to the result's size, and final sinc and JPEG
-    in either order.
+    noise and random resize, whatever their options say: blur, JPEG, blur, to the result's size, and final sinc and
+    JPEG in either order.
+
+    Args:
+        scale (int): 2, 3 or 4.
+        recipe (str): 'full', or 'blur_jpeg', which leaves out noise and random resizes.
+        blur_prob (float): Probability of the first blur.
+        resize_prob (list[float]): Weights of enlarging, shrinking, keeping the size.
+        resize_range (list[float]): Smallest and largest factor; 1 lies between.
+        noise_prob (float): Probability of noise.
+        gaussian_noise_prob (float): Probability that noise is Gaussian; else it is Poisson noise.
+        noise_range (list[float]): Lowest and highest sigma of Gaussian noise, in 8-bit steps.
+        poisson_scale_range (list[float]): Lowest and highest scale of Poisson noise; 1 is shot noise.
+        gray_noise_prob (float): Probability that a sample's noise is gray.
+        jpeg_prob (float): Probability of JPEG.
+        jpeg_range (list[float]): Lowest and highest quality, above 0, to 100.
+        second_blur_prob (float): Probability of the second blur.
+        resize_prob2 and so on: The same for the second pass.
 
     Raises:
-        ValueError: A value that cannot be used; the message names it.
+        ValueError: A value outside of these bounds; the message names it.
     """
 
     scale: int
@@ -170,13 +185,18 @@ class SecondOrderSampler:
         object.__setattr__(self, name, check(name, getattr(self, name), more))
 
     def draw(self, batch_size, gt_size, rng):
-        """Draw the parameters of one batch: plain Python numbers only.
+        """Draw the parameters of one batch.
 
         Args:
             batch_size (int): Number of samples.
-            gt_size (int): Side of the ground-truth patch that is left in the end; a ValueError unless a multiple of the
-                scale.
+            gt_size (int): Side of the ground-truth patch that is left in the end, a multiple of the scale.
             rng (numpy.random.Generator): Source of all numbers; what is drawn of it depends on the outcomes.
+
+        Returns:
+            SecondOrderParams: Plain Python numbers only.
+
+        Raises:
+            ValueError: gt_size is not a multiple of the scale.
         """
         check_side('gt_size', gt_size, self.scale)
         return SecondOrderParams(

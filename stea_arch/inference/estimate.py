@@ -18,18 +18,25 @@ SLACK, BASE = 1.4, 64 * 2**20
 
 
 def estimate_memory(net, height, width, method='whole', dtype=None, multiple=1, channels=3, **sizes):
-    """Peak memory, in bytes, of upscaling one image, beyond what the process and the network's weights take.
+    """Peak memory of upscaling one image, beyond what the process and the network's weights take.
 
-    The operations of the network are rehearsed on tensors without content, and the bytes alive at once are counted; two
-    fifths and 64 MiB are added for what libraries and allocator keep. Measured peaks on a CPU lie between 0.5 and 1.8
-    times the estimate (benchmarks/memory.py).
+    The operations of the network are rehearsed on tensors without content, and the bytes alive at once are counted;
+    two fifths and 64 MiB are added for what libraries and allocator keep. Measured peaks on a CPU lie between 0.5 and
+    1.8 times the estimate (benchmarks/memory.py).
 
     Args:
         net (nn.Module): the network. It is neither run nor changed.
-        height (int), width (int), channels (int): of the low-resolution image in pixels.
+        height (int), width (int): of the low-resolution image in pixels.
         method (str), multiple (int), **sizes: as for :func:`stea_arch.inference.upscale.upscale_tensor`; the result is
-            counted, in the type that the network gives. So are errors.
+            counted, in the type that the network gives.
         dtype (torch.dtype | None): that of autocast; None: without autocast.
+        channels (int): of the image.
+
+    Returns:
+        int: bytes.
+
+    Raises:
+        ValueError: as ``upscale_tensor``.
     """
     sizes = resolve_sizes(method, sizes)
     reference = next(net.parameters(), torch.empty(0))

@@ -23,6 +23,9 @@ def upscale_in_parts(net, lq, run, out=None):
         run (Strips): how a stage is computed.
         out (Tensor | ndarray | None): see :func:`stea_arch.inference.upscale.upscale_tensor`.
 
+    Returns:
+        Tensor: ``(B, C, upscale H, upscale W)``.
+
     Raises:
         ValueError: ``net`` is not built of LabNet's parts, or has another number of input channels.
     """

@@ -32,16 +32,19 @@ class Strips:
         return x.narrow(self.axis, start, end - start)
 
     def map(self, function, sources, halo=0, units=None, out=None):
-        """``function(*sources)``, computed strip by strip, channels last in memory.
+        """``function(*sources)``, computed strip by strip.
 
         Args:
-            function (callable): maps strips of the sources to a strip of the result; each a whole number of times finer
-                than ``units``. A row of its result may depend on ``halo`` units around it.
+            function (callable): maps strips of the sources to a strip of the result; each a whole number of times
+                finer than ``units``. A row of its result may depend on ``halo`` units around it.
             sources (sequence of Tensor): whole maps ``(B, C, H, W)``.
             halo (int): units around a strip that are computed with it and thrown away.
             units (int): length in units, that of the coarsest map; None: that of the first source.
             out (Tensor): written to where it has the right type; it may be one of the sources, if ``halo`` is not
                 longer than a strip, as a strip is written after the next one has been read.
+
+        Returns:
+            Tensor: the whole result, channels last in memory.
         """
         units = units or sources[0].shape[self.axis]
         factors = [source.shape[self.axis] // units for source in sources]

@@ -21,9 +21,13 @@ def upscale_in_tiles(net, lq, tile=256, overlap=32, multiple=1, out=None):
     Args:
         net (nn.Module): ``(B, C, H, W)`` -> ``(B, C, s H, s W)`` with a whole s.
         lq (Tensor): ``(B, C, H, W)``.
-        tile (int), overlap (int): side of a tile, and by how much neighbours overlap at least, in pixels of ``lq``.
+        tile (int): side of a tile in pixels of ``lq``.
+        overlap (int): by how much neighbours overlap at least, in pixels of ``lq``.
         multiple (int): what H and W of the network's input must be multiples of.
         out (Tensor | ndarray | None): see :func:`stea_arch.inference.upscale.upscale_tensor`.
+
+    Returns:
+        Tensor: ``(B, C, s H, s W)``.
 
     Raises:
         ValueError: the overlap leaves no room for a step of the grid that tiles start on.
@@ -55,8 +59,16 @@ def upscale_in_tiles(net, lq, tile=256, overlap=32, multiple=1, out=None):
 
 
 def split(length, tile, overlap, grid=1):
-    """Where the tiles lie along one side of the image: first and end of each, evenly spread, none longer than ``tile``;
-    every one starts at a multiple of ``grid``, and the last ends at ``length``.
+    """Where the tiles lie along one side of the image.
+
+    Args:
+        length (int): of the side.
+        tile (int), overlap (int): see :func:`upscale_in_tiles`.
+        grid (int): every tile starts at a multiple of this.
+
+    Returns:
+        list[tuple[int, int]]: first and end of each tile, evenly spread, none longer than ``tile``; the last ends at
+        ``length``.
     """
     step = (tile - overlap) // grid
     if step < 1 or overlap < 0:

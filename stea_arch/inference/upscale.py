@@ -67,7 +67,18 @@ def longer_axis(height, width):
 
 
 def resolve_sizes(method, sizes):
-    """All sizes of a method, with its defaults where ``sizes`` has none; errors are those of :func:`upscale_tensor`."""
+    """The sizes of a method with its defaults filled in.
+
+    Args:
+        method (str): a key of ``METHODS``.
+        sizes (dict): some of its sizes.
+
+    Returns:
+        dict[str, int]: all of them.
+
+    Raises:
+        ValueError: see :func:`upscale_tensor`.
+    """
     if not isinstance(method, str) or method not in METHODS:
         raise InputError(f'method must be one of {", ".join(METHODS)}, got {method!r}.')
     known = METHODS[method]

@@ -8,12 +8,15 @@ from stea_arch.system.errors import InputError
 
 
 def make_result(out, shape, like):
-    """The tensor to be filled: ``out``, whose memory it shares, or a new one.
+    """The tensor to be filled.
 
     Args:
         out (Tensor | ndarray | None): what the caller gave, e.g. a view of an ``np.memmap``, which is then written to.
         shape (sequence of int): that of the whole result, ``(B, C, H, W)``.
         like (Tensor): a first part of the result, which gives type and device where ``out`` is None.
+
+    Returns:
+        Tensor: of ``shape``; it shares the memory of ``out``.
 
     Raises:
         ValueError: ``out`` has another shape or a type that is neither uint8 nor floating.
@@ -33,7 +36,12 @@ def make_result(out, shape, like):
 
 
 def put(target, values):
-    """Write floating ``values`` to ``target``, of the same shape; as uint8 they are clipped, times 255, rounded."""
+    """Write floating ``values`` to ``target``, both of one shape; a uint8 target gets them clipped, times 255, rounded.
+
+    Args:
+        target (Tensor): the result or a view of it, on any device.
+        values (Tensor): a part of an image, about [0, 1].
+    """
     if target.dtype == torch.uint8:
         values = values.float().clamp(0, 1).mul_(255).round_()
     target.copy_(values)
@@ -48,6 +56,9 @@ def forward_any_size(net, lq, multiple=1):
         net (nn.Module): (B, C, H, W) -> (B, C, s*H, s*W) with a whole s.
         lq (Tensor): (B, C, H, W), any H, W >= 1.
         multiple (int): What H and W must be multiples of.
+
+    Returns:
+        Tensor: (B, C, s*H, s*W).
     """
     height, width = lq.shape[-2:]
     pad_h, pad_w = -height % multiple, -width % multiple

@@ -84,11 +84,15 @@ def mix_networks(start: nn.Module, end: nn.Module, share: float) -> nn.Module:
 
 
 def read_network(path, architecture=None):
-    """What a checkpoint holds: class, arguments, and the weights in our naming.
+    """What a checkpoint holds.
 
     Args:
         path (str | PathLike): a ``.pth`` or ``.safetensors`` file.
-        architecture (tuple[str, dict] | None): class and arguments, where they are known.
+        architecture (tuple[str, dict] | None): class and arguments, where they are known; None: see
+            :func:`load_network`.
+
+    Returns:
+        tuple[str, dict, dict[str, Tensor]]: class, arguments, and the weights in our naming.
 
     Raises:
         FileNotFoundError, ValueError: see :func:`load_network`.

@@ -63,10 +63,15 @@ def build_network(name, arguments, weights):
 
 
 def detect_network(state_dict):
-    """Class (a key of ``NETWORKS``) and arguments of a bare state dict in our naming, as far as they differ between
-    networks.
+    """Find class and arguments of a state dict in our naming.
 
     What leaves no trace in names and shapes is taken as published: the dilations 2, 4, 6.
+
+    Args:
+        state_dict (Mapping[str, Tensor]): bare, without ``module.``.
+
+    Returns:
+        tuple[str, dict]: a key of ``NETWORKS``, and its arguments as far as they differ between networks.
 
     Raises:
         ValueError: it is of none of our networks, or names and shapes do not tell which attention it has.

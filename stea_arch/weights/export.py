@@ -141,10 +141,12 @@ def export_published(source, path, module=None):
     """Write a checkpoint of ours in the authors' naming, as their code loads it: under ``params``, in a ``.pth`` file.
 
     Args:
-        source (str | PathLike): Any checkpoint that ``load_network`` reads; a ValueError where they have no such
-            network.
+        source (str | PathLike): Any checkpoint that ``load_network`` reads.
         path (str | Path): Target.
         module (str | None): See :func:`stea_arch.weights.authors_naming.to_published`.
+
+    Raises:
+        ValueError: The authors' code has no such network.
     """
     from stea_arch.weights import read_network
     from stea_arch.weights.authors_naming import to_published
@@ -154,7 +156,12 @@ def export_published(source, path, module=None):
 
 
 def read_option_file(path):
-    """Class and arguments of ``network_g`` in a training's option file; a ValueError where it has none."""
+    """Class and arguments of ``network_g`` in a training's option file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not an option file, or has no network_g.
+    """
     from stea_arch.options import OptionError
     from stea_arch.options.reading import read_file
 

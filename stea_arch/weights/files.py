@@ -23,6 +23,12 @@ class CheckpointNotWritten(RuntimeError):
 def read_checkpoint(path):
     """Load a ``.pth``, ``.state`` or ``.safetensors`` file onto the CPU without executing anything in it.
 
+    Args:
+        path (str | Path): The file.
+
+    Returns:
+        dict: What the file holds.
+
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is damaged, not a checkpoint, or holds objects other than tensors and plain values.
@@ -60,10 +66,14 @@ def read_architecture(path, content):
     """The network that a file says it is of: in the metadata of safetensors, or as ``network_g`` beside the weights.
 
     Args:
-        path (str | Path), content (dict): The file, and what :func:`read_checkpoint` read from it.
+        path (str | Path): The file.
+        content (dict): What :func:`read_checkpoint` read from it.
 
-    Returns: tuple[str, dict] | None: Class and arguments; None where the file does not say. A ValueError where it is
-        damaged.
+    Returns:
+        tuple[str, dict] | None: Class and arguments; None where the file does not say.
+
+    Raises:
+        ValueError: The metadata are damaged.
     """
     if Path(path).suffix != '.safetensors':
         arguments = content.get('network_g')
@@ -96,8 +106,14 @@ def _first_line(error):
 
 
 def write_checkpoint(content, path):
-    """Save tensors and plain values so that ``path`` holds what it held before or all of ``content``, whenever the
-    process is killed.
+    """Save so that ``path`` holds either what it held before or all of ``content``, whenever the process is killed.
+
+    The bytes go to a neighbouring file whose name no reader looks for, are flushed to the disk, and take the name in
+    one step.
+
+    Args:
+        content (dict): Tensors and plain values.
+        path (str | Path): Target; replaced if it exists.
 
     Raises:
         CheckpointNotWritten: The disk is full, say.
@@ -122,7 +138,8 @@ def write_safetensors(state_dict, path, architecture, arguments, **about):
     Args:
         state_dict (dict[str, Tensor]): In our naming; half precision is kept.
         path (str | Path): Target, ``.safetensors``; replaced if it exists.
-        architecture (str), arguments (dict): The network's class, e.g. 'LabNet', and plain values that JSON can hold.
+        architecture (str): The network's class, e.g. 'LabNet'.
+        arguments (dict): Its arguments: plain values that JSON can hold.
         **about (str): Further entries of the metadata.
     """
     metadata = {'format': 'pt', 'architecture': architecture, 'arguments': json.dumps(arguments), **about}
@@ -139,8 +156,17 @@ def write_safetensors(state_dict, path, architecture, arguments, **about):
 
 
 def find_param_key(checkpoint, param_key='params'):
-    """Which entry of a checkpoint, as read, holds the weights: ``param_key`` (None: ``params``) where it is there, else
-    the other one of ``params`` and ``params_ema``; None for a bare state dict. A ValueError for another ``param_key``.
+    """Which entry of a checkpoint holds the weights.
+
+    Args:
+        checkpoint (dict): As read: ``{'params': ..., 'params_ema': ...}`` or the bare state dict.
+        param_key (str | None): The wanted entry; None: ``params``.
+
+    Returns:
+        str | None: ``param_key`` where it is there, else the other one of the two; None for a bare state dict.
+
+    Raises:
+        ValueError: ``param_key`` is not ``params`` or ``params_ema``.
     """
     if param_key not in (*PARAM_KEYS, None):
         raise InputError(f'param_key must be {" or ".join(PARAM_KEYS)}, got {param_key!r}.')
@@ -148,10 +174,15 @@ def find_param_key(checkpoint, param_key='params'):
 
 
 def unwrap_state_dict(checkpoint, param_key='params'):
-    """The weights of a checkpoint, {name: Tensor}, without the ``module.`` that DataParallel leaves on names.
+    """The weights of a checkpoint, without the ``module.`` that DataParallel leaves on names.
+
+    Args, raises: as for :func:`find_param_key`.
+
+    Returns:
+        dict[str, Tensor]: Names as the network has them.
 
     Raises:
-        ValueError: It holds something else than names and tensors; or see :func:`find_param_key`.
+        ValueError: It holds something else than names and tensors.
     """
     key = find_param_key(checkpoint, param_key)
     weights = checkpoint[key] if key else checkpoint

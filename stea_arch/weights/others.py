@@ -33,12 +33,14 @@ class Other(nn.Module):
 
 
 def load_other(checkpoint, architecture=None):
-    """A network of another project with its weights, in eval mode: ``(1, 3, H, W)`` RGB in [0, 1] -> ``(1, 3, s H, s
-    W)``, of any size; ``upscale`` is s.
+    """A network of another project with its weights, in eval mode.
 
     Args:
         checkpoint (dict): as read: the state dict, or under ``params_ema`` or ``params``.
         architecture (tuple[str, dict] | None): class and arguments, where the file says them.
+
+    Returns:
+        nn.Module: ``(1, 3, H, W)`` RGB in [0, 1] -> ``(1, 3, s H, s W)``, of any size; ``upscale`` is s.
 
     Raises:
         ValueError: spandrel is not installed or does not know it, or it does not enlarge RGB images.

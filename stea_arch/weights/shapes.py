@@ -12,11 +12,20 @@ LONGEST_LIST = 64  # of an argument
 
 
 def expected_shapes(network, arguments):
-    """Names and shapes of the parameters of a class, LabNet or RealNet, with arguments, ``num_blocks`` among them.
+    """Names and shapes of the parameters of a LabNet or RealNet.
 
     One block of each stage is built, and that without memory for its parameters; the others are like it. So it costs
-    little whatever the arguments, which may be those of a file, ask for. A ValueError where the class does not take
-    them.
+    little whatever the arguments, which may be those of a file, ask for.
+
+    Args:
+        network (type): The class.
+        arguments (dict): Its arguments, ``num_blocks`` among them.
+
+    Returns:
+        dict[str, torch.Size]: name -> shape.
+
+    Raises:
+        ValueError: The class does not take these arguments.
     """
     try:
         blocks = dict(zip(STAGES, arguments['num_blocks'], strict=True))
