@@ -25,13 +25,17 @@ class Pipeline:
 
 
 def load_resume_state(opt):
-    """Load what a run continues from, on the CPU; the counterpart of ``basicsr.train.load_resume_state`` for any
-    device.
+    """Load what a run continues from; the counterpart of ``basicsr.train.load_resume_state`` for any device.
 
-    With ``--auto_resume`` it is the newest state under ``experiments/<name>/training_states`` that is complete: it and
-    its networks' files are there and read without error. An older one is taken, with a warning, where the newest is
-    not. Of several processes the first one chooses. Otherwise it is ``path.resume_state``. None is a fresh run. In
-    ``opt`` ``path.resume_state``, ``path.pretrain_network_*`` and ``resume`` are set.
+    With ``--auto_resume`` it is the newest state under ``experiments/<name>/training_states`` that is complete: it
+    and its networks' files are there and read without error. An older one is taken, with a warning, where the newest
+    is not. Of several processes the first one chooses. Otherwise it is ``path.resume_state``.
+
+    Args:
+        opt (dict): All options. ``path.resume_state``, ``path.pretrain_network_*`` and ``resume`` are set in it.
+
+    Returns:
+        dict | None: The training state on the CPU, or None for a fresh run.
 
     Raises:
         ValueError: ``path.resume_state`` is not a training state; or a process does not see the one that is chosen.

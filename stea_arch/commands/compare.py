@@ -17,9 +17,12 @@ from stea_arch.system.threads import choose_threads, watch_cores
 def main(argv=None):
     """Check the option file, run what is not finished, write ``report.md``, ``picture.png`` and ``index.html``.
 
+    Args:
+        argv (list[str] | None): Command line without the program's name. Default: ``sys.argv[1:]``.
+
     Returns:
-        int: 0 if all went well, 1 if a network failed somewhere (the pages show the rest) or the disk is full, 2 for a
-            wrong option file, 130 after an interruption.
+        int: 0 if all went well, 1 if a network failed somewhere (the pages show the rest) or the
+            disk is full, 2 for a wrong option file.
     """
     parser = argparse.ArgumentParser(
         prog='stea-compare',

@@ -14,7 +14,14 @@ examples:
 
 
 def main(argv=None):
-    """Run one subcommand; 0 if the file was written, 2 if not."""
+    """Run one subcommand.
+
+    Args:
+        argv (list[str] | None): Arguments; None for those of the command line.
+
+    Returns:
+        int: Exit status: 0 if the file was written, 2 if not.
+    """
     args = _parser().parse_args(argv)
     try:
         from stea_arch.weights import find_weights, load_network

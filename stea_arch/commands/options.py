@@ -7,7 +7,14 @@ from stea_arch.options.shipped import about, copy_option_file, shipped_files
 
 
 def main(argv=None):
-    """Run one subcommand; 0 if all is well, 2 if a file could not be copied."""
+    """Run one subcommand.
+
+    Args:
+        argv (list[str] | None): Arguments; None for those of the command line.
+
+    Returns:
+        int: Exit status: 0 if all is well, 2 if a file could not be copied.
+    """
     parser = argparse.ArgumentParser(
         prog='stea-options',
         description='Show and copy the option files that come with stea_arch. The other commands also take their names '

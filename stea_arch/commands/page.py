@@ -8,7 +8,14 @@ from stea_arch.weights import DEFAULT, shipped
 
 
 def main(argv=None):
-    """Serve until interrupted; 0 then, or 2 if it could not begin."""
+    """Serve until interrupted.
+
+    Args:
+        argv (list[str] | None): Arguments; None for those of the command line.
+
+    Returns:
+        int: Exit status: 0 after an interruption, 2 if it could not begin.
+    """
     parser = argparse.ArgumentParser(
         prog='stea-page', description='Upscale photographs on a page in the browser, on this machine.'
     )

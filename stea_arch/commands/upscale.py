@@ -20,7 +20,14 @@ examples:
 
 
 def main(argv=None):
-    """Upscale files; 0 if all is done, 1 if images failed, 2 if the work could not begin, 130 if interrupted."""
+    """Upscale files.
+
+    Args:
+        argv (list[str] | None): Arguments; None for those of the command line.
+
+    Returns:
+        int: Exit status: 0 if all is done, 1 if images failed, 2 if the work could not begin, 130 if interrupted.
+    """
     args = _parser().parse_args(argv)
     keep_freed_memory()
     watch_cores()

@@ -21,7 +21,13 @@ BRIEF = 0.01  # seconds; a shorter round jitters on any machine
 
 
 def cost_mark(sizes, networks, device):
-    """A SHA-256 of what costs depend on: ``cost`` of the option file, networks, device, versions, this code."""
+    """What a measurement of costs depends on.
+
+    Args:
+        sizes (dict): ``cost`` of the option file.
+        networks (dict[str, dict]): label -> what :func:`stea_arch.compare.networks.describe` gives.
+        device (str): Where they run.
+    """
     code = Path(__file__).read_text(encoding='utf-8')
     parts = [sizes, {label: about['fingerprint'] for label, about in networks.items()}, device, get_versions(), code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -37,8 +43,8 @@ def measure_costs(networks, size, rounds):
 
     Returns:
         dict: ``networks`` {label: {...}} with ``parameters``, ``macs``, ``peak_bytes``, ``latency_seconds`` (median)
-        and ``latency_range`` (fastest and slowest round); ``failed`` {label: error}; ``warning``, where latencies say
-        little; and the protocol.
+        and ``latency_range`` (fastest and slowest round); ``failed`` {label: error} of those that could not be run;
+        ``warning``, where latencies say little; and the protocol.
     """
     lq = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
     costs, failed = {}, {}
@@ -120,8 +126,14 @@ def _synchronize(network):
 
 
 def count_macs(network, lq):
-    """Multiply-accumulates of convolutions and matrix products for an image (3, H, W): half of the operations that
-    torch's counter sees. As in a test: padded, and eight times with the self-ensemble.
+    """Multiply-accumulates of one image: half of the operations that torch's counter sees.
+
+    Args:
+        network (Network): Runs on its own device, as in a test: padded, and eight times with the self-ensemble.
+        lq (Tensor): (3, H, W).
+
+    Returns:
+        int: Sum over convolutions and matrix products.
     """
     in_place = dict.fromkeys((torch.ops.aten.addmm_, torch.ops.aten.baddbmm_), _product)  # unknown to torch's counter
     with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
@@ -135,10 +147,17 @@ def _product(_, one, other, *args, **kwargs):
 
 
 def peak_memory(network, lq):
-    """Bytes that a network needs at most for an image (3, H, W), its weights and the image included.
+    """Bytes that a network needs at most for one image, its weights and the image included.
 
     On CUDA the allocator's peak. On a CPU the most that its tensors hold at once, which neither the process's other
     memory nor the allocator's habits blur; what libraries need inside one operation is not seen.
+
+    Args:
+        network (Network): Its weights count.
+        lq (Tensor): (3, H, W).
+
+    Returns:
+        int: Bytes.
     """
     held = [*network.net.parameters(), *network.net.buffers()]
     weights = sum(tensor.untyped_storage().nbytes() for tensor in held)

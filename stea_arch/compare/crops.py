@@ -11,8 +11,15 @@ SHOWN = 240  # pixels of a crop's side in the picture
 
 
 def pictured_cases(testset, rows, chosen=None):
-    """Which cases of a set are shown, {case: name of its picture}: the ``chosen`` one, and as many as ``rows`` says,
-    the images in turn, the kernels from narrow to wide.
+    """Which cases of a set are shown.
+
+    Args:
+        testset (TestSet): The set.
+        rows (int): How many are taken on their own: the images in turn, the kernels from narrow to wide.
+        chosen (int | None): A further one, shown first.
+
+    Returns:
+        dict[int, str]: case -> the name of its picture.
     """
     indices = [] if chosen is None else [chosen]
     indices += choose_rows([case.image for case in testset.cases], rows) if rows else []
@@ -23,7 +30,8 @@ def make_crops(testset, index, pictures, size, region=None):
     """The crops of one case.
 
     Args:
-        testset (TestSet), index (int): The case.
+        testset (TestSet): The set.
+        index (int): The case.
         pictures (dict[str, Path]): label -> its whole result as PNG.
         size (int): Side of the crop in pixels of the truth, where ``region`` is None.
         region (list[int] | None): top, left, side; None for where the results differ most.
@@ -68,7 +76,14 @@ def caption(label, crops, section):
 
 
 def draw_picture(comparison):
-    """All crops of a comparison (see ``run.compare``) in one picture, a row a case; None where there is no crop."""
+    """All crops of a comparison in one picture, a row a case.
+
+    Args:
+        comparison (dict): As :func:`stea_arch.compare.run.compare` gives it.
+
+    Returns:
+        Image | None: None where there is no crop.
+    """
     rows = []
     for scale, part in comparison['scales'].items():
         for section in part['sections']:

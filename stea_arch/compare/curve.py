@@ -16,11 +16,14 @@ def colour_of(number):
 
 
 def draw_curve(series, x_label, y_label):
-    """An ``<svg>`` of lines, each named at its right end; empty where no line has two points.
+    """Draw lines, each named at its right end.
 
     Args:
         series (dict[str, tuple]): label -> (position of the network, [(x, y), ...]), x rising; y finite.
         x_label (str), y_label (str): What the axes are.
+
+    Returns:
+        str: An ``<svg>`` element; empty where no line has two points.
     """
     series = {label: (number, points) for label, (number, points) in series.items() if len(points) > 1}
     if not series:

@@ -23,12 +23,15 @@ HEARTBEAT = 30  # seconds between two lines of progress, where there is no termi
 
 
 def metric_options(names, scale, has_truth):
-    """What is measured on a set, {name: type and arguments}: BasicSR's functions with the arguments of the literature.
+    """What is measured on a set: BasicSR's functions with the arguments of the literature.
 
     Args:
         names (list[str] | None): ``metrics`` of the option file.
         scale (int): Also the border that is left out.
         has_truth (bool): Whether the set has one.
+
+    Returns:
+        dict[str, dict]: name -> type and arguments.
     """
     options = {}
     for name in DEFAULT_METRICS if names is None else names:
@@ -40,7 +43,13 @@ def metric_options(names, scale, has_truth):
 
 
 def fingerprint(network, testset_fingerprint, metrics):
-    """A SHA-256 of what a result depends on: network, weights, images, kernels, metrics, code, versions and device."""
+    """What a result depends on: weights, arguments, images, kernels, metrics, code, versions and device.
+
+    Args:
+        network (dict): As :func:`stea_arch.compare.networks.describe` gives it.
+        testset_fingerprint (str): As :meth:`stea_arch.compare.testsets.TestSet.fingerprint` gives it.
+        metrics (dict[str, dict]): What is measured.
+    """
     code = code_fingerprint('METRIC_REGISTRY', [metric['type'] for metric in metrics.values()])
     parts = [network['fingerprint'], testset_fingerprint, metrics, code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -116,9 +125,11 @@ def compare_one(open_network, about, testset, set_mark, metrics, folder, picture
     Args:
         open_network (Callable): Gives the :class:`Network`; only called where something has to run.
         about (dict): As :func:`stea_arch.compare.networks.describe` gives it.
-        testset (TestSet), set_mark (str): The set and its fingerprint.
+        testset (TestSet): The set.
+        set_mark (str): Its fingerprint.
         metrics (dict[str, dict]): What is measured.
-        folder (Path), pictures (dict[int, str]): Where the JSON and PNGs of some cases go, and their names by case.
+        folder (Path): Where the JSON and the pictures go.
+        pictures (dict[int, str]): Names of the PNGs of some cases, by case.
 
     Returns:
         tuple[dict, bool]: The result, and whether it was there already.

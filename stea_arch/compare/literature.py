@@ -19,8 +19,10 @@ def published_source():
 
 
 def published_results(testset_name, test, kernels):
-    """The published rows that may stand beside results of a test set: of the same protocol at the same scale, and only
-    where the set was tested as published, under all eight kernels.
+    """The published rows that may stand beside results of a test set.
+
+    Only those of the same protocol at the same scale, and only where the set was tested as published: under all eight
+    kernels.
 
     Args:
         testset_name (str): E.g. ``Set5``.

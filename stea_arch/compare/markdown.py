@@ -7,8 +7,13 @@ from stea_arch.results.tables import align
 
 
 def as_markdown(comparison):
-    """A comparison (see ``run.compare``) as a page of tables that a terminal shows aligned as well. The best of ours is
-    bold, published rows are marked.
+    """The page.
+
+    Args:
+        comparison (dict): As :func:`stea_arch.compare.run.compare` gives it.
+
+    Returns:
+        str: Tables that a terminal shows aligned as well. The best of ours is bold, published rows are marked.
     """
     blocks = [f'# {comparison["name"]}', *comparison['remarks'], *(f'Failed: {line}' for line in failures(comparison))]
     for scale, part in comparison['scales'].items():

@@ -30,7 +30,9 @@ def as_section(entry):
         gives itself stays; a key of its ``network_g`` replaces that of ``from``.
 
     Raises:
-        FileNotFoundError, ValueError: There is no such checkpoint or option file, or it is wrong or damaged.
+        FileNotFoundError: There is no such checkpoint or option file.
+        OptionError: The option file is wrong.
+        ValueError: The checkpoint is damaged, or of another network.
     """
     if entry == BICUBIC:
         return BICUBIC
@@ -56,7 +58,16 @@ def as_section(entry):
 
 
 def as_test_options(opt, label, scale):
-    """The option file, without datasets, with which ``stea-test`` would test a network of a comparison at a scale."""
+    """The option file with which ``stea-test`` would test a network, without datasets.
+
+    Args:
+        opt (dict): The comparison's options, its networks written out, see :func:`as_section`.
+        label (str): The network's key in ``networks``.
+        scale (int): At which it is tested.
+
+    Returns:
+        dict: ``network_g``, ``path``, ``val`` and so on.
+    """
     section = opt['networks'][label]
     if section == BICUBIC:
         section = {'network_g': {'type': 'Bicubic', 'upscale': scale}}
@@ -99,7 +110,7 @@ class Network:
     """A network with its weights, on its device.
 
     Args:
-        opt (dict): The comparison's options, its networks written out, see :func:`as_section`.
+        opt (dict): The comparison's options.
         label (str): The network's key in ``networks``.
         scale (int): At which it is tested.
 
@@ -125,8 +136,10 @@ class Network:
         self.model.net_g = optimize_for(self.net, self.device)
 
     def __call__(self, lq):
-        """Enlarge one image: (3, H, W) RGB in [0, 1] -> (scale H, scale W, 3), uint8, BGR; a ValueError where it is not
-        finite.
+        """Enlarge one image: (3, H, W) RGB in [0, 1] -> (scale H, scale W, 3), uint8, BGR.
+
+        Raises:
+            ValueError: Values that are not finite, which rounding would hide.
         """
         self.model.feed_data({'lq': lq[None]})
         self.model.test()
@@ -137,8 +150,13 @@ class Network:
 
 
 def describe(opt, label, scale):
-    """What decides about a network's results: arguments, weights, code, how and where it runs; with its
-    ``fingerprint``.
+    """What decides about a network's results: its arguments, weights, code, and how and where it is run.
+
+    Args:
+        opt, label, scale: As for :class:`Network`.
+
+    Returns:
+        dict: Also ``fingerprint``, which changes with any of them.
     """
     test_opt = as_test_options(opt, label, scale)
     path = test_opt['path']['pretrain_network_g']

@@ -17,7 +17,14 @@ MOST_COLUMNS = (5, 4, 3)  # of crops, in a wide, a middling and a narrow window
 
 
 def as_html(comparison):
-    """A comparison (see ``run.compare``) as a complete HTML document."""
+    """The page.
+
+    Args:
+        comparison (dict): As :func:`stea_arch.compare.run.compare` gives it.
+
+    Returns:
+        str: A complete HTML document.
+    """
     colours = {label: colour_of(number) for number, label in enumerate(comparison['labels'])}
     return render(
         'compare/page.html',

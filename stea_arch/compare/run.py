@@ -31,13 +31,13 @@ def compare(opt, out):
         opt (dict): As :func:`stea_arch.compare.options.read_compare_options` gives it.
         out (Path): Folder of the results; ``<set>_x<scale>/<network>.json`` and pictures below.
 
-    Returns:
-        dict: ``name``, ``labels`` (all networks, in order), ``remarks`` (what was left out), and ``scales``
-        {scale: {'sections': [...], 'costs': dict | None}}; a section has ``dataset``, ``test``, ``metrics``,
-        ``published``, ``results`` {label: result, or {'error': why}} and ``crops``.
-
     Raises:
         OSError: The disk is full.
+
+    Returns:
+        dict: ``name``, ``labels`` (all networks, in order), ``remarks`` (what was left out), and ``scales``
+        {scale: {'sections': [...], 'costs': dict | None}}; a section has ``dataset``,
+        ``test``, ``metrics``, ``published``, ``results`` {label: result, or {'error': why}} and ``crops``.
     """
     wanted = opt.get('metrics')
     reasons = {metric: why_unavailable(metric) for metric in wanted or ()}

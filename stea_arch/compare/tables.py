@@ -45,11 +45,14 @@ class Table:
 
 
 def overview(sections, costs):
-    """One row a network: its costs, and its means on each test set of one scale; published methods follow below.
+    """One row a network: its costs, and its means on each test set of one scale.
 
     Args:
         sections (list[dict]): Those of one scale, as :func:`stea_arch.compare.run.compare` makes them.
         costs (dict | None): As :func:`stea_arch.compare.cost.measure_costs` gives them.
+
+    Returns:
+        Table: Published methods follow below.
     """
     labels = list(dict.fromkeys(label for section in sections for label in section['results']))
     measured = costs['networks'] if costs else {}
@@ -79,8 +82,13 @@ def overview(sections, costs):
 
 
 def set_table(section):
-    """One row a network: the mean of each metric, then the first metric under each kernel; published methods follow
-    below.
+    """One row a network: the mean of each metric, then the first metric under each kernel.
+
+    Args:
+        section (dict): One test set at one scale, as :func:`stea_arch.compare.run.compare` makes it.
+
+    Returns:
+        Table: Published methods follow below.
     """
     metrics, kernels = list(section['metrics']), kernels_of(section)
     columns = [*metrics, *(metrics[0] for _ in kernels)]

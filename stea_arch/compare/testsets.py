@@ -59,7 +59,9 @@ class TestSet:
     """The cases of one test set at one scale.
 
     Args:
-        name (str), section (dict): As in the option file; ``{scale}`` in a path stands for the scale.
+        name (str): As in the option file.
+        section (dict): Its section there: ``protocol``, ``gt``, ``lq``, ``meta_info``, ``leave_out`` (names of
+            images), ``crop_to``, ``seed``, ``num_kernels``. ``{scale}`` in a path stands for the scale.
         scale (int): 2, 3 or 4; any with ``lq`` given.
 
     Attributes:
@@ -123,8 +125,11 @@ class TestSet:
         return len(self.cases)
 
     def __getitem__(self, index):
-        """One case: ``lq`` (3, H, W) and, where there is a truth, ``gt`` (3, scale H, scale W), tensors of float32 RGB
-        in [0, 1] with 8-bit values.
+        """One case.
+
+        Returns:
+            dict[str, Tensor]: ``lq`` (3, H, W) and, where there is a truth, ``gt`` (3, scale H, scale W): float32 RGB
+            in [0, 1], 8-bit values.
         """
         case = self.cases[index]
         if case.gt is None:
@@ -190,10 +195,19 @@ class TestSet:
 
 
 def pair_names(gt_names, lq_names):
-    """Which low-quality image belongs to which truth, [(gt, lq), ...] in the order of gt.
+    """Which low-quality image belongs to which truth.
 
     By equal names, extensions aside; else by equal numbers, where each name holds exactly one (DIV2KRK's ``img_1_gt``
-    and ``im_1``). A ValueError names those without a partner.
+    and ``im_1``).
+
+    Args:
+        gt_names (list[str]), lq_names (list[str]): With or without extension.
+
+    Returns:
+        list[tuple[str, str]]: gt and lq, in the order of gt.
+
+    Raises:
+        ValueError: An image without a partner.
     """
     for key in (stem, _number):
         gt, lq = ({key(name): name for name in names} for names in (gt_names, lq_names))

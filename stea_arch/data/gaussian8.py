@@ -13,13 +13,16 @@ SIGMA_RANGES = {2: (0.80, 1.60), 3: (1.35, 2.40), 4: (1.80, 3.20)}
 
 
 def gaussian8(scale, kernel_size=21, sigma_range=None, num_kernels=8):
-    """The kernels by name, such as 'sigma1.80' -> ClassicalParams, in rising order of sigma.
+    """The kernels by name.
 
     Args:
         scale (int): 2, 3 or 4.
         kernel_size (int): Odd.
         sigma_range (list[float] | None): First and last sigma in pixels of gt; None for the scale's published ones.
         num_kernels (int): How many, first and last included.
+
+    Returns:
+        dict[str, ClassicalParams]: Such as 'sigma1.80' -> parameters, in rising order of sigma.
 
     Raises:
         ValueError: A value outside of these bounds, or one kernel for two sigmas.

@@ -25,7 +25,10 @@ def list_images(folder, sub_folders=False):
 
     Args:
         folder (str): Path.
-        sub_folders (bool): Also those of its sub-folders, hidden ones left out; their names are parted by ``/``.
+        sub_folders (bool): Also those of its sub-folders, hidden ones left out.
+
+    Returns:
+        list[str]: File names without the folder, sub-folders parted by ``/``.
 
     Raises:
         FileNotFoundError: No such folder.
@@ -72,12 +75,15 @@ def check_stems(names, where):
 
 
 def decode(data, name, allow_gray):
-    """Decode an image: (H, W, 3), uint8, RGB.
+    """Decode an image.
 
     Args:
         data (bytes): An encoded file.
         name (str): What errors call it.
         allow_gray (bool): Read one channel as three equal ones instead of refusing it.
+
+    Returns:
+        ndarray: (H, W, 3), uint8, RGB.
 
     Raises:
         ValueError: Broken, gray where that is not allowed, transparent, or of more than 8 bits.
@@ -109,8 +115,16 @@ def check_kind(name, channels, bits, allow_gray):
 
 
 def read_header(path):
-    """Height, width, channels and bits a channel of an image file, without decoding its pixels; ValueError where it is
-    none.
+    """Shape and depth of an image file without decoding its pixels.
+
+    Args:
+        path (str): A file.
+
+    Returns:
+        tuple[int]: height, width, channels, bits a channel.
+
+    Raises:
+        ValueError: No image can be recognised.
     """
     try:
         header = read_photo_header(path)
@@ -129,7 +143,12 @@ def stem(name):
 
 
 def write_png(img, path):
-    """Write an image (H, W, 3), uint8, BGR, that is whole or absent; its folder is made."""
+    """Write an image that is whole or absent.
+
+    Args:
+        img (ndarray): (H, W, 3), uint8, BGR.
+        path (str | Path): Target; its folder is made.
+    """
     import cv2  # here: who only upscales need not wait for it
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -77,8 +77,9 @@ class ImageSource:
             return decode(file.read(), self.location(name), self.allow_gray)
 
     def check(self, smallest, purpose, on_broken=None):
-        """Refuse, before anything runs, images that would fail later, as far as is known without decoding pixels: by
-        the shapes in an LMDB's ``meta_info.txt`` and the headers of files.
+        """Refuse, before anything runs, images that would fail later, as far as is known without decoding pixels.
+
+        Known are the shapes in an LMDB's ``meta_info.txt`` and the headers of files. The rest is found on reading.
 
         Args:
             smallest (int): Least height and width.

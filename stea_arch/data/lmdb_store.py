@@ -36,8 +36,12 @@ if hasattr(os, 'register_at_fork'):
 def environment(path):
     """The process's environment of an LMDB folder.
 
+    Args:
+        path (str): Folder with ``data.mdb``.
+
     Raises:
-        FileNotFoundError, ValueError: There is no such folder with ``data.mdb``, or that is not an LMDB.
+        FileNotFoundError: No such folder, or none with ``data.mdb``.
+        ValueError: ``data.mdb`` is not an LMDB.
     """
     path = os.path.realpath(path)
     with _opening:
@@ -72,8 +76,13 @@ def _open(path):
 
 
 def check_length(data):
-    """Raise a ValueError where a ``data.mdb`` was cut short: reading what is not there would end the process by SIGBUS.
-    One whose head is not LMDB's is left to lmdb to refuse.
+    """Refuse a ``data.mdb`` that was cut short: reading what is not there would end the process by SIGBUS.
+
+    Args:
+        data (Path): The file. One whose head is not LMDB's is left to lmdb to refuse.
+
+    Raises:
+        ValueError: It has fewer pages than its head says.
     """
     with open(data, 'rb') as file:
         pages = [_head(file, 0)]
@@ -102,7 +111,11 @@ def _head(file, offset):
 
 @contextmanager
 def reading(path):
-    """A transaction of the process's environment of an LMDB folder; errors of :func:`environment`, or it is damaged."""
+    """A transaction of the process's environment of an LMDB folder.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`environment`; or what is read is damaged.
+    """
     try:
         with environment(path).begin() as txn:
             yield txn
@@ -178,8 +191,10 @@ class LmdbStore:
         return len(self.names)
 
     def resolve(self, name):
-        """The name under which the store knows an image, with or without its extension; a KeyError where it knows
-        neither.
+        """The name under which the store knows an image: ``name`` itself or ``name`` without its extension.
+
+        Raises:
+            KeyError: It knows neither.
         """
         for candidate in (name, os.path.splitext(name)[0]):
             if candidate in self._keys:
@@ -191,8 +206,11 @@ class LmdbStore:
         return self._keys[name].decode()
 
     def read(self, name):
-        """The encoded bytes of an image; a ValueError where the database is damaged, or it has gone since it was
-        listed.
+        """The encoded bytes of an image.
+
+        Raises:
+            KeyError: Not one of :attr:`names`.
+            ValueError: The database is damaged, or the image has gone from the database since it was listed.
         """
         with reading(self.path) as txn:
             data = txn.get(self._keys[name])
@@ -205,8 +223,12 @@ class LmdbStore:
 
 
 class SharedLmdb:
-    """An LMDB, or several by their client keys, for BasicSR's ``FileClient``; takes and ignores how BasicSR would open
-    them.
+    """An LMDB, or several by their client keys, for BasicSR's ``FileClient``.
+
+    Args:
+        db_paths (str | list[str]): Folders.
+        client_keys (str | list[str]): What each of them is called.
+        unused (object): How BasicSR would open them.
     """
 
     def __init__(self, db_paths, client_keys='default', **unused):
@@ -214,7 +236,11 @@ class SharedLmdb:
         self.paths = dict(zip(keys, paths, strict=True))
 
     def get(self, filepath, client_key):
-        """The encoded bytes of an image; a ValueError where there is no such key, or the database is damaged."""
+        """The encoded bytes of an image.
+
+        Raises:
+            ValueError: There is no such key, or the database is damaged.
+        """
         with reading(self.paths[client_key]) as txn:
             data = txn.get(str(filepath).encode())
         if data is None:

@@ -11,13 +11,19 @@ _IMAGE = re.compile(r'.*\.(?:png|jpe?g|webp|bmp|tiff?)', re.IGNORECASE)
 
 
 def read_meta_info(path):
-    """Names and, where given, shapes: {name: (h, w, c) or None}, in the order of the file.
+    """Names and, where given, shapes.
 
     A line is ``name.png (h,w,c) level``, a name that ends as an image's does, or one without blanks and then anything.
     Empty lines are skipped. UTF-8 is read, and UTF-16 that begins with its mark.
 
+    Args:
+        path (str | Path): Text file; ``~`` is the home folder.
+
+    Returns:
+        dict[str, tuple[int] | None]: name -> (h, w, c) or None, in the order of the file.
+
     Raises:
-        FileNotFoundError: No such file; ``~`` is the home folder.
+        FileNotFoundError: No such file.
         ValueError: No name in it, or one twice; or it is in another encoding.
     """
     path = Path(path).expanduser()

@@ -8,7 +8,7 @@ FEW = 3
 
 
 def pair_problems(gt, lq, scale, cropped=True, template='{}', listed=False):
-    """What is wrong with the pairs of two sources, a sentence or more for each; what holds for many is said once.
+    """What is wrong with the pairs of two sources.
 
     Args:
         gt (ImageSource), lq (ImageSource): Of large and of small images.
@@ -16,6 +16,9 @@ def pair_problems(gt, lq, scale, cropped=True, template='{}', listed=False):
         cropped (bool): Sizes must fit exactly; otherwise gt may be larger, as BasicSR crops it in evaluation.
         template (str): An lq's name without extension, from that of gt, as BasicSR's filename_tmpl.
         listed (bool): Whether gt is a part of what there is, so that some of lq have no partner.
+
+    Returns:
+        list[str]: A sentence or more for each; what holds for many is said once.
     """
     stems = {stem(name): name for name in lq.names}
     wanted = {template.format(os.path.basename(stem(n)) if template != '{}' else stem(n)): n for n in gt.names}

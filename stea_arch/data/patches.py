@@ -63,8 +63,15 @@ def draw_place(rng, use_hflip, use_rot):
 
 
 def cut(img, place, size):
-    """The patch of an image (H, W, C), H and W at least ``size``: (size, size, C), a view. ``place`` has the attributes
-    that :func:`draw_place` names; flips come first, then the transposition.
+    """The patch.
+
+    Args:
+        img (ndarray): (H, W, C), H and W at least ``size``.
+        place: With the attributes that :func:`draw_place` names; flips come first, then the transposition.
+        size (int): Side in pixels.
+
+    Returns:
+        ndarray: (size, size, C), a view.
     """
     height, width = img.shape[:2]
     top, left = int(place.top * (height - size + 1)), int(place.left * (width - size + 1))

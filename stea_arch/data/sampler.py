@@ -26,7 +26,12 @@ class Draw(int):
 
 class ResumableSampler(EnlargedSampler):
     """BasicSR's ``EnlargedSampler``: the same order of indices, each of them a :class:`Draw`, and a start anywhere.
-    ``seed``, the run's ``manual_seed``, is part of every draw's entropy.
+
+    Args:
+        dataset, num_replicas, rank, ratio: As BasicSR's.
+
+    Attributes:
+        seed (int): The run's ``manual_seed``; part of every draw's entropy.
     """
 
     def __init__(self, dataset, num_replicas, rank, ratio=1):

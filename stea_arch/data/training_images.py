@@ -71,12 +71,15 @@ class TrainingImages:
             source.check(smallest, purpose, lambda name, error, numbers=numbers: self._note(numbers[name], error))
 
     def read(self, index, gt_size=1):
-        """An image, or the next readable one after it: (H, W, 3), uint8, RGB; and its path or LMDB key.
+        """An image, or the next readable one after it.
 
         Args:
             index (int): Position, counted over the roots in order.
-            gt_size (int): Least height and width. A smaller image is refused, not replaced: it is whole, but the option
-                or the list is wrong.
+            gt_size (int): Least height and width. A smaller image is refused, not replaced: it is whole, but the
+                option or the list is wrong.
+
+        Returns:
+            tuple[ndarray, str]: (H, W, 3), uint8, RGB; and its path or LMDB key.
 
         Raises:
             UnreadableImages: More than ``max_bad_images`` are bad, or all of them.

@@ -73,10 +73,16 @@ def read_photo(path):
 
 
 def decode_photo(data):
-    """Decode PNG, JPEG, WebP, AVIF, TIFF or BMP; HEIC or JPEG XL where the package for it is installed.
+    """Decode an image file.
 
     Palettes become RGB or RGBA, CMYK becomes sRGB by its profile, and what EXIF says about the orientation is done.
     Metadata that are damaged do not keep the pixels from being read.
+
+    Args:
+        data (bytes): PNG, JPEG, WebP, AVIF, TIFF or BMP; HEIC or JPEG XL where the package for it is installed.
+
+    Returns:
+        Photo: The pixels and what belongs to them.
 
     Raises:
         ValueError: Broken, of another kind, animated, of more than 16 bits, or of more pixels than Pillow believes.
@@ -93,7 +99,13 @@ def decode_photo(data):
 
 
 def read_header(source):
-    """What :func:`decode_photo` would give of a file, named by its path or given as bytes, without decoding pixels.
+    """What :func:`decode_photo` would give, without decoding pixels.
+
+    Args:
+        source (str | Path | bytes): A file's path, or what is in it.
+
+    Returns:
+        Header: Of the decoded image.
 
     Raises:
         ValueError: Broken, of another kind, ... as far as the header tells.

@@ -49,8 +49,14 @@ class Profile:
 
 
 def read_profile(icc):
-    """The profile (bytes, or None) to convert by; None where numbers are to be taken as those of sRGB: it is sRGB, to
-    less than one of 255 levels, or another kind of profile (gray, tables), or damaged.
+    """A profile to convert by.
+
+    Args:
+        icc (bytes | None): A colour profile.
+
+    Returns:
+        Profile | None: None where numbers are to be taken as those of sRGB: it is sRGB, to less than one of 255 levels,
+        or another kind of profile (gray, tables), or damaged.
     """
     steps = np.linspace(0, 1, 17)
     colours = np.stack(np.meshgrid(steps, steps, steps), -1)

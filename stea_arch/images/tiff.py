@@ -22,8 +22,16 @@ PREMULTIPLIED, STRAIGHT = 1, 2  # EXTRA_SAMPLES: the channel after the colours i
 
 
 def read_tags(file):
-    """The header of the first image in a TIFF, a file at its start: values by number of the tag. Errors are of any
-    kind.
+    """The header of the first image in a TIFF.
+
+    Args:
+        file (BinaryIO): The file, at its start.
+
+    Returns:
+        ImageFileDirectory_v2: Values by number of the tag.
+
+    Raises:
+        SyntaxError, struct.error, ...: It cannot be read.
     """
     start = file.read(8)
     start += file.read(8) if 0x2B in start[2:4] else b''  # BigTIFF
@@ -59,7 +67,11 @@ def find_alpha(tags):
 
 
 def read_samples(data, tags):
-    """Gray or RGB pixels, with transparency where there is one, of a file's bytes and tags.
+    """Gray or RGB pixels, with transparency where there is one.
+
+    Args:
+        data (bytes): The file.
+        tags (Mapping): See :func:`read_tags`.
 
     Returns:
         ndarray: (H, W, C), uint8 or uint16, as stored: neither turned nor inverted. C is 1, 2 (gray, alpha), 3 or 4.

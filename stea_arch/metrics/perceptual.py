@@ -23,16 +23,19 @@ FOLDER = Path('experiments', 'pretrained_models')  # where BasicSR looks for its
 
 
 def backbone():
-    """Where the weights of LPIPS's backbone lie, or None: ``experiments/pretrained_models`` under the working
-    directory, then torch's own cache.
+    """Where the weights of LPIPS's backbone lie, or None.
+
+    Looked for in ``experiments/pretrained_models`` under the working directory, then in torch's own cache.
     """
     folders = (FOLDER, Path(torch.hub.get_dir(), 'checkpoints'))
     return next((path for folder in folders if (path := folder / BACKBONE).is_file()), None)
 
 
 def why_unavailable(metric):
-    """What is missing before a metric can be computed, with what to do; None where nothing is, as for all but
-    ``lpips``.
+    """What is missing before a metric can be computed, with what to do; None where nothing is.
+
+    Args:
+        metric (str): ``lpips``; any other needs nothing.
     """
     if metric != 'lpips':
         return None

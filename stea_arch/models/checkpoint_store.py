@@ -43,8 +43,11 @@ class CheckpointStore:
 
     @master_only
     def save_network(self, nets, label, keys):
-        """Write ``<label>.pth`` with each network's weights under its key; beside those of a LabNet or RealNet what
-        they are of, as ``network_g``.
+        """Write ``<label>.pth``; beside the weights of a LabNet or RealNet what they are of, as ``network_g``.
+
+        Args:
+            nets (list[nn.Module]), keys (list[str]): Each network's weights are kept under its key.
+            label (str): Such as ``net_g_5000``.
         """
         states = [self.model.get_bare_model(net).state_dict() for net in nets]
         states = [{name: value.detach().cpu() for name, value in state.items()} for state in states]

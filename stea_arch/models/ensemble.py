@@ -6,8 +6,11 @@ from stea_arch.inference import upscale_tensor
 
 
 def input_multiple(network_opt):
-    """What height and width of the input of a network, described by ``network_g``, must be multiples of: SwinIR takes
-    whole windows, RRDBNet at x2 and x1 pixel-unshuffles; BasicSR's other networks and ours take any size.
+    """What height and width of a network's input must be multiples of.
+
+    Args:
+        network_opt (dict): ``network_g``. SwinIR takes whole windows, RRDBNet at x2 and x1 pixel-unshuffles its input;
+            BasicSR's other networks and ours take any size.
     """
     if network_opt['type'] == 'RRDBNet':
         return {1: 4, 2: 2}.get(network_opt.get('scale', 4), 1)
@@ -15,8 +18,13 @@ def input_multiple(network_opt):
 
 
 def self_ensemble(net, lq, multiple=1, **inference):
-    """Mean of the outputs, (B, C, s*H, s*W), over the eight flips and transposes of the input (EDSR's "+", arXiv
-    1707.02921); arguments as for :func:`stea_arch.inference.upscale_tensor`.
+    """Mean of the outputs over the eight flips and transposes of the input (EDSR's "+", arXiv 1707.02921).
+
+    Args:
+        net, lq, multiple, **inference: As for :func:`stea_arch.inference.upscale_tensor`.
+
+    Returns:
+        Tensor: (B, C, s*H, s*W).
     """
     total = 0
     for dims in ((), (-1,), (-2,), (-2, -1)):

@@ -200,8 +200,13 @@ class Evaluator:
 
 
 def image_names(dataset):
-    """The whole names, by path, of those images of a dataset with ``paths``, as BasicSR's, that differ from another
-    only by their extension, such as ``photo.jpg`` and ``photo.png``: their results must differ too.
+    """The whole names of those images that differ from another only by their extension, by path.
+
+    Args:
+        dataset (Dataset): One of BasicSR's, with ``paths``; of another one the names differ.
+
+    Returns:
+        dict[str, str]: E.g. ``{'a/photo.jpg': 'photo.jpg', 'a/photo.png': 'photo.png'}``, for results to differ too.
     """
     paths = [path['lq_path'] if isinstance(path, dict) else path for path in getattr(dataset, 'paths', ())]
     stems = Counter(Path(path).stem for path in paths)

@@ -22,6 +22,9 @@ class TrainingBar:
     """Shows iterations, speed, time left and the pixel loss, where ``logger.pbar`` is on, on rank 0 and in a terminal.
 
     While it is open, lines that BasicSR logs to the terminal are written above the bar. A file gets these lines alone.
+
+    Args:
+        opt (dict): All options.
     """
 
     def __init__(self, opt):

@@ -10,13 +10,13 @@ PROGRESS = ('last_epoch', '_step_count', '_last_lr', '_get_lr_called_within_step
 
 
 def follow_options(optimizer, scheduler, saved, groups, schedule):
-    """Give an optimiser and scheduler, whose state was loaded, the settings of the option file again; moments and
-    progress stay.
+    """Give what a training state brought back the settings of the option file again; moments and progress stay.
 
     Args:
+        optimizer (Optimizer), scheduler (LRScheduler): With the state loaded.
         saved (dict): The scheduler's state as it was loaded.
-        groups (list[dict]), schedule (dict): The optimiser's parameter groups and the scheduler's state as the option
-            file made them.
+        groups (list[dict]): The optimiser's parameter groups as the option file made them.
+        schedule (dict): The scheduler's state as the option file made it.
     """
     changes = []
     for group, written in zip(optimizer.param_groups, groups):

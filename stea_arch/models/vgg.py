@@ -14,8 +14,12 @@ URL = 'https://download.pytorch.org/models/vgg19-dcbb9e9d.pth'  # 548 MB; the di
 def find_vgg19(written=None):
     """The file with torchvision's weights of VGG19 for ImageNet; fetched into torch's cache if it is nowhere.
 
-    It is ``written``, as the option ``path.vgg19`` says; or where BasicSR looks, experiments/pretrained_models under
-    the working directory, or in torch's cache.
+    Args:
+        written (str | None): Where the option ``path.vgg19`` says it is. Default: where BasicSR looks,
+            experiments/pretrained_models under the working directory, and then torch's cache.
+
+    Returns:
+        Path: The file.
 
     Raises:
         FileNotFoundError: There is no file ``written``.

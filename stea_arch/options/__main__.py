@@ -12,8 +12,13 @@ from stea_arch.system.threads import wait_passively
 
 
 def main(argv=None):
-    """Print ``FILE: ok`` or what is wrong with it, for each file, or the JSON schema; 0 when every file is fine,
-    otherwise 1.
+    """Print ``FILE: ok`` or what is wrong with it, for each file; or the JSON schema.
+
+    Args:
+        argv (list[str] | None): Command line without the program's name. Default: ``sys.argv[1:]``.
+
+    Returns:
+        int: 0 when every file is fine, otherwise 1.
     """
     parser = argparse.ArgumentParser(
         prog='python -m stea_arch.options', description='Check BasicSR option files without starting a run.'

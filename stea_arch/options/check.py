@@ -34,8 +34,8 @@ def check_options(opt, is_train, check_files=True, loose=False):
     """Check an option file's content before BasicSR sees it.
 
     BasicSR ignores keys it does not know, so a mistyped key trains something else than was meant. Here every key must
-    be one that BasicSR, the model, the dataset, or the signature of the registered class reads. What belongs to neither
-    BasicSR nor stea_arch (another plugin's model or dataset) may have keys of its own.
+    be one that BasicSR, the model, the dataset, or the signature of the registered class reads. What belongs to
+    neither BasicSR nor stea_arch (another plugin's model or dataset) may have keys of its own.
 
     Args:
         opt (dict): The file's content, before ``parse_options`` adds to it. It is not changed.

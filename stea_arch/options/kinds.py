@@ -210,8 +210,10 @@ def like_any(default):
 
 
 def mismatch(kind, value):
-    """Word what was expected and what was got, with the usual YAML slips explained; None where the value is of the
-    kind.
+    """Word what was expected and what was got, with the usual YAML slips explained.
+
+    Returns:
+        str | None: None where the value is of the kind.
     """
     if kind.accepts(value):
         return None

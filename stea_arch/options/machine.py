@@ -21,7 +21,12 @@ PREPARE = 'docs/data.md says where data come from and how stea-data prepares the
 
 
 def check_devices(problems, opt):
-    """Note what asks for a CUDA device where there is none."""
+    """Note what asks for a CUDA device where there is none.
+
+    Args:
+        problems (Problems): Gets the entries.
+        opt (dict): The option file's content.
+    """
     cuda = torch.cuda.is_available()
     gpus = opt.get('num_gpu')
     if isinstance(gpus, int) and gpus > 0 and not cuda:
@@ -40,8 +45,11 @@ def check_devices(problems, opt):
 
 
 def check_paths(problems, opt):
-    """Note data, weights and packages that are not on the disk, and LMDBs that are none; relative paths count from the
-    working directory.
+    """Note data, weights and packages that are not on the disk, and LMDBs that are none.
+
+    Args:
+        problems (Problems): Gets the entries.
+        opt (dict): The option file's content. Relative paths count from the working directory.
     """
     for name in part(opt, 'datasets'):
         path, section = join('datasets', name), part(opt, 'datasets', name)
@@ -65,8 +73,13 @@ def check_paths(problems, opt):
 
 
 def roots_of(section):
-    """What a dataset's section, with values of any kind, reads, a root at a time: [(ground truth, low-quality images,
-    list of those that are used), ...], each a text or None.
+    """What a dataset reads, a root at a time.
+
+    Args:
+        section (dict): Of an option file, with values of any kind.
+
+    Returns:
+        list[tuple]: Ground truth, low-quality images, and the list of those that are used; each a text or None.
     """
     listed = section.get('meta_info') or section.get('meta_info_file')
     if part(section, 'io_backend').get('type') == 'lmdb' and section.get('type') not in DATASETS_OF_OURS:

@@ -27,14 +27,21 @@ class OptionError(ValueError):
 
 
 class Problems:
-    """Collects problems while the checks go on; ``loose`` only warns of keys that nothing reads."""
+    """Collects problems while the checks go on.
+
+    Args:
+        loose (bool): Only warn of keys that nothing reads.
+    """
 
     def __init__(self, loose=False):
         self.found, self.loose = [], loose
 
     def add(self, path, text):
-        """Note a problem once: the full path of the key, joined by dots, empty for the file as a whole; and what was
-        expected, what was got, what to do.
+        """Note a problem once.
+
+        Args:
+            path (str): Full path of the key, joined by dots; empty for the file as a whole.
+            text (str): What was expected, what was got, what to do.
         """
         if (path, text) not in self.found:
             self.found.append((path, text))

@@ -103,11 +103,17 @@ def read_file(path):
 
 
 def load(text):
-    """Read YAML of plain values only: its content and the line of each key, ``{'train.amp': 'line 40', ...}``.
+    """Read YAML of plain values only, with the line of each key.
+
+    Args:
+        text (str | bytes): YAML, UTF-8.
+
+    Returns:
+        tuple[object, dict[str, str]]: The content and ``{'train.amp': 'line 40', ...}``.
 
     Raises:
-        OptionError: No YAML, a tag that would build Python objects, a key given twice in one section, or a section that
-            two keys share (BasicSR changes sections in place).
+        OptionError: No YAML, a tag that would build Python objects, a key given twice in one section, or a section
+            that two keys share (BasicSR changes sections in place).
     """
     problems, origins = Problems(), {}
     try:
@@ -185,8 +191,13 @@ def _inspect_value(problems, node, path, loader):
 
 
 def apply_force(problems, opt, entry, origins):
-    """Set one value from the command line, ``'train:optim_g:lr=1e-4'``, in ``opt`` and note in ``origins`` where it
-    came from; a problem where it is refused.
+    """Set one value from the command line.
+
+    Args:
+        problems (Problems): Gets an entry where ``entry`` is refused.
+        opt (dict): Changed in place.
+        entry (str): ``'train:optim_g:lr=1e-4'``.
+        origins (dict[str, str]): Notes that the value came from the command line.
     """
     path = f'--force_yml {entry}'
     if entry.count('=') != 1:

@@ -28,7 +28,13 @@ LOWER_IS_BETTER = ('calculate_niqe', 'calculate_lpips', 'calculate_dists')
 
 
 def check_relations(problems, opt, is_train):
-    """Note every impossible combination in the content of an option file."""
+    """Note every impossible combination in ``opt``.
+
+    Args:
+        problems (Problems): Gets the entries.
+        opt (dict): The option file's content.
+        is_train (bool): Whether it is a training file.
+    """
     _network(problems, opt)
     _weights(problems, opt, is_train)
     _datasets(problems, opt)

@@ -17,7 +17,7 @@ def is_judged(target):
 
 
 def check_table(problems, path, section, table, phase=None, judged=True, elsewhere=None):
-    """Compare a section with its table; whether its values can be relied on.
+    """Compare a section with its table.
 
     Args:
         problems (Problems): Gets an entry for each unknown, missing, mistyped or useless key.
@@ -27,6 +27,9 @@ def check_table(problems, path, section, table, phase=None, judged=True, elsewhe
         phase (str | None): train, val or test; None for files of a single phase.
         judged (bool): False for a section of another plugin, which may have keys of its own.
         elsewhere (Callable | None): ``elsewhere(path, key)`` may say where an unknown key is at home.
+
+    Returns:
+        bool: Whether its values can be relied on.
     """
     before = len(problems.found)
     if not isinstance(section, dict):
@@ -66,8 +69,16 @@ def defaults_of(target, supplied=()):
 
 
 def find(problems, path, registry, name):
-    """The registered class or function of a name, looked up as BasicSR does, without its printing; a problem and None
-    where there is none.
+    """Look a name up as BasicSR does, without its printing.
+
+    Args:
+        problems (Problems): Gets an entry where there is nothing of that name.
+        path (str): Path of the ``type`` key.
+        registry (basicsr.utils.registry.Registry): Where to look.
+        name (str): As written in the option file.
+
+    Returns:
+        object | None: The registered class or function.
     """
     if not isinstance(name, str):
         return None  # the kind of the key has been complained about
@@ -83,8 +94,8 @@ def check_arguments(problems, path, section, target, supplied=(), extra=()):
     """Compare a section with the signature of what it will be handed to.
 
     Args:
-        problems (Problems), path (str): Gets an entry for each unknown, missing or mistyped argument of the section
-            there.
+        problems (Problems): Gets an entry for each unknown, missing or mistyped argument.
+        path (str): Path of the section.
         section (dict): Arguments and ``type``.
         target (Callable): A class or function. Where it takes ``**kwargs``, BasicSR would swallow a mistyped name, so
             only the named parameters count; foreign ones with ``**kwargs`` cannot be judged, their extra keys pass.

@@ -20,6 +20,9 @@ def find_option_file(name):
         name (str | Path): A file; or one that comes with this package, where there is no such file:
             ``options/train/LabNet_x4.yml``, ``train/LabNet_x4.yml`` or ``LabNet_x4.yml``.
 
+    Returns:
+        Path: Of a file.
+
     Raises:
         FileNotFoundError: It is neither, or may be several.
     """
@@ -42,7 +45,14 @@ def about(name):
 
 
 def copy_option_file(name, folder):
-    """Copy a shipped file into a folder, which is made, for editors with the place of its schema; the path of the copy.
+    """Copy a shipped file, for editors with the place of its schema.
+
+    Args:
+        name (str): As for :func:`find_option_file`.
+        folder (str | Path): Made where it is not there.
+
+    Returns:
+        Path: The copy.
 
     Raises:
         FileNotFoundError: See :func:`find_option_file`.

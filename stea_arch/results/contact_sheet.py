@@ -10,13 +10,16 @@ from stea_arch.degradations.second_order import degrade
 
 
 def draw_samples(number, size, sampler, kernel_sampler, seed):
-    """Draw degradations of one patch, [(KernelTriple, SecondOrderParams), ...] for batches of one image.
+    """Draw degradations of one patch.
 
     Args:
         number (int): How many.
         size (int): Side of the patch.
         sampler (SecondOrderSampler), kernel_sampler (KernelSampler): What to draw from.
         seed (int): Sample ``i`` depends on it and ``i`` alone.
+
+    Returns:
+        list[tuple[KernelTriple, SecondOrderParams]]: For batches of one image.
     """
     generators = [np.random.default_rng((seed, position)) for position in range(number)]
     return [(kernel_sampler.draw(rng), sampler.draw(1, size, rng)) for rng in generators]

@@ -18,7 +18,15 @@ def _templates():
 
 
 def render(template, **values):
-    """A page: a template of this package, e.g. ``'compare/page.html'``, filled with values; text is escaped."""
+    """A page.
+
+    Args:
+        template (str): File of this package, e.g. ``'compare/page.html'``.
+        **values: What it shows; text is escaped.
+
+    Returns:
+        str: HTML.
+    """
     return _templates().get_template(template).render(**values)
 
 

@@ -8,10 +8,17 @@ import numpy as np
 
 
 def is_measurable(metric, image, with_truth):
-    """Whether a metric (``type``, a name in BasicSR's registry, and arguments) can be taken of an image (H, W, C).
+    """Whether a metric can be taken of an image.
 
-    Not where a truth is needed and there is none, and not where too little is left once ``crop_border`` is off:
-    BasicSR's NIQE takes the statistics of at least two whole blocks of 96x96 pixels, its SSIM a window of 11x11.
+    Args:
+        metric (dict): Its ``type``, a name in BasicSR's registry, and its arguments.
+        image (ndarray): (H, W, C).
+        with_truth (bool): Whether there is a second image to compare with.
+
+    Returns:
+        bool: False where a truth is needed and there is none, and on images that are too small once ``crop_border`` is
+        off: BasicSR's NIQE takes the statistics of at least two whole blocks of 96x96 pixels, its SSIM a window of
+        11x11.
     """
     height, width = (length - 2 * metric.get('crop_border', 0) for length in image.shape[:2])
     if metric['type'] == 'calculate_niqe':

@@ -2,7 +2,14 @@
 
 
 def align(rows):
-    """Rows of text, the head first, as a Markdown table that a terminal shows aligned as well."""
+    """A Markdown table that a terminal shows aligned as well.
+
+    Args:
+        rows (list[list[str]]): The head first.
+
+    Returns:
+        str: Its lines.
+    """
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ['| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths)) + ' |' for row in rows]
     lines.insert(1, '|' + '|'.join('-' * (width + 2) for width in widths) + '|')

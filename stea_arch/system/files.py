@@ -11,9 +11,15 @@ import psutil
 
 @contextmanager
 def whole_or_nothing(path):
-    """A neighbouring name to write to; what is there afterwards takes the name ``path`` in one step, replacing a file.
+    """A neighbouring name to write to; what is there afterwards takes the name ``path`` in one step.
 
     Its bytes are flushed to the disk before, so ``path`` never holds a part of them. On an exception they are removed.
+
+    Args:
+        path (str | Path): Target; replaced if it exists.
+
+    Yields:
+        Path: The name to write to; no reader looks for it.
     """
     path = Path(path)
     remove_partials(path.parent)

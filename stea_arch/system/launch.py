@@ -43,8 +43,10 @@ def with_cpu(init_dist):
 
 
 def gather(value):
-    """The values of all processes, anything that can be pickled, in the order of their ranks; ``[value]`` in a single
-    one.
+    """The values of all processes, in the order of their ranks, on every process; ``[value]`` in a single one.
+
+    Args:
+        value (object): Anything that can be pickled.
     """
     if not dist.is_available() or not dist.is_initialized():
         return [value]

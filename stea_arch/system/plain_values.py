@@ -15,7 +15,13 @@ def parse_value(text):
 
     Args:
         text (str): A number (``20``, ``1e-4``, ``!!float 1e-4``), true, false, ~ or none, text with or without quotes,
-            or a list of these in brackets. A ValueError where it is anything else.
+            or a list of these in brackets.
+
+    Returns:
+        int | float | bool | None | str | list: Its value.
+
+    Raises:
+        ValueError: Empty, no YAML, or a section in braces.
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)

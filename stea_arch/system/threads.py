@@ -58,8 +58,13 @@ def choose_threads():
 
 
 def continue_with_threads(number):
-    """Compute with as many threads as a run that is resumed did (None: unknown): sums of another number differ in their
-    last bits. Returns a sentence where this changes the number or cannot, else None.
+    """Compute with as many threads as a run that is resumed did: sums of another number differ in their last bits.
+
+    Args:
+        number (int | None): Of threads; None where the state does not say.
+
+    Returns:
+        str | None: One sentence, where this changes the number or cannot.
     """
     import torch
 

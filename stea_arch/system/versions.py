@@ -17,8 +17,11 @@ ROOMS = 'archs', 'data', 'degradations', 'images', 'inference', 'metrics', 'mode
 
 
 def get_versions():
-    """Versions and machine, for the JSON beside a result: those of :func:`get_packages`, Python, processor kind,
-    threads, CUDA device if there is one.
+    """Versions and machine, for the JSON beside a result.
+
+    Returns:
+        dict[str, str | int]: Those of :func:`get_packages`, Python, processor kind, threads, CUDA device if there is
+        one.
     """
     versions = {**get_packages(), 'python': platform.python_version()}
     versions['cpu'] = torch.backends.cpu.get_cpu_capability()
@@ -38,12 +41,14 @@ def get_packages():
 
 
 def code_fingerprint(registry, names):
-    """A SHA-256 of the code that results depend on: the rooms of this package that an image passes through, and the
-    source files of what is used of a registry of BasicSR's, of whatever package.
+    """Changes with the code that results depend on.
 
     Args:
-        registry (str): E.g. ``'ARCH_REGISTRY'``.
-        names (list[str]): What is used of it.
+        registry (str): One of BasicSR's registries, e.g. ``'ARCH_REGISTRY'``.
+        names (list[str]): What is used of it, of whatever package: its source files count.
+
+    Returns:
+        str: A SHA-256, also of the rooms of this package that an image passes through.
     """
     from basicsr.utils import registry as registries
 
@@ -60,8 +65,10 @@ def _rooms():
 
 
 def get_commit():
-    """The git commit of this package's source, with ``+`` behind it where files have been changed since; None where it
-    was not installed from a git checkout.
+    """The git commit of this package's source, with ``+`` behind it where files have been changed since.
+
+    Returns:
+        str | None: None where it was not installed from a git checkout.
     """
     root = PACKAGE.parent
     try:

@@ -173,7 +173,15 @@ def _check_folder(out, count):
 
 
 def check_results(jobs, scale):
-    """Raise a ValueError that names the inputs whose results, ``scale`` times as large, their format cannot hold."""
+    """Say what can be known of the results before the first is computed.
+
+    Args:
+        jobs (list[Job]): from :func:`plan`.
+        scale (float): how much larger they are.
+
+    Raises:
+        ValueError: results that their format cannot hold; the message names the inputs.
+    """
     problems = {}
     for job in jobs:
         try:

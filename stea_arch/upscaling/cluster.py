@@ -43,9 +43,11 @@ def run(jobs, address, arguments, scale, done=None, warn=None, **settings):
     files under the same paths.
 
     Args:
-        jobs (list[Job]), done, warn, **settings: as of ``batch.run``, but files end in any order.
+        jobs (list[Job]), done, warn: as of ``batch.run``, but files end in any order.
         address (str): of a cluster of Ray, e.g. 'auto' or 'ray://head:10001'; 'local' starts one on this machine.
-        arguments (dict), scale (float): of ``Upscaler`` and of calling it.
+        arguments (dict): of ``Upscaler``.
+        scale (float): see ``Upscaler.__call__``.
+        **settings: further arguments of ``batch.run``.
 
     Returns:
         list[tuple[Path, str]]: sources that failed, with the reason, in the order of ``jobs``.

@@ -36,7 +36,7 @@ def keep_low_frequencies(sr, lq):
 
 
 def upscale_in_srgb(photo, upscale):
-    """The pixels of a photograph, larger, in its own profile and in the type of its pixels.
+    """The pixels of a photograph, larger, in its own profile.
 
     The network sees its colours in sRGB. How far they lie beyond what sRGB can show is interpolated and added, so that
     they stay as vivid as they were.
@@ -44,6 +44,9 @@ def upscale_in_srgb(photo, upscale):
     Args:
         photo (Photo): The image.
         upscale (callable): pixels, also floating in [0, 1] -> larger pixels.
+
+    Returns:
+        ndarray: In the type of its pixels.
     """
     profile = read_profile(photo.icc) if photo.pixels.shape[2] > 2 else None
     if profile is None:

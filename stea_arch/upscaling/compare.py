@@ -17,6 +17,9 @@ def make_comparison(before, after, kind, title):
         kind (str): 'png': both side by side, the first enlarged by bicubic interpolation; or 'html': a page with a
             slider, which shows the first as a browser enlarges it.
         title (str): e.g. the name of the file.
+
+    Returns:
+        bytes: The file.
     """
     if kind == 'html':
         return make_page(before, after, title).encode()

@@ -24,20 +24,21 @@ SMALLEST_STRIP = 32  # rows: with fewer, most of the work would be for their hal
 def choose_method(network, height, width, allowed, device, dtype, keep_whole=False):
     """The fastest way to run a network on an image that fits into the memory that is allowed.
 
-    On a CPU a feature map above 32 MiB is slow: glibc gets it from the kernel, page by page, each time. So an image of
-    such maps is computed in strips, of as many rows as stay below that. The exact estimate takes seconds, so it is
-    asked for only where a lavish bound does not say that all fits.
+    On a CPU a feature map above 32 MiB is slow: glibc gets it from the kernel, page by page, each time. So an
+    image of such maps is computed in strips, of as many rows as stay below that. The exact estimate takes seconds, so
+    it is asked for only where a lavish bound does not say that all fits.
 
     Args:
         network (nn.Module): LabNet or RealNet; another is computed on tiles where it is not as a whole.
         height (int), width (int): of the image in pixels.
         allowed (float): bytes.
-        device (torch.device), dtype (torch.dtype): where it runs, and of the convolutions.
+        device (torch.device): where it runs.
+        dtype (torch.dtype): of the convolutions.
         keep_whole (bool): compute an image as a whole if that fits, even where strips would be faster.
 
     Returns:
-        dict: method and sizes for :func:`stea_arch.inference.upscale_tensor`: whole or strips, with the same result, or
-            tiles, with about the same.
+        dict: method and sizes for :func:`stea_arch.inference.upscale_tensor`: whole or strips, with the same result,
+            or tiles, with about the same.
 
     Raises:
         MemoryError: neither fits.
@@ -75,9 +76,11 @@ def first_convolution(network):
 def free_memory(device, enough=math.inf):
     """Bytes that a program may still take on a device, as far as the system says.
 
-    On a GPU what the driver has left and PyTorch keeps unused; else the machine's available memory, or what a
-    container's limit leaves of it. Where that is less than ``enough`` bytes, what this process has freed but kept is
-    given back first: it takes a tenth of the time of a small image to get it again.
+    Args:
+        device (torch.device): On a GPU what the driver has left and PyTorch keeps unused; else the machine's available
+            memory, or what a container's limit leaves of it.
+        enough (float): Bytes. Only where less is free, what this process has freed but kept is given back, to be
+            counted: it takes a tenth of the time of a small image to get it again.
     """
     if device.type == 'cuda':
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -16,8 +16,12 @@ SIDE = 64  # of the image of zeros that shows how the work is shared out; blocks
 def watch(network, advance):
     """Call ``advance(pixels)`` after every convolution, with its share of the network's work in pixels of the input.
 
-    Over one image the shares add up to about its number of pixels, a little more in strips, as these overlap. The
-    network, of (B, 3, H, W), is run once, on a very small image.
+    Over one image the shares add up to about its number of pixels: a little more where it is computed in strips, as
+    these overlap.
+
+    Args:
+        network (nn.Module): of (B, 3, H, W); it is run once, on a very small image.
+        advance (callable): takes a float.
 
     Returns:
         list: the hooks' handles; ``remove()`` ends it.

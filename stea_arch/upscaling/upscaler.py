@@ -198,8 +198,10 @@ def enlarge(image, scale):
 
 
 def find_device(device=None):
-    """The device that is meant; None is the GPU, or the CPU where there is none. A ValueError where there is no such
-    device.
+    """The device that is meant: None is the GPU, or the CPU where there is none.
+
+    Raises:
+        ValueError: there is no such device.
     """
     if device is None:
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
@@ -215,11 +217,16 @@ def find_device(device=None):
 
 
 def fill_hidden(colours, alpha):
-    """Give pixels that are transparent to the eye the colour of the nearest that is not: what is stored there is not
-    seen and often black, and the network would draw it into the visible edge.
+    """Give pixels that are transparent to the eye the colour of the nearest that is not.
+
+    What is stored there is not seen and often black; the network would draw it into the visible edge.
 
     Args:
-        colours (Tensor), alpha (Tensor): ``(C, H, W)`` and ``(1, H, W)``; 0 is transparent.
+        colours (Tensor): ``(C, H, W)``.
+        alpha (Tensor): ``(1, H, W)``; 0 is transparent.
+
+    Returns:
+        Tensor: ``(C, H, W)``.
     """
     hidden = (alpha[0] < INVISIBLE).cpu().numpy()
     if not hidden.any() or hidden.all():
