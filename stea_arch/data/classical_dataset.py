@@ -46,8 +46,28 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
     scale. Gray images are read as three equal channels there, and refused in training.
 
     Args:
-        opt (dict): The dataset's section of an option file, with the keys of options/REFERENCE.md, ``phase`` ('train',
-            'val' or 'test') and ``scale`` (2, 3 or 4). Without ``io_backend`` images are read from folders.
+        opt (dict): The dataset's section of an option file.
+            name (str): Name of the dataset.
+            dataroot_gt (str): Folder of images or LMDB; in training also a list of several.
+            io_backend (dict): ``{'type': 'disk'}`` (default) or ``{'type': 'lmdb'}``.
+            meta_info (str): Text file that lists the images to use, first word a line; for several dataroot_gt a list
+                with one for each, ~ for all images. Default: all.
+            phase (str): 'train', 'val' or 'test'.
+            scale (int): 2, 3 or 4.
+            gt_size (int): Side of the crops, a multiple of scale; training only.
+            use_hflip (bool): Flip crops horizontally at random; training only. Default: True.
+            use_rot (bool): Flip vertically and transpose at random; training only. Default: True.
+            kernel_type (str): Gaussian blur with one sigma, or with two and a rotation; training only. Default:
+                isotropic.
+            kernel_size (int): Side of the kernels in pixels, odd. Default: 21.
+            sigma_range (list[float]): Lowest and highest sigma in pixels. Default: as published for phase and scale.
+            kernel_noise (float): Upper end of the multiplicative kernel disturbance; training only. Default: 0.
+            noise_range (list[float]): Lowest and highest sigma of the image noise, in 8-bit steps; training only.
+                Default: [0, 0].
+            max_bad_images (int): How many unreadable images are replaced by the next one; training only. Default: 3.
+            device_images (bool): Decode all images once and keep them on the training device, where patches are cut
+                and degraded; an item is then what ``finisher`` needs. Training only. Default: False.
+            num_kernels (int): Kernels in evaluation, their sigmas evenly spaced. Default: 8.
 
     Each item is a dictionary:
         lq (Tensor), gt (Tensor): (3, H / scale, W / scale) and (3, H, W), float32 RGB in [0, 1]; lq has 8-bit values.
@@ -110,8 +130,13 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
         return self.choices(recipe) if self.opt.get('device_images') else self.patch(recipe)
 
     def recipe(self, index):
-        """Draw the random choices of one training pair, of an image's position (int or Draw), without reading the
-        image.
+        """Draw the random choices of one training pair.
+
+        Args:
+            index (int | Draw): Position of the image.
+
+        Returns:
+            PatchRecipe: The choices, without reading the image.
         """
         rng = generator_of(index)
         place = draw_place(rng, self.opt.get('use_hflip', True), self.opt.get('use_rot', True))

@@ -40,8 +40,23 @@ class RealWorldDataset(ErrorsAsItems, Dataset):
     workers. ``recipe(index)`` returns the choices alone and ``region(recipe)`` the item they lead to.
 
     Args:
-        opt (dict): The dataset's section of an option file, with the keys of options/REFERENCE.md, ``phase`` ('train')
-            and ``scale`` (2, 3 or 4). Without ``io_backend`` images are read from folders.
+        opt (dict): The dataset's section of an option file.
+            name (str): Name of the dataset.
+            dataroot_gt (str | list[str]): Folder of images or LMDB, or several of them.
+            io_backend (dict): ``{'type': 'disk'}`` (default) or ``{'type': 'lmdb'}``, for all of them.
+            meta_info (str | list[str | None]): Text file that lists the images to use, first word a line; one for
+                each dataroot_gt, ~ for all images. Default: all.
+            phase (str): 'train'.
+            scale (int): 2, 3 or 4.
+            crop_pad_size (int): Side of the region, a multiple of scale. It is degraded whole, then a patch of
+                gt_size is cut out of it; the nearer both are, the less is computed for nothing, and the more often a
+                patch shows the mirrored border. Default: 400, as BasicSR, where gt_size is 256.
+            use_hflip (bool): Flip horizontally at random. Default: True.
+            use_rot (bool): Flip vertically and transpose at random. Default: True.
+            max_bad_images (int): How many unreadable images are replaced by the next one. Default: 3.
+            device_images (bool): Decode all images once and keep them on the training device, where regions are cut;
+                an item is then what ``finisher`` needs. Default: False.
+            blur_kernel_size (int) and so on: As :class:`KernelSampler`, whose defaults are Real-ESRGAN's.
 
     Each item is a dictionary:
         gt (Tensor): (3, crop_pad_size, crop_pad_size), float32 RGB in [0, 1], 8-bit values.
@@ -76,7 +91,14 @@ class RealWorldDataset(ErrorsAsItems, Dataset):
         return self.choices(recipe) if self.opt.get('device_images') else self.region(recipe)
 
     def recipe(self, index):
-        """Draw the random choices of one item, of an image's position (int or Draw), without reading the image."""
+        """Draw the random choices of one item.
+
+        Args:
+            index (int | Draw): Position of the image.
+
+        Returns:
+            RegionRecipe: The choices, without reading the image.
+        """
         rng = generator_of(index)
         place = draw_place(rng, self.opt.get('use_hflip', True), self.opt.get('use_rot', True))
         return RegionRecipe(index=int(index), **place, kernels=self.sampler.draw(rng))
