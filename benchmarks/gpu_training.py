@@ -9,8 +9,10 @@ it, are set by the steps a second that were timed first. The run resumes like an
 """
 
 import argparse
+import functools
 import importlib
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -27,16 +29,8 @@ from stea_arch.system.versions import get_versions
 train = importlib.import_module('basicsr.train')  # after the plugin, which mends what basicsr needs to be imported
 build_model = importlib.import_module('basicsr.models').build_model
 
+QUIET = logging.Logger('quiet', logging.CRITICAL)  # while a part is timed
 WARM_UP = 30  # steps or batches: loaders start, libraries choose, graphs are recorded
-
-
-class Quiet:
-    """Stands for the logger while a part is timed."""
-
-    def info(self, text):
-        pass
-
-    warning = info
 
 
 def load(args, overrides):
@@ -78,7 +72,7 @@ def rate(function, seconds, device):
 def time_data(args, device, overrides):
     """Pairs a second that arrive on the device, and nothing is done with."""
     opt = load(args, overrides)
-    loader, sampler, *_ = train.create_train_val_dataloader(opt, Quiet())
+    loader, sampler, *_ = train.create_train_val_dataloader(opt, QUIET)
     sampler.set_epoch(0)
     batches = endless(loader)
     take = lambda: [value.to(device) for value in next(batches).values() if torch.is_tensor(value)]  # noqa: E731
@@ -86,11 +80,15 @@ def time_data(args, device, overrides):
     return {'pairs_per_second': round(batch * rate(take, args.seconds, device), 1)}
 
 
-def time_steps(args, device, overrides):
-    """Steps a second of BasicSR's loop: rate, data, step."""
+def time_steps(args, device, overrides, kernels=False):
+    """Steps a second of BasicSR's loop: rate, data, step; with the Triton kernels on, where they are asked for."""
+    if kernels:
+        triton_ops.enable(planes=True)
+    else:
+        triton_ops.disable()
     opt = load(args, overrides)
     start = time.monotonic()
-    loader, sampler, *_ = train.create_train_val_dataloader(opt, Quiet())
+    loader, sampler, *_ = train.create_train_val_dataloader(opt, QUIET)
     sampler.set_epoch(0)
     model, batches, done = build_model(opt), endless(loader), 0
 
@@ -117,19 +115,6 @@ def time_steps(args, device, overrides):
     }
 
 
-def with_kernels(function):
-    """``function`` with the Triton kernels on, where there is a GPU."""
-
-    def run(args, device, overrides):
-        triton_ops.enable(planes=True)
-        try:
-            return function(args, device, overrides)
-        finally:
-            triton_ops.disable()
-
-    return run
-
-
 def list_cases(device):
     """Name -> (function, what is changed in the option file)."""
     graph, plain = 'train:cuda_graph=true', 'train:cuda_graph=false'
@@ -137,8 +122,8 @@ def list_cases(device):
     here, loaded = 'datasets:train:device_images=true', 'datasets:train:device_images=false'
     cases = {
         'step, graph': (time_steps, [graph, alone]),
-        'step, graph, kernels': (with_kernels(time_steps), [graph, alone]),
-        'step, graph, kernels, compiled blocks': (with_kernels(time_steps), [graph, compiled]),
+        'step, graph, kernels': (functools.partial(time_steps, kernels=True), [graph, alone]),
+        'step, graph, kernels, compiled blocks': (functools.partial(time_steps, kernels=True), [graph, compiled]),
         'step, graph, compiled blocks': (time_steps, [graph, compiled]),
         'data, on the device': (time_data, [here]),
         'step, eager': (time_steps, [plain, alone]),

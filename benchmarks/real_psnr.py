@@ -8,7 +8,6 @@ over the images. Photographs without truth only allow NIQE, which hardly tells s
 """
 
 import argparse
-import importlib
 import json
 from functools import partial
 from pathlib import Path
@@ -17,21 +16,29 @@ from statistics import mean
 import numpy as np
 import torch
 
+from stea_arch.compare.evaluate import metric_options
 from stea_arch.data.image_io import decode, list_images
 from stea_arch.degradations.resize import imresize
 from stea_arch.degradations.second_order import SecondOrderSampler
 from stea_arch.degradations.second_order_kernels import KernelSampler
 from stea_arch.results.contact_sheet import apply_sample, draw_samples, middle
+from stea_arch.results.summary import measure
 from stea_arch.system.versions import get_versions
 from stea_arch.upscaling.upscaler import Upscaler
-
-# after the plugin, which mends what basicsr needs to be imported
-metrics = importlib.import_module('basicsr.metrics')
 
 
 def bicubic(image, scale):
     """8-bit ``(H, W, 3)`` -> the same, larger, as MATLAB does it."""
     return (imresize(image.astype(np.float32) / 255, scale).clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def degraded(folder, size, scale, seed):
+    """For each image of a folder its name, the degraded middle square and the square itself, (S, S, 3), uint8."""
+    sampler, kernel_sampler = SecondOrderSampler(scale), KernelSampler()
+    for number, name in enumerate(list_images(folder)):
+        gt = middle(decode(Path(folder, name).read_bytes(), name, allow_gray=True), size, scale)
+        (sample,) = draw_samples(1, len(gt), sampler, kernel_sampler, seed + number)
+        yield name, apply_sample(gt, *sample), gt
 
 
 def main():
@@ -51,24 +58,17 @@ def main():
         parser.error(f'the networks have the scales {sorted(scales)}: compare those of one scale')
     (scale,) = scales
     networks = {'bicubic': partial(bicubic, scale=scale), **networks}
-    files = [args.images / name for name in list_images(args.images)]
-    images = [middle(decode(file.read_bytes(), str(file), allow_gray=True), args.size, scale) for file in files]
-    found = {name: {'psnr': [], 'ssim': []} for name in networks}
-    sampler, kernel_sampler = SecondOrderSampler(scale), KernelSampler()
-    for number, gt in enumerate(images):
-        (sample,) = draw_samples(1, len(gt), sampler, kernel_sampler, args.seed + number)
-        lq = apply_sample(gt, *sample)
+    found, metrics = {name: [] for name in networks}, metric_options(['psnr', 'ssim'], scale, has_truth=True)
+    for _, lq, gt in degraded(args.images, args.size, scale, args.seed):
         for name, network in networks.items():
-            pair = (network(lq)[..., ::-1], gt[..., ::-1])  # BGR, as BasicSR takes Y from it
-            for metric, values in found[name].items():
-                measure = getattr(metrics, f'calculate_{metric}')
-                values.append(measure(*pair, crop_border=scale, test_y_channel=True))
+            found[name].append(measure(network(lq)[..., ::-1], gt[..., ::-1], metrics))
     report = {
-        'protocol': f'{len(images)} images of {args.images.name}, the middle {args.size} pixels, sharpened, then '
-        f'degraded (second order, seeds from {args.seed}), x{scale}, on Y against the image before',
+        'protocol': f'{len(found["bicubic"])} images of {args.images.name}, the middle {args.size} pixels, sharpened, '
+        f'then degraded (second order, seeds from {args.seed}), x{scale}, on Y against the image before',
         'versions': get_versions(),
         'networks': {
-            name: {metric: round(mean(values), 4) for metric, values in both.items()} for name, both in found.items()
+            name: {metric: round(mean(value[metric] for value in values), 4) for metric in metrics}
+            for name, values in found.items()
         },
     }
     args.out.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')

@@ -17,6 +17,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import numpy as np
 import torch
+import yaml
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.degradations.batch_steps import paired_crop, usm_sharpen
@@ -25,6 +26,7 @@ from stea_arch.degradations.second_order import SecondOrderSampler, degrade
 from stea_arch.degradations.second_order_kernels import KernelSampler
 from stea_arch.system.versions import get_versions
 
+ROOT = Path(__file__).resolve().parents[1]
 PROTOCOL = (
     'Each round takes a new batch of regions, drawn kernels included, already on the device, and times in turn: ours '
     '(sharpen, degrade, crop, pair pool, sharpen again), feed_data of BasicSR 1.4.2 (its RealESRGANModel, moved to the '
@@ -33,80 +35,58 @@ PROTOCOL = (
     "loader's workers do. Both ways draw Real-ESRGAN's ranges. As draws differ in cost, times are means over the "
     'rounds after two of warming up; share: ours / (ours + network).'
 )
-OPTIONS = {  # Real-ESRGAN's
-    'resize_prob': [0.2, 0.7, 0.1],
-    'resize_range': [0.15, 1.5],
-    'gaussian_noise_prob': 0.5,
-    'noise_range': [1, 30],
-    'poisson_scale_range': [0.05, 3],
-    'gray_noise_prob': 0.4,
-    'jpeg_range': [30, 95],
-    'second_blur_prob': 0.8,
-    'resize_prob2': [0.3, 0.4, 0.3],
-    'resize_range2': [0.3, 1.2],
-    'gaussian_noise_prob2': 0.5,
-    'noise_range2': [1, 25],
-    'poisson_scale_range2': [0.05, 2.5],
-    'gray_noise_prob2': 0.4,
-    'jpeg_range2': [30, 95],
-}
+OPTIONS = yaml.safe_load(ROOT.joinpath('options/train/RealNet_x4.yml').read_text(encoding='utf-8'))  # Real-ESRGAN's
 
 
-class BasicSR:
-    """RealESRGANModel without its networks, on any device."""
+def basicsr_way(args, device):
+    """A function of a batch: feed_data of RealESRGANModel without its networks, on any device."""
+    from basicsr.models import realesrgan_model
+    from basicsr.utils import DiffJPEG, USMSharp
+    from basicsr.utils.img_process_util import filter2D
 
-    def __init__(self, args, device):
-        from basicsr.models import realesrgan_model
-        from basicsr.utils import DiffJPEG, USMSharp
-        from basicsr.utils.img_process_util import filter2D
+    model = realesrgan_model.RealESRGANModel.__new__(realesrgan_model.RealESRGANModel)
+    model.opt = {**OPTIONS, 'scale': args.scale, 'gt_size': args.gt_size}
+    model.device, model.is_train, model.queue_size = device, True, 4 * args.batch
+    model.jpeger, model.usm_sharpener = DiffJPEG(differentiable=False).to(device), USMSharp().to(device)
+    blur = mock.patch.object(realesrgan_model, 'filter2D', lambda img, kernel: filter2D(img.contiguous(), kernel))
+    cuda = mock.patch.object(torch.Tensor, 'cuda', lambda tensor: tensor.to(device))
 
-        model = realesrgan_model.RealESRGANModel.__new__(realesrgan_model.RealESRGANModel)
-        model.opt = {**OPTIONS, 'scale': args.scale, 'gt_size': args.gt_size}
-        model.device, model.is_train, model.queue_size = device, True, 4 * args.batch
-        model.jpeger, model.usm_sharpener = DiffJPEG(differentiable=False).to(device), USMSharp().to(device)
-        self.model = model
-        self.patches = [
-            mock.patch.object(realesrgan_model, 'filter2D', lambda img, kernel: filter2D(img.contiguous(), kernel)),
-            mock.patch.object(torch.Tensor, 'cuda', lambda tensor: tensor.to(device)),
-        ]
+    def run(batch):
+        with blur, cuda:
+            model.feed_data(batch)
 
-    def __call__(self, batch):
-        with self.patches[0], self.patches[1]:
-            self.model.feed_data(batch)
-        return self.model.lq
+    return run
 
 
-class Ours:
-    """The same steps."""
+def our_way(args):
+    """A function of a batch: the same steps, which give input and target."""
+    sampler, rng = SecondOrderSampler.from_options(OPTIONS, args.scale), np.random.default_rng(0)
+    pool = PairPool(4 * args.batch, seed=0)
 
-    def __init__(self, args):
-        self.args, self.sampler = args, SecondOrderSampler.from_options(OPTIONS, args.scale)
-        self.pool, self.rng = PairPool(4 * args.batch, seed=0), np.random.default_rng(0)
-
-    def __call__(self, batch):
+    def run(batch):
         gt, *kernels = batch.values()
-        params = self.sampler.draw(len(gt), self.args.gt_size, self.rng)
+        params = sampler.draw(len(gt), args.gt_size, rng)
         lq = degrade(usm_sharpen(gt), *kernels, params)
         (lq,), (gt,) = paired_crop([lq], [gt], params)
-        lq, gt = self.pool.exchange(lq, gt)
+        lq, gt = pool.exchange(lq, gt)
         return lq, usm_sharpen(gt)
 
+    return run
 
-class Network:
-    """Training steps of RealNet-S."""
 
-    def __init__(self, args, device):
-        self.net = LabNet(num_feat=args.num_feat, num_blocks=[args.num_blocks] * 6, upscale=args.scale).to(device)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-4)
-        self.amp = args.amp
+def network_step(args, device):
+    """A function of input and target: a training step of RealNet-S."""
+    net = LabNet(num_feat=args.num_feat, num_blocks=[args.num_blocks] * 6, upscale=args.scale).to(device)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
 
-    def __call__(self, lq, target):
-        self.optimizer.zero_grad()
-        with torch.autocast(lq.device.type, torch.bfloat16, enabled=self.amp):
-            loss = (self.net(lq) - target).abs().mean()
+    def run(lq, target):
+        optimizer.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):
+            loss = (net(lq) - target).abs().mean()
         loss.backward()
-        self.optimizer.step()
-        return loss
+        optimizer.step()
+
+    return run
 
 
 def regions(args, rng):
@@ -135,7 +115,7 @@ def measure(args):
     """Mean seconds of each part over the rounds; one dictionary."""
     device = torch.device(args.device)
     rng, kernel_sampler = np.random.default_rng(1), KernelSampler()
-    ours, basicsr, network = Ours(args), BasicSR(args, device), Network(args, device)
+    ours, basicsr, network = our_way(args), basicsr_way(args, device), network_step(args, device)
     seconds = {'kernels': [], 'ours': [], 'basicsr': [], 'network': []}
     for number in range(args.rounds + 2):
         spent, items = timed(lambda: [kernel_sampler.draw(rng).tensors() for _ in range(args.batch)], device)

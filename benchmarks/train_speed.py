@@ -22,14 +22,14 @@ from pathlib import Path
 
 OPTIONS = Path(__file__).parents[1] / 'options' / 'train'
 SMALL = ('LabNet-S_x4', 'EDSR_x4', 'RCAN-S_x4', 'SwinIR-light_x4')
-# (names of option files, changes of network_g by name, batch, side of the input, bf16?)
+# (names of option files, batch, side of the input, bf16?)
 CASES = [
-    *((SMALL, {'LabNet-S_x4': [2, 2, 4, 2, 1, 1]}, batch, 48, bf16) for bf16 in (False, True) for batch in (2, 8)),
-    (('LabNet_x4',), {}, 1, 32, False),
+    *((SMALL, batch, 48, bf16) for bf16 in (False, True) for batch in (2, 8)),
+    (('LabNet_x4',), 1, 32, False),
 ]
 
 
-def work(name, blocks, batch, side, bf16):
+def work(name, batch, side, bf16):
     """Make a step for every line of stdin and answer its processor seconds and the peak of memory in MiB."""
     import torch
     import yaml
@@ -40,8 +40,7 @@ def work(name, blocks, batch, side, bf16):
     torch.set_num_threads(1)
     torch.manual_seed(0)
     settings = yaml.safe_load((OPTIONS / f'{name}.yml').read_text())['network_g']
-    if blocks:
-        settings['num_blocks'] = blocks
+    settings.pop('init_scale', None)  # which older versions do not know, and which does not change the time
     network = build_network(settings)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.9, 0.99), fused=True)
     lq, gt = torch.rand(batch, 3, side, side), torch.rand(batch, 3, 4 * side, 4 * side)
@@ -85,16 +84,14 @@ class Worker:
         self.process.wait()
 
 
-def measure(names, changes, batch, side, bf16, rounds, before):
+def measure(names, batch, side, bf16, rounds, before):
     """One case, as a dict for the JSON."""
     here = Path(__file__).parents[1]
     workers = {}
     for name in names:
-        workers[name] = Worker(here, name, None, batch, side, bf16)
+        workers[name] = Worker(here, name, batch, side, bf16)
         if name.startswith('LabNet') and before:
-            workers[f'{name} before'] = Worker(before, name, None, batch, side, bf16)
-        if name in changes:
-            workers[f'{name} {changes[name]}'] = Worker(here, name, changes[name], batch, side, bf16)
+            workers[f'{name} before'] = Worker(before, name, batch, side, bf16)
     try:
         steps = {name: [] for name in workers}
         for _ in range(rounds + 2):

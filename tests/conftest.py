@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import logging
 import os
 import resource
@@ -15,6 +16,7 @@ import yaml
 from skimage import data as skimage_data
 
 import stea_arch  # noqa: F401  (fills the registries)
+from data_prep.lmdb_writer import write_lmdb
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +36,13 @@ def photo_folder(tmp_path_factory):
         crop = image[top : top + 72, left : left + 64, ::-1]
         cv2.imwrite(str(folder / f'photo{number}.png'), crop)
     return folder
+
+
+@pytest.fixture
+def photo_lmdb(photo_folder, tmp_path):
+    """An LMDB of the same crops."""
+    write_lmdb([str(photo_folder)], str(tmp_path / 'photos.lmdb'), progress=False)
+    return tmp_path / 'photos.lmdb'
 
 
 @pytest.fixture
@@ -74,7 +83,6 @@ TINY = {
         'train': {
             'name': 'photos',
             'type': 'ClassicalDegradationDataset',
-            'dataroot_gt': None,
             'io_backend': {'type': 'disk'},
             'gt_size': 32,
             'use_hflip': True,
@@ -104,7 +112,7 @@ TINY = {
     'logger': {'print_freq': 4, 'save_checkpoint_freq': 4, 'use_tb_logger': False},
 }
 
-
+VAL = {'name': 'val', 'type': 'ClassicalDegradationDataset', 'io_backend': {'type': 'disk'}, 'num_kernels': 2}
 REAL = {  # what turns TINY into the pixel stage on second-order degradations
     'model_type': 'RealNetModel',
     'network_g': {'attention': 'none', 'large_field': False},  # the cheapest blocks
@@ -147,11 +155,18 @@ def merge(base, changes):
 
 @pytest.fixture
 def tiny_options(photo_folder):
-    """``tiny_options({...changes...})`` -> option dict of a run of seconds, trained on ``photo_folder``."""
+    """``tiny_options({...changes...})`` -> option dict of a run of seconds, trained and validated on ``photo_folder``.
 
-    def make(changes=None):
-        base = merge(TINY, {'datasets': {'train': {'dataroot_gt': str(photo_folder)}}})
-        return merge(base, changes or {})
+    Changes follow one another; ``'val': ...`` leaves the validation out.
+    """
+
+    def make(*changes):
+        options = functools.reduce(merge, filter(None, changes), merge(TINY, {}))
+        if 'val' in options:
+            options['datasets'].setdefault('val', dict(VAL))
+        for dataset in options['datasets'].values():
+            dataset.setdefault('dataroot_gt', str(photo_folder))
+        return options
 
     return make
 
@@ -160,27 +175,65 @@ def tiny_options(photo_folder):
 def real_options(tiny_options):
     """As ``tiny_options``, for the pixel stage of RealNet, or with ``stage='gan'`` for its second one."""
 
-    def make(changes=None, stage='pixel'):
-        base = merge(tiny_options(), REAL)
-        return merge(merge(base, GAN) if stage == 'gan' else base, changes or {})
+    return lambda changes=None, stage='pixel': tiny_options(REAL, GAN if stage == 'gan' else {}, changes)
+
+
+@pytest.fixture
+def build(tmp_path):
+    """``build(options, is_train)`` -> model as BasicSR's pipeline would build it."""
+    from basicsr.models import build_model
+
+    def make(options, is_train=True):
+        opt = copy.deepcopy(options)
+        for folder in ('models', 'training_states', 'visualization', 'experiments_root', 'results_root'):
+            opt['path'][folder] = str(tmp_path / folder)
+            (tmp_path / folder).mkdir(exist_ok=True)
+        opt.update(dist=False, rank=0, world_size=1, is_train=is_train)
+        torch.manual_seed(0)
+        return build_model(opt)
 
     return make
 
 
 @pytest.fixture
-def run_main(tmp_path, monkeypatch):
-    """``run_main(main, options, *flags)``: call an entry in this process, with the test's folder as the root."""
+def call(monkeypatch):
+    """``call(main, *argv)``: a command in this process, with a logger of BasicSR as a new process has it."""
     from basicsr.utils import logger as basicsr_logger
+
+    def run(main, *argv):
+        monkeypatch.setattr(sys, 'argv', [*argv])
+        for handler in list(logging.getLogger('basicsr').handlers):
+            logging.getLogger('basicsr').removeHandler(handler)
+        basicsr_logger.initialized_logger.clear()
+        return main()
+
+    return run
+
+
+@pytest.fixture
+def run_main(tmp_path, monkeypatch, call):
+    """``run_main(main, options, *flags)``: call an entry in this process, with the test's folder as the root."""
 
     def run(main, options, *flags):
         file = tmp_path / f'{options["name"]}.yml'
         file.write_text(yaml.safe_dump(options, sort_keys=False))
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, 'argv', ['stea', '-opt', str(file), *flags])
-        for handler in list(logging.getLogger('basicsr').handlers):
-            logging.getLogger('basicsr').removeHandler(handler)
-        basicsr_logger.initialized_logger.clear()
-        main()
+        call(main, 'stea', '-opt', str(file), *flags)
         return tmp_path
+
+    return run
+
+
+@pytest.fixture
+def fail_main(run_main, capsys):
+    """``fail_main(status, main, options, *flags)``: what such a call says that ends with that status in a paragraph."""
+
+    def run(status, main, options, *flags):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            run_main(main, options, *flags)
+        error = capsys.readouterr().err
+        assert stop.value.code == status and 'Traceback' not in error, error
+        return error
 
     return run

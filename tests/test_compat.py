@@ -97,8 +97,9 @@ def test_basicsr_expands_one_path_and_we_expand_lists(monkeypatch):
 
 
 def test_importing_twice_is_harmless():
-    names = {'LabNet': ARCH_REGISTRY, 'ClassicalDegradationDataset': DATASET_REGISTRY, 'LabNetModel': MODEL_REGISTRY}
-    names |= {'RealNet': ARCH_REGISTRY, 'RealWorldDataset': DATASET_REGISTRY, 'RealGANModel': MODEL_REGISTRY}
+    names = dict.fromkeys(('LabNet', 'RealNet', 'Bicubic'), ARCH_REGISTRY)
+    names |= dict.fromkeys(('ClassicalDegradationDataset', 'RealWorldDataset'), DATASET_REGISTRY)
+    names |= dict.fromkeys(('LabNetModel', 'RealNetModel', 'RealGANModel'), MODEL_REGISTRY)
     before = basicsr.train.create_train_val_dataloader, original(basicsr.train, 'create_train_val_dataloader')
     importlib.reload(stea_arch)
     code = (

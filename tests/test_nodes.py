@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_resume import assert_same, start
+from test_resume import assert_same, read_last, start
 from torch.distributed.run import get_args_parser
 
 import stea_arch
-from data_prep.lmdb_writer import write_lmdb
 from stea_arch.commands import _pipeline
-from stea_arch.weights.files import read_checkpoint
 
 WORKER = """
 import os
@@ -58,12 +56,11 @@ def free_port():
 
 
 def test_a_worker_of_two_nodes_is_killed_and_the_run_is_as_if_unbroken(
-    tiny_options, tmp_path, photo_folder, monkeypatch
+    tiny_options, tmp_path, photo_folder, photo_lmdb, monkeypatch
 ):
     (tmp_path / 'worker.py').write_text(WORKER)
-    write_lmdb([str(photo_folder)], str(tmp_path / 'photos.lmdb'), progress=False)
     options = tiny_options({'val': ..., 'logger': {'save_checkpoint_freq': 2}})
-    options['datasets']['train'].update(dataroot_gt='photos.lmdb', io_backend={'type': 'lmdb'}, batch_size_per_gpu=1)
+    options['datasets']['train'].update(dataroot_gt=str(photo_lmdb), io_backend={'type': 'lmdb'}, batch_size_per_gpu=1)
     flags = ('--launcher', 'pytorch', '--auto_resume')
 
     nodes = ['--nnodes=2', '--nproc_per_node=1', '--rdzv-backend=c10d', '--rdzv-id=1', '--max-restarts=2']
@@ -78,11 +75,7 @@ def test_a_worker_of_two_nodes_is_killed_and_the_run_is_as_if_unbroken(
     monkeypatch.setenv('NAME', 'unbroken')
     one = [*TORCHRUN, '--standalone', '--nproc_per_node=2', 'worker.py']
     assert start(one, {**options, 'name': 'unbroken'}, tmp_path, *flags).wait(300) == 0
-    files = [
-        [tmp_path / 'experiments' / name / file for file in ('models/net_g_8.pth', 'training_states/8.state')]
-        for name in ('broken', 'unbroken')
-    ]
-    assert_same(*([read_checkpoint(path) for path in paths] for paths in files))
+    assert_same(*(read_last(tmp_path / 'experiments' / name) for name in ('broken', 'unbroken')))
 
     reads = [(tmp_path / f'unbroken/first_{rank}.txt').read_text().split() for rank in (0, 1)]
     photos = sorted(path.name for path in photo_folder.iterdir())

@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 import yaml
+from waiting import wait_until
 
 from stea_arch import train
 from stea_arch.models.evaluator import read_json_lines
@@ -32,16 +33,14 @@ def assert_same(left, right, where=''):
         assert left == right, where
 
 
-def last_files(experiment, iteration=8):
-    return [
-        read_checkpoint(experiment / f'models/net_g_{iteration}.pth'),
-        read_checkpoint(experiment / f'training_states/{iteration}.state'),
-        read_json_lines(experiment / 'validations.jsonl'),
-        read_checkpoint(experiment / 'models/net_g_best.pth'),
-    ]
+def read_last(experiment, iteration=8, *more):
+    """The network and the state of an iteration, and ``more`` checkpoints of a run."""
+    files = (f'models/net_g_{iteration}.pth', f'training_states/{iteration}.state', *more)
+    return [read_checkpoint(experiment / file) for file in files]
 
 
-VAL = {'name': 'val', 'type': 'ClassicalDegradationDataset', 'io_backend': {'type': 'disk'}, 'num_kernels': 2}
+def read_all(experiment):
+    return *read_last(experiment, 8, 'models/net_g_best.pth'), read_json_lines(experiment / 'validations.jsonl')
 
 
 @pytest.mark.parametrize(
@@ -61,29 +60,26 @@ VAL = {'name': 'val', 'type': 'ClassicalDegradationDataset', 'io_backend': {'typ
         (4, {'train': {'amp': 'bf16', 'optim_g': {'type': 'AdamW'}}, 'network_g': 'dropout'}),
     ],
 )
-def test_stopped_and_resumed_equals_unbroken(tiny_options, run_main, tmp_path, photo_folder, stop, changes):
+def test_stopped_and_resumed_equals_unbroken(tiny_options, run_main, tmp_path, stop, changes):
     if changes.get('network_g') == 'dropout':  # SwinIR draws from torch's generator in every step
         changes['network_g'] = {'type': 'SwinIR', 'num_feat': ..., 'num_blocks': ..., 'window_size': 4, 'img_size': 16}
         changes['network_g'] |= {'depths': [2], 'num_heads': [2], 'embed_dim': 8, 'drop_path_rate': 0.5}
         changes['network_g'] |= {'upsampler': 'pixelshuffledirect', 'drop_rate': 0.2}
     options = tiny_options(changes)
-    options['datasets']['val'] = {**VAL, 'dataroot_gt': str(photo_folder)}
-
     run_main(train.main, {**options, 'name': 'unbroken'})
     run_main(train.main, {**options, 'name': 'broken'}, '--force_yml', f'train:total_iter={stop}')
     run_main(train.main, {**options, 'name': 'broken'}, '--auto_resume')
 
-    unbroken, broken = (last_files(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken'))
+    unbroken, broken = (read_all(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken'))
     assert_same(unbroken, broken)
-    assert [line['iter'] for line in unbroken[2]][-2:] == [8 - options['val']['val_freq'], 8]
+    assert [line['iter'] for line in unbroken[-1]][-2:] == [8 - options['val']['val_freq'], 8]
 
 
 def test_a_run_that_ended_between_its_best_weights_and_their_note_validates_again(
-    tiny_options, run_main, tmp_path, photo_folder, monkeypatch
+    tiny_options, run_main, tmp_path, monkeypatch
 ):
     """The state of step 4 is saved, the best network too, but nothing is noted: as after a kill or on a full disk."""
     options = tiny_options()
-    options['datasets']['val'] = {**VAL, 'dataroot_gt': str(photo_folder)}
     run_main(train.main, {**options, 'name': 'unbroken'})
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -93,7 +89,7 @@ def test_a_run_that_ended_between_its_best_weights_and_their_note_validates_agai
         with pytest.raises(SystemExit):
             run_main(train.main, {**options, 'name': 'broken'})
     run_main(train.main, {**options, 'name': 'broken'}, '--auto-resume')  # as --auto_resume
-    assert_same(*(last_files(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken')))
+    assert_same(*(read_all(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken')))
 
 
 def test_the_number_of_threads_is_part_of_the_state(tiny_options, run_main, monkeypatch):
@@ -150,8 +146,7 @@ def test_a_state_continues_under_a_new_name(tiny_options, run_main, tmp_path):
     state = 'experiments/first/training_states/4.state'
     for _ in range(2):  # the second time there is an experiment of that name, which is archived like any other
         run_main(train.main, {**options, 'name': 'second', 'path': {**options['path'], 'resume_state': state}})
-        for file in ('models/net_g_8.pth', 'training_states/8.state'):
-            assert_same(*(read_checkpoint(tmp_path / 'experiments' / n / file) for n in ('first', 'second')))
+        assert_same(*(read_last(tmp_path / 'experiments' / name) for name in ('first', 'second')))
     assert len(list((tmp_path / 'experiments').glob('second_archived_*'))) == 1
     assert (tmp_path / 'experiments/first/models/net_g_4.pth').is_file()
 
@@ -172,10 +167,7 @@ def test_stopped_by_a_signal_it_saves_its_state_and_goes_on_as_if_unbroken(tiny_
     options['datasets']['train']['num_worker_per_gpu'] = 2
     process = start(command, options, tmp_path)
     output = tmp_path / 'output.txt'
-    deadline = time.monotonic() + 120
-    while 'iter:       3' not in output.read_text():
-        assert process.poll() is None and time.monotonic() < deadline, output.read_text()
-        time.sleep(0.02)
+    wait_until(lambda: 'iter:       3' in output.read_text(), process, output)
     process.send_signal(number)
     if number == signal.SIGTERM:  # a cluster's own, and the launcher's right behind it
         time.sleep(0.1)
@@ -186,8 +178,7 @@ def test_stopped_by_a_signal_it_saves_its_state_and_goes_on_as_if_unbroken(tiny_
     assert 'Traceback' not in output.read_text() and 3 <= int(state.stem) < 60
     assert start(command, options, tmp_path, '--auto_resume').wait(180) == 0, output.read_text()
     assert start(command, {**options, 'name': 'unbroken'}, tmp_path).wait(180) == 0
-    files = [tmp_path / 'experiments' / n / 'training_states/60.state' for n in ('stopped', 'unbroken')]
-    assert_same(*map(read_checkpoint, files))
+    assert_same(*(read_last(tmp_path / 'experiments' / name, 60) for name in ('stopped', 'unbroken')))
 
 
 SLOW = """
@@ -204,28 +195,18 @@ train.main()
 """
 
 
-def test_a_second_signal_ends_it_at_once(tiny_options, tmp_path, photo_folder):
+def test_a_second_signal_ends_it_at_once(tiny_options, tmp_path):
     (tmp_path / 'slow.py').write_text(SLOW)
-    options = tiny_options({'val': {'val_freq': 1}})
-    options['datasets']['val'] = {**VAL, 'dataroot_gt': str(photo_folder)}
-    process = start([sys.executable, 'slow.py'], options, tmp_path)
+    process = start([sys.executable, 'slow.py'], tiny_options({'val': {'val_freq': 1}}), tmp_path)
     output = tmp_path / 'output.txt'
-
-    def wait_for(text):
-        deadline = time.monotonic() + 120
-        while text not in output.read_text():
-            assert process.poll() is None and time.monotonic() < deadline, output.read_text()
-            time.sleep(0.05)
-
-    wait_for('validating')
-    process.send_signal(signal.SIGINT)
-    wait_for('Once more to end at once')
-    process.send_signal(signal.SIGINT)
+    for text in ('validating', 'Once more to end at once'):
+        wait_until(lambda text=text: text in output.read_text(), process, output)
+        process.send_signal(signal.SIGINT)
     assert process.wait(20) != 0
 
 
 @pytest.mark.parametrize(('total', 'said'), [(3, 'No state had been saved'), (6, r'continues from .*/4\.state')])
-def test_an_interruption_promises_what_is_there(tiny_options, run_main, tmp_path, monkeypatch, capsys, total, said):
+def test_an_interruption_promises_what_is_there(tiny_options, run_main, fail_main, monkeypatch, total, said):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
@@ -234,9 +215,7 @@ def test_an_interruption_promises_what_is_there(tiny_options, run_main, tmp_path
     if total > 4:
         run_main(train.main, options)
         monkeypatch.setattr('basicsr.train.build_model', interrupted)
-    with pytest.raises(SystemExit) as stop:
-        run_main(train.main, options, *['--auto_resume'] * (total > 4))
-    assert stop.value.code == 130 and re.search(said, capsys.readouterr().err)
+    assert re.search(said, fail_main(130, train.main, options, *['--auto_resume'] * (total > 4)))
 
 
 def test_workers_do_not_change_the_run(tiny_options, run_main, tmp_path):
@@ -269,14 +248,13 @@ def test_an_incomplete_newest_state_is_left_out(tiny_options, run_main, tmp_path
     ('chosen', 'said'), [('2.state', 'epoch: 0, iter: 2.'), (None, 'Start training from epoch: 0')]
 )
 def test_all_processes_continue_from_the_state_of_the_first(
-    tiny_options, run_main, tmp_path, monkeypatch, capsys, chosen, said
+    tiny_options, run_main, fail_main, tmp_path, monkeypatch, chosen, said
 ):
     options = tiny_options({'val': ..., 'logger': {'save_checkpoint_freq': 2}, 'train': {'total_iter': 4}})
     run_main(train.main, options)
     monkeypatch.setattr('stea_arch.resume.gather', lambda own: ['9.state', own])
-    with pytest.raises(SystemExit):
-        run_main(train.main, options, '--auto_resume')
-    assert 'first process continues from 9.state, but process 0 does not find' in capsys.readouterr().err
+    error = fail_main(1, train.main, options, '--auto_resume')
+    assert 'first process continues from 9.state, but process 0 does not find' in error
     monkeypatch.setattr('stea_arch.resume.gather', lambda own: [chosen, own])
     run_main(train.main, options, '--auto_resume')
     assert said in read_log(tmp_path / 'experiments/tiny')
@@ -301,20 +279,15 @@ def test_a_small_dataset_trains_to_the_last_iteration(tiny_options, run_main, tm
     assert (tmp_path / 'experiments/tiny/training_states/12.state').is_file()
 
 
-def test_a_dataset_smaller_than_a_batch_is_refused_in_a_paragraph(tiny_options, run_main, capsys):
-    options = tiny_options({'val': ..., 'datasets': {'train': {'batch_size_per_gpu': 7}}})
-    with pytest.raises(SystemExit) as stop:
-        run_main(train.main, options)
-    assert stop.value.code == 1
-    assert '6 samples an epoch on each process do not fill one batch of 7' in capsys.readouterr().err
+def test_a_dataset_smaller_than_a_batch_is_refused_in_a_paragraph(tiny_options, fail_main):
+    error = fail_main(1, train.main, tiny_options({'val': ..., 'datasets': {'train': {'batch_size_per_gpu': 7}}}))
+    assert '6 samples an epoch on each process do not fill one batch of 7' in error
 
 
-def test_weights_are_no_training_state(tiny_options, run_main, tmp_path, capsys):
+def test_weights_are_no_training_state(tiny_options, fail_main, tmp_path):
     torch.save({'params': {'w': torch.zeros(1)}}, tmp_path / 'net.pth')
-    options = tiny_options({'val': ..., 'path': {'resume_state': str(tmp_path / 'net.pth')}})
-    with pytest.raises(SystemExit):
-        run_main(train.main, options)
-    assert re.search(r'net\.pth is not a training state.*pretrain_network_g', capsys.readouterr().err)
+    error = fail_main(1, train.main, tiny_options({'val': ..., 'path': {'resume_state': str(tmp_path / 'net.pth')}}))
+    assert re.search(r'net\.pth is not a training state.*pretrain_network_g', error)
 
 
 def test_an_error_that_is_not_ours_keeps_its_traceback(tiny_options, run_main, monkeypatch):
@@ -342,10 +315,7 @@ def test_killed_in_the_middle_and_resumed_equals_unbroken(tiny_options, tmp_path
     options['logger'].update(save_checkpoint_freq=1, keep_checkpoints=2)
     states = tmp_path / 'experiments/killed/training_states'
     process = start(command, options, tmp_path)
-    deadline = time.monotonic() + 120
-    while len(list(states.glob('*.state')) if states.is_dir() else []) < 2:
-        assert process.poll() is None and time.monotonic() < deadline, (tmp_path / 'output.txt').read_text()
-        time.sleep(0.02)
+    wait_until(lambda: len(list(states.glob('*.state'))) >= 2, process, tmp_path / 'output.txt')
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (states / '40.state').exists()
@@ -353,11 +323,7 @@ def test_killed_in_the_middle_and_resumed_equals_unbroken(tiny_options, tmp_path
     assert start(command, options, tmp_path, '--auto_resume').wait(180) == 0, (tmp_path / 'output.txt').read_text()
     assert start(command, {**options, 'name': 'unbroken'}, tmp_path).wait(180) == 0
     assert 'Resuming training from' in (tmp_path / 'output.txt').read_text()
-    files = [
-        [tmp_path / 'experiments' / n / f for f in ('models/net_g_40.pth', 'training_states/40.state')]
-        for n in ('killed', 'unbroken')
-    ]
-    assert_same(*([read_checkpoint(path) for path in paths] for paths in files))
+    assert_same(*(read_last(tmp_path / 'experiments' / name, 40) for name in ('killed', 'unbroken')))
 
 
 WORKER = """
@@ -377,14 +343,13 @@ train.main()
 """
 
 
-def test_two_processes_train_one_network(tiny_options, tmp_path, photo_folder, run_main):
+def test_two_processes_train_one_network(tiny_options, tmp_path, run_main):
     """Weights agree between the ranks, and with one process on the joint batch; so does the validation."""
     (tmp_path / 'worker.py').write_text(WORKER)
     # with a large eps Adam follows the gradient itself, whose rounding would otherwise decide the sign of steps
     changes = {'train': {'total_iter': 4, 'optim_g': {'eps': 1.0, 'lr': 0.1}}}
     options = tiny_options(changes)
     options['datasets']['train']['dataset_enlarge_ratio'] = 2
-    options['datasets']['val'] = {**VAL, 'dataroot_gt': str(photo_folder)}
     torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', 'worker.py']
     process = start(torchrun, {**options, 'name': 'two'}, tmp_path, '--launcher', 'pytorch')
     assert process.wait(240) == 0, (tmp_path / 'output.txt').read_text()

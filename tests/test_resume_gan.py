@@ -3,34 +3,33 @@
 import sys
 
 import pytest
-from test_resume import VAL, assert_same, start
+from test_resume import assert_same, read_last, start
 
 from stea_arch import train
 from stea_arch.weights import files
 from stea_arch.weights.files import read_checkpoint
 
-FILES = ('models/net_g_6.pth', 'models/net_d_6.pth', 'training_states/6.state')
 SHORT = {'total_iter': 6, 'scheduler': {'milestones': [4]}}
 
 
 def last(experiment):
-    return {file: read_checkpoint(experiment / file) for file in FILES}
+    return read_last(experiment, 6, 'models/net_d_6.pth')
 
 
 @pytest.mark.parametrize('streams', [1, 2])
-def test_stopped_and_resumed_equals_unbroken(real_options, run_main, tmp_path, photo_folder, streams):
+def test_stopped_and_resumed_equals_unbroken(real_options, run_main, tmp_path, streams):
     """Generator, discriminator, both optimisers, EMA, random state, and a pool that is full when the run stops."""
     network = {'type': 'RealNet', 'streams': streams}
     changes = {'network_g': network, 'queue_size': 3, 'datasets': {'train': {'num_worker_per_gpu': 2 * (streams - 1)}}}
     changes |= {'train': SHORT, 'val': {'val_freq': 3}, 'logger': {'save_checkpoint_freq': 3}}
     options = real_options(changes, 'gan')
-    options['datasets']['val'] = {**VAL, 'dataroot_gt': str(photo_folder), 'num_kernels': 1, 'sigma_range': [1, 1]}
+    options['datasets']['val'].update(num_kernels=1, sigma_range=[1, 1])
     run_main(train.main, {**options, 'name': 'unbroken'})
     run_main(train.main, {**options, 'name': 'broken'}, '--force_yml', 'train:total_iter=3')
     run_main(train.main, {**options, 'name': 'broken'}, '--auto_resume')
     unbroken, broken = (last(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken'))
     assert_same(unbroken, broken)
-    state = unbroken['training_states/6.state']
+    _, state, _ = unbroken
     assert len(state['optimizers']) == 2 and all(optimizer['state'] for optimizer in state['optimizers'])
     (pool,) = state['pools']
     assert [len(tensor) for tensor in pool['tensors']] == [3] * (1 + streams)
@@ -45,7 +44,7 @@ def test_a_state_without_its_discriminator_is_left_out(real_options, run_main, t
     assert 'epoch: 0, iter: 2.' in ''.join(p.read_text() for p in (tmp_path / 'experiments/tiny').glob('*.log'))
 
 
-def test_a_full_disk_stops_the_run_and_the_last_state_goes_on(real_options, run_main, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_stops_the_run_and_the_last_state_goes_on(real_options, run_main, fail_main, tmp_path, monkeypatch):
     """The third state goes to /dev/full, where every write fails as on a full disk."""
 
     def full_from_the_sixth(path, mode):
@@ -55,12 +54,8 @@ def test_a_full_disk_stops_the_run_and_the_last_state_goes_on(real_options, run_
     options = real_options({'val': ..., 'train': SHORT, 'logger': logger}, 'gan')
     with monkeypatch.context() as patch:
         patch.setattr(files, 'open', full_from_the_sixth, raising=False)
-        with pytest.raises(SystemExit) as stop:
-            run_main(train.main, options)
-    assert stop.value.code == 1
-    error = capsys.readouterr().err
+        error = fail_main(1, train.main, options)
     assert '6.state could not be saved: No space left on device' in error and '--auto_resume' in error
-    assert 'Traceback' not in error
     experiment = tmp_path / 'experiments/tiny'
     assert [path.name for path in (experiment / 'training_states').iterdir()] == ['4.state']
     assert not list(experiment.rglob('*.partial'))

@@ -71,7 +71,7 @@ class TrainingMixin:
         self.logged = {}
         self.bar = TrainingBar(self.opt)
         perceptual = train_opt.get('perceptual_opt')
-        if perceptual and perceptual.get('vgg_type', 'vgg19') == 'vgg19':
+        if perceptual and perceptual['type'] == 'PerceptualLoss' and perceptual.get('vgg_type', 'vgg19') == 'vgg19':
             compat.take_vgg19_from(find_vgg19(self.opt['path'].get('vgg19')))
         super().init_training_settings()
         if train_opt.get('compile') == 'blocks':

@@ -163,6 +163,16 @@ def mapping():
     return Kind('a section with keys of its own', lambda v: isinstance(v, dict), {'type': 'object'})
 
 
+def numbers_by_name():
+    """A section whose values are numbers, at least 0."""
+    each = number(0)
+    return Kind(
+        'numbers >= 0 by name',
+        lambda v: isinstance(v, dict) and all(map(each.accepts, v.values())),
+        {'type': 'object', 'additionalProperties': each.schema},
+    )
+
+
 def anything():
     """Whatever the registered object makes of it."""
     return Kind('a value', lambda v: True)

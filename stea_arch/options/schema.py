@@ -21,6 +21,7 @@ from stea_arch.options.kinds import (
     mapping,
     multiple,
     number,
+    numbers_by_name,
     odd,
     optional,
     positive,
@@ -399,7 +400,8 @@ ARGUMENTS = {
         'betas': Key(sequence(fraction(), length=2)),
         'weight_decay': Key(number(0)),
     },
-    'PerceptualLoss': {'layer_weights': Key(mapping()), 'criterion': Key(choice('l1', 'fro'))},
+    'PerceptualLoss': {'layer_weights': Key(numbers_by_name()), 'criterion': Key(choice('l1', 'fro'))},
+    'EfficientNetLoss': {'layer_weights': Key(numbers_by_name(), doc='By `block0` to `block15`, see docs/training.md')},
     'GANLoss': {'gan_type': Key(choice('vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge'))},
 }
 ARGUMENTS['AdamW'] = ARGUMENTS['Adam']
@@ -415,6 +417,7 @@ COMMON_ARGUMENTS = {
     'better': Key(choice('higher', 'lower')),
     'convert_to': Key(choice('y', 'gray')),
 }
+WITHOUT_TRAINING = ('Bicubic',)  # networks without a parameter
 # Arguments that only some values of another one read: {network: {argument: (the other, the values)}}
 READ_WITH = {
     'LabNet': {
@@ -425,4 +428,9 @@ READ_WITH = {
     },
     'RealNet': {'deblur': ('streams', (2,)), 'denoise': ('streams', (2,))},
 }
-WITHOUT_TRAINING = ('Bicubic',)  # networks without a parameter
+
+
+def is_read(network, key, arguments):
+    """Whether a network reads one of its arguments, as far as the others say."""
+    other, values = READ_WITH.get(network, {}).get(key, (None, ()))
+    return other not in arguments or arguments[other] in values

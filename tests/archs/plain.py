@@ -74,9 +74,9 @@ def ttea(p, x):
     return t + p.conv('local', v) + x * gelu(p.conv('self_gate.project', x)) + x
 
 
-def mlfr(p, t):
+def mlfr(p, t, dilations=(2, 4, 6)):
     branches = []
-    for i, d in enumerate((2, 4, 6)):
+    for i, d in enumerate(dilations):
         wide, near = p.conv(f'branches.{i}.far', t, dilation=d), p.conv(f'branches.{i}.near', t)
         branches.append(p.conv(f'branches.{i}.merge', torch.cat([wide, near], 1)))
     return p.conv('merge', torch.cat([*branches, p.conv('bypass', t)], 1)) + t

@@ -2,17 +2,15 @@
 
 import math
 
-import onnxruntime
 import plain
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from stea_arch.archs.attention import bounded
 from stea_arch.archs.labnet_arch import ATTENTIONS
-from stea_arch.archs.softmax import Softmax, softmax_attention
+from stea_arch.archs.softmax import softmax_attention
 
 MERGEABLE = [name for name, kind in ATTENTIONS.items() if kind.mergeable]
 
@@ -94,20 +92,6 @@ def test_softmax_is_computed_by_a_fused_kernel():
         assert attention(x, attention.statistics(x)).shape == x.shape
 
 
-def test_softmax_module_computes_its_equation():
-    ours = plain.randomise(Softmax(32, num_heads=2, key_dim=3)).double()
-    p = plain.Weights(ours.state_dict())
-    x = torch.randn(2, 32, 5, 8, dtype=torch.float64)
-    v = p.conv('value', x)
-    q, k = (p.conv(name, x).reshape(2, 2, 3, 40) for name in ('query', 'key'))
-    q, k = (y * math.sqrt(0.9) / torch.sqrt(1 + (y * y).sum(2, keepdim=True)) for y in (q, k))
-    joined = torch.einsum('bhdi,bhdj->bhij', q, k).softmax(3) @ v.reshape(2, 2, 16, 40).transpose(2, 3)
-    joined = joined.transpose(2, 3).reshape(x.shape)
-    expected = joined + p.conv('local', v) + x * plain.gelu(p.conv('self_gate.project', x)) + x
-    with torch.no_grad():
-        torch.testing.assert_close(ours(x, ours.statistics(x)), expected, rtol=0, atol=1e-10)
-
-
 @pytest.mark.parametrize('size', [0, 1e-20, 1, 1e4, 1e15])
 def test_products_are_bounded(size):
     x = size * torch.randn(1, 1, 4, 100, generator=torch.Generator().manual_seed(0))
@@ -115,27 +99,3 @@ def test_products_are_bounded(size):
     assert products.abs().max() < 0.9 + 1e-6
     if size > 1:
         assert products.max() > 0.899
-
-
-class Whole(nn.Module):
-    """An attention with the statistics of its own input."""
-
-    def __init__(self, attention):
-        super().__init__()
-        self.attention = attention
-
-    def forward(self, x):
-        return self.attention(x, self.attention.statistics(x))
-
-
-@pytest.mark.parametrize('name', ['taylor', 'softmax'])
-def test_exports_to_onnx_with_free_sizes(name, tmp_path):
-    whole, free, path = Whole(make(name).float()), torch.export.Dim.DYNAMIC, str(tmp_path / 'attention.onnx')
-    shapes = {'x': {0: free, 2: free, 3: free}}
-    torch.onnx.export(whole, (torch.rand(2, 16, 8, 12),), path, dynamo=True, dynamic_shapes=shapes, verbose=False)
-    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
-    for shape in [(2, 16, 8, 12), (1, 16, 5, 24), (1, 16, 1, 1)]:
-        x = torch.randn(shape)
-        (onnx,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-        with torch.no_grad():
-            torch.testing.assert_close(torch.from_numpy(onnx), whole(x), rtol=0, atol=1e-5)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 from basicsr.utils.matlab_functions import imresize
-from basicsr.utils.registry import ARCH_REGISTRY
 
 from stea_arch.archs.bicubic_arch import Bicubic
 
@@ -45,7 +44,3 @@ def test_has_no_parameters_and_keeps_precision_under_autocast():
 def test_impossible_scale_is_refused(upscale):
     with pytest.raises(ValueError, match=r'whole number of at least 1, got .*'):
         Bicubic(upscale)
-
-
-def test_is_registered():
-    assert ARCH_REGISTRY.get('Bicubic') is Bicubic

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from small_networks import SMALL, keep_one_block, opened_labnet
 
 from stea_arch import backends
 from stea_arch.archs.labnet_arch import LabNet
@@ -15,11 +15,7 @@ from stea_arch.backends.exported import export, fingerprint
 def network():
     """All of LabNet's own operations around a single block: to export six takes minutes."""
     torch.manual_seed(0)
-    network = LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2)
-    for stage in ('enc2', 'latent', 'dec1', 'dec2', 'refine'):
-        setattr(network, stage, nn.Sequential())
-    nn.init.constant_(network.enc1[0].beta, 0.5)
-    return network
+    return keep_one_block(opened_labnet()).train()
 
 
 @pytest.fixture(scope='module')
@@ -69,16 +65,14 @@ def test_export_is_used_again_only_for_the_same_network(network, folder):
         network.fusion.bias[3] += 1e-6
         changed = fingerprint(network)
         network.fusion.bias[3] -= 1e-6
-    upscaled = LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2)
-    upscaled.load_state_dict(LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2).state_dict())
-    assert len({name, changed, fingerprint(upscaled)}) == 3
+    assert len({name, changed, fingerprint(LabNet(**SMALL))}) == 3
 
 
 @pytest.mark.parametrize(
     ('one', 'other'), [({'taylor_order': 1}, {'taylor_order': 2}), ({'num_heads': 2, 'key_dim': 8}, {})]
 )
 def test_fingerprint_knows_what_shapes_do_not_tell(one, other):
-    made = [LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), attention='taylor', **each) for each in (one, other)]
+    made = [LabNet(**SMALL, attention='taylor', **each) for each in (one, other)]
     made[1].load_state_dict(made[0].state_dict())
     assert fingerprint(made[0]) != fingerprint(made[1])
     assert fingerprint(made[0].train()) == fingerprint(made[0].eval())
@@ -135,6 +129,6 @@ def test_impossible_arguments_are_refused(network, folder, arguments, message):
 
 def test_network_on_another_device_is_not_exported(folder):
     with torch.device('meta'):
-        network = LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1))
+        network = LabNet(**SMALL)
     with pytest.raises(ValueError, match=r'run on the CPU, but this network is on meta'):
         export(network, folder)

@@ -1,8 +1,6 @@
 """The variants of the ablation are what their names say, by the way in which they are trained: ``--force_yml``."""
 
-import sys
-from pathlib import Path
-
+import ablation
 import pytest
 import torch
 from basicsr.archs import build_network
@@ -14,9 +12,6 @@ from stea_arch.archs.softmax import Softmax
 from stea_arch.archs.stea import STEA, TTEA
 from stea_arch.archs.taylor import Taylor
 from stea_arch.options import read_options
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-import ablation
 
 EXPECTED = {
     'stea': (STEA, (2, 4, 6)),

@@ -6,10 +6,8 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
 import equal_terms
+import pytest
 
 TINY = ['tiny', 'LabNet-T=1e-3', 'network_g:large_field=false', 'network_g:attention=none']
 

@@ -6,16 +6,15 @@ import sys
 import time
 from pathlib import Path
 
+import gpu_pack
 import pytest
 import torch
 import torch.nn.functional as F
+from gpu import Run
+from gpu_correctness import judge, relative
+from gpu_timing import count_traffic
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def benchmarks(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
 
 
 def run_script(*arguments, **environment):
@@ -31,8 +30,6 @@ def test_refuses_without_cuda(tmp_path):
 
 
 def test_counts_what_operations_move():
-    from gpu_timing import count_traffic
-
     x, weight = torch.randn(2, 4, 8, 8), torch.randn(6, 4, 1, 1, requires_grad=True)
 
     def convolve():
@@ -70,16 +67,12 @@ def test_all_stages_at_toy_size(tmp_path):
 
 
 def test_what_is_wrong_is_seen():
-    from gpu_correctness import judge, relative
-
     exact = torch.randn(4, dtype=torch.float64)
     assert not judge({'results': relative(exact.float() * 1.001, exact)}, 1e-4)['correct']
     assert not judge({'results': relative(exact * float('nan'), exact)}, 1e-4)['correct']
 
 
 def test_stops_in_time_and_goes_on_where_it_stopped(tmp_path):
-    from gpu import Run
-
     run = Run(tmp_path / 'gpu.json', 1, True, time.time(), None)
     assert run.measure('first', dict, {'value': 1})['value'] == 1
     assert run.measure('first', dict) is None
@@ -92,8 +85,6 @@ def test_stops_in_time_and_goes_on_where_it_stopped(tmp_path):
 
 
 def test_pack(tmp_path, monkeypatch):
-    import gpu_pack
-
     images = tmp_path / 'photos'
     (images / 'a').mkdir(parents=True)
     (images / 'a' / 'one.jpg').write_bytes(bytes(2**20))

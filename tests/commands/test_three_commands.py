@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import json
-import logging
 import math
 import re
 import shlex
@@ -44,19 +43,13 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def enter(monkeypatch):
+def enter(call):
     """``enter(line)``: run a line's console command, as setup.py has it, in this process; returns its exit status."""
-    from basicsr.utils import logger as basicsr_logger
-
     commands = dict(re.findall(r"'(stea-\w+)=([\w.]+):main'", (ROOT / 'setup.py').read_text()))
 
     def run(line):
         command, *arguments = shlex.split(line)
-        monkeypatch.setattr('sys.argv', [command, *arguments])
-        for handler in list(logging.getLogger('basicsr').handlers):
-            logging.getLogger('basicsr').removeHandler(handler)
-        basicsr_logger.initialized_logger.clear()
-        return importlib.import_module(commands[command]).main()
+        return call(importlib.import_module(commands[command]).main, command, *arguments)
 
     return run
 

@@ -10,7 +10,6 @@ from basicsr.archs import build_network
 from stea_arch.compare.options import read_compare_options
 
 TINY = {'type': 'LabNet', 'num_feat': 16, 'num_blocks': [1, 1, 1, 1, 1, 1], 'upscale': 2}
-EDSR = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2}
 
 
 @pytest.fixture

@@ -291,16 +291,6 @@ def test_self_ensemble(mini):
     assert ensemble[0]['psnr'] == pytest.approx(plain[0]['psnr'], abs=0.01)
 
 
-def test_a_metric_without_its_weights_is_left_out_and_said(mini, capsys):
-    mini |= {'metrics': ['lpips']}
-    del mini['networks']['LabNet']
-    status, printed = compare(mini, capsys)
-    assert status == 0
-    assert 'lpips needs the file experiments/pretrained_models/alexnet' in printed.out
-    assert 'lpips is left out.' in Path('results/compare/mini/index.html').read_text()
-    assert result('Bicubic')['mean'] == {}
-
-
 def test_a_wrong_option_file_ends_before_anything_is_made(mini, capsys):
     mini['networks']['LabNet']['weights'] = 'none.pth'
     status, printed = compare(mini, capsys)

@@ -13,15 +13,13 @@ from basicsr.data.data_util import paths_from_lmdb
 from basicsr.utils import FileClient
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
-from data_prep.lmdb_writer import write_lmdb
 from stea_arch.data.image_io import decode
 from stea_arch.data.lmdb_store import LmdbStore, environment
 
 
 @pytest.fixture
-def store(photo_folder, tmp_path):
-    write_lmdb([str(photo_folder)], str(tmp_path / 'photos.lmdb'), progress=False)
-    return LmdbStore(str(tmp_path / 'photos.lmdb'))
+def store(photo_lmdb):
+    return LmdbStore(str(photo_lmdb))
 
 
 def raw_lmdb(path, images, meta_info=None):

@@ -4,7 +4,6 @@ import yaml
 from real_files import write_image
 
 from data_prep.cli import main
-from data_prep.lmdb_writer import write_lmdb
 from stea_arch import train
 
 
@@ -51,7 +50,7 @@ def test_all_data_of_a_file(written, tmp_path, capsys):
     ],
 )
 def test_pairs_that_do_not_fit_end_a_training_before_it_begins(
-    written, tiny_options, run_main, tmp_path, capsys, gt, lq, said
+    written, tiny_options, fail_main, tmp_path, capsys, gt, lq, said
 ):
     for side, length in (('gt', gt), ('lq', lq)):
         for name in 'ab':
@@ -59,10 +58,8 @@ def test_pairs_that_do_not_fit_end_a_training_before_it_begins(
     changes = {'datasets': {'val': paired(tmp_path)}}
     assert main(['check', written(changes), '--quiet']) == 1
     assert capsys.readouterr().out.count(said) == 2
-    with pytest.raises(SystemExit) as stop:
-        run_main(train.main, tiny_options(changes))
-    error = capsys.readouterr().err
-    assert stop.value.code == 2 and f'datasets.val: a.png of {tmp_path}/gt has {gt}x{gt} pixels' in error
+    error = fail_main(2, train.main, tiny_options(changes))
+    assert f'datasets.val: a.png of {tmp_path}/gt has {gt}x{gt} pixels' in error
     assert said in error and '(1 more such problems; stea-data check FILE lists them)' in error
 
 
@@ -80,11 +77,10 @@ def test_several_roots_are_all_looked_at_with_their_lists(written, tmp_path, cap
     assert '3 images, 0 with problems' in capsys.readouterr().out
 
 
-def test_the_list_of_photographs_in_an_lmdb_counts(tmp_path, real_options, photo_folder, capsys):
-    write_lmdb([str(photo_folder)], str(tmp_path / 'p.lmdb'), progress=False)
+def test_the_list_of_photographs_in_an_lmdb_counts(tmp_path, real_options, photo_lmdb, capsys):
     (tmp_path / 'list.txt').write_text('photo1.png\nphoto4.png\n')
     data = {
-        'dataroot_gt': str(tmp_path / 'p.lmdb'),
+        'dataroot_gt': str(photo_lmdb),
         'io_backend': {'type': 'lmdb'},
         'meta_info': f'{tmp_path}/list.txt',
     }

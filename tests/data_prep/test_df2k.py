@@ -6,13 +6,11 @@ import cv2
 import numpy as np
 import pytest
 from basicsr.data.data_util import paired_paths_from_lmdb, paired_paths_from_meta_info_file, paths_from_lmdb
-from basicsr.data.realesrgan_dataset import RealESRGANDataset
 from basicsr.utils import FileClient, imfrombytes
 from real_files import read_image, write_image
 
 from data_prep.cli import main
 from data_prep.df2k import DIV2K, FLICKR2K, archive_paths
-from stea_arch.train import main as train
 
 TILES = {'0001': 2 * 3, '0002': 2 * 3, '0003': 2 * 3, '000001': 2 * 2, '000002': 2 * 2}  # 130x160, 130x120, 120x140
 
@@ -50,47 +48,6 @@ def test_list_in_basicsrs_format(prepared, tmp_path):
     paths = paired_paths_from_meta_info_file(['low', 'high'], ['lq', 'gt'], str(file), '{}')
     assert len(paths) == sum(TILES.values())
     assert paths[-1] == {'lq_path': 'low/000002_s004.png', 'gt_path': 'high/000002_s004.png'}
-
-
-KERNELS = {
-    'blur_kernel_size': 21,
-    'kernel_list': ['iso', 'aniso'],
-    'kernel_prob': [0.5, 0.5],
-    'sinc_prob': 0.1,
-    'blur_sigma': [0.2, 3],
-    'betag_range': [0.5, 4],
-    'betap_range': [1, 2],
-}
-
-
-@pytest.mark.usefixtures('basicsrs_reader')
-def test_realesrgan_dataset_reads_the_lmdb(prepared):
-    dataset = RealESRGANDataset(
-        {
-            'dataroot_gt': str(prepared / 'DF2K_sub.lmdb'),
-            'io_backend': {'type': 'lmdb'},
-            'use_hflip': True,
-            'use_rot': True,
-            'final_sinc_prob': 0.8,
-            **KERNELS,
-            **{f'{key}2': value for key, value in KERNELS.items()},
-        }
-    )
-    item = dataset[3]
-    assert item['gt'].shape == (3, 400, 400) and item['gt_path'] == '0001_s004'
-    dataset.file_client.client._client['gt'].close()
-
-
-def test_a_network_trains_on_it(prepared, tiny_options, run_main):
-    data = {'dataroot_gt': str(prepared / 'DF2K_sub.lmdb'), 'io_backend': {'type': 'lmdb'}, 'gt_size': 64}
-    changes = {
-        'datasets': {'train': data},
-        'train': {'total_iter': 3},
-        'val': ...,
-        'logger': {'print_freq': 1, 'save_checkpoint_freq': 3},
-    }
-    root = run_main(train, tiny_options(changes))
-    assert (root / 'experiments' / 'tiny' / 'models' / 'net_g_latest.pth').is_file()
 
 
 def test_folder_instead_and_multiscale(archives, tmp_path, prepared, capsys):

@@ -14,7 +14,7 @@ from skimage.data import astronaut
 
 from stea_arch.degradations.second_order_kernels import FAMILIES, BlurKernel, KernelSampler, KernelTriple
 
-REAL_ESRGAN = {  # train_realesrnet_x4plus.yml of Real-ESRGAN
+BLURS = {  # train_realesrnet_x4plus.yml of Real-ESRGAN
     'blur_kernel_size': 21,
     'kernel_list': list(FAMILIES),
     'kernel_prob': [0.45, 0.25, 0.12, 0.03, 0.12, 0.03],
@@ -22,13 +22,11 @@ REAL_ESRGAN = {  # train_realesrnet_x4plus.yml of Real-ESRGAN
     'blur_sigma': [0.2, 3],
     'betag_range': [0.5, 4],
     'betap_range': [1, 2],
-    'blur_kernel_size2': 21,
-    'kernel_list2': list(FAMILIES),
-    'kernel_prob2': [0.45, 0.25, 0.12, 0.03, 0.12, 0.03],
-    'sinc_prob2': 0.1,
+}
+REAL_ESRGAN = {
+    **BLURS,
+    **{f'{name}2': value for name, value in BLURS.items()},
     'blur_sigma2': [0.2, 1.5],
-    'betag_range2': [0.5, 4],
-    'betap_range2': [1, 2],
     'final_sinc_prob': 0.8,
 }
 

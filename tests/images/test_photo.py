@@ -11,9 +11,8 @@ from PIL import Image, ImageCms
 from stea_arch.images.decode import ORIENTATION, Photo, decode_photo, read_header, read_photo
 from stea_arch.images.encode import encode_photo
 
-PROFILES = {kind: ImageCms.ImageCmsProfile(ImageCms.createProfile(kind)).tobytes() for kind in ('sRGB', 'LAB')}
-GRAY_PROFILE = PROFILES['sRGB'][:16] + b'GRAY' + PROFILES['sRGB'][20:]  # the colour space stands there, ICC.1:2010, 7.2
-LOSSLESS = {'.webp': {'lossless': True, 'exact': True}, '.tif': {}, '.png': {}}
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+GRAY_PROFILE = SRGB[:16] + b'GRAY' + SRGB[20:]  # the colour space stands there, ICC.1:2010, 7.2
 
 
 def make_pixels(height=9, width=14, channels=3, dtype=np.uint8, seed=0):
@@ -85,43 +84,6 @@ def test_what_a_format_cannot_hold_is_said(extension, width):
         encode_photo(Photo(np.zeros((1, width, 3), np.uint8)), extension)
 
 
-# What EXIF 2.32 (table 6) says of rows and columns, undone with plain flips and turns.
-UPRIGHT = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
-    8: lambda a: np.rot90(a),
-}
-
-
-@pytest.mark.parametrize('orientation', UPRIGHT)
-@pytest.mark.parametrize('extension', LOSSLESS)
-def test_photos_stand_upright(tmp_path, extension, orientation):
-    pixels, exif, path = make_pixels(), Image.Exif(), tmp_path / f'a{extension}'
-    exif[ORIENTATION] = orientation
-    Image.fromarray(pixels).save(path, exif=exif.tobytes(), **LOSSLESS[extension])
-    photo = read_photo(path)
-    np.testing.assert_array_equal(photo.pixels, UPRIGHT[orientation](pixels))
-    again = read_bytes(encode_photo(photo, extension), tmp_path, f'b{extension}')
-    assert again.pixels.shape == photo.pixels.shape  # not turned a second time
-
-
-@pytest.mark.parametrize('orientation', UPRIGHT)
-def test_16_bits_stand_upright(tmp_path, orientation):
-    pixels, exif = make_pixels(dtype=np.uint16), Image.Exif()
-    exif[ORIENTATION] = orientation
-    png = read_bytes(encode_photo(Photo(pixels, exif=exif.tobytes()), '.png'), tmp_path, 'a.png')
-    tifffile.imwrite(
-        tmp_path / 'a.tif', pixels, photometric='rgb', extratags=[(ORIENTATION, 'H', 1, orientation, True)]
-    )
-    for photo in (png, read_photo(tmp_path / 'a.tif')):
-        np.testing.assert_array_equal(photo.pixels, UPRIGHT[orientation](pixels))
-
-
 @pytest.mark.parametrize('extension', ['.png', '.jpg', '.webp', '.avif', '.tif'])
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
 def test_profile_and_exif_survive(tmp_path, extension, dtype):
@@ -129,11 +91,11 @@ def test_profile_and_exif_survive(tmp_path, extension, dtype):
     exif[0x010F], exif[ORIENTATION] = 'Maker', 1  # 0x010F: who made the camera
     exif.get_ifd(0x8769).update({0x9003: '2024:05:06 07:08:09', 0xA002: 14})  # when, and how many pixels wide
     pixels = make_pixels(dtype=dtype)
-    data = encode_photo(Photo(pixels, PROFILES['sRGB'], exif.tobytes()), extension)
+    data = encode_photo(Photo(pixels, SRGB, exif.tobytes()), extension)
     photo = read_bytes(data, tmp_path, f'a{extension}')
-    assert photo.icc == PROFILES['sRGB']
+    assert photo.icc == SRGB
     again = Image.open(io.BytesIO(encode_photo(photo, extension)))
-    assert again.info['icc_profile'] == PROFILES['sRGB']
+    assert again.info['icc_profile'] == SRGB
     if extension != '.tif':
         assert again.getexif()[0x010F] == 'Maker'
         assert dict(again.getexif().get_ifd(0x8769)) == {0x9003: '2024:05:06 07:08:09'}
@@ -192,7 +154,7 @@ def test_a_jpeg_leaves_out_what_is_too_long_for_it():
 
 
 def test_a_profile_stands_in_for_gamma():
-    data = encode_photo(Photo(make_pixels(), PROFILES['sRGB'], gamma=(0.5, None)), '.png')
+    data = encode_photo(Photo(make_pixels(), SRGB, gamma=(0.5, None)), '.png')
     assert b'gAMA' not in data and b'iCCP' in data
 
 
@@ -210,7 +172,7 @@ def test_phones_and_new_formats(tmp_path, kind, orientation):
     Image.fromarray(pixels).save(tmp_path / 'a', kind, **options)
     photo, header = read_photo(tmp_path / 'a'), read_header(tmp_path / 'a')
     turned = orientation == 6 and kind in ('HEIF', 'AVIF')  # JPEG XL has an orientation of its own, and EXIF's is idle
-    expected = UPRIGHT[6](pixels) if turned else pixels
+    expected = np.rot90(pixels, -1) if turned else pixels
     assert photo.pixels.shape == expected.shape == (header.height, header.width, header.channels)
     assert np.abs(photo.pixels.astype(int) - expected).mean() < 2
     assert kind == 'BMP' or b'Maker' in photo.exif
@@ -229,11 +191,11 @@ def test_a_package_that_is_missing_is_named(monkeypatch, start, kind):
     ('channels', 'extension', 'profile', 'kept'),
     [
         (1, '.png', GRAY_PROFILE, True),
-        (1, '.png', PROFILES['sRGB'], False),  # PNG forbids it
-        (1, '.jpg', PROFILES['sRGB'], True),
+        (1, '.png', SRGB, False),  # PNG forbids it
+        (1, '.jpg', SRGB, True),
         (1, '.webp', GRAY_PROFILE, False),  # as it becomes RGB
-        (1, '.webp', PROFILES['sRGB'], True),
-        (3, '.png', PROFILES['sRGB'], True),
+        (1, '.webp', SRGB, True),
+        (3, '.png', SRGB, True),
     ],
 )
 def test_a_profile_stands_only_where_it_fits(channels, extension, profile, kept):
@@ -241,41 +203,11 @@ def test_a_profile_stands_only_where_it_fits(channels, extension, profile, kept)
     assert Image.open(io.BytesIO(data)).info.get('icc_profile') == (profile if kept else None)
 
 
-def test_palettes_become_colours(tmp_path):
-    pixels = np.repeat(np.repeat(make_pixels(2, 3), 4, 0), 4, 1)
-    palette = Image.fromarray(pixels).quantize(8)
-    expected = np.asarray(palette.convert('RGB'))
-    palette.save(tmp_path / 'opaque.png')
-    np.testing.assert_array_equal(read_photo(tmp_path / 'opaque.png').pixels, expected)
-    palette.save(tmp_path / 'clear.png', transparency=palette.getpixel((0, 0)))
-    clear = read_photo(tmp_path / 'clear.png').pixels
-    assert clear.shape == (8, 12, 4)
-    assert (clear[:4, :4, 3] == 0).all() and (clear[4:, 4:, 3] == 255).all()
-    np.testing.assert_array_equal(clear[4:, :, :3], expected[4:])
-
-
-def test_black_and_white_becomes_gray(tmp_path):
-    Image.fromarray(make_pixels(channels=1)[..., 0] > 99).save(tmp_path / 'a.png')
-    assert set(np.unique(read_photo(tmp_path / 'a.png').pixels)) == {0, 255}
-
-
-def test_cmyk_becomes_rgb(tmp_path):
-    Image.new('CMYK', (8, 8), (0, 255, 255, 0)).save(tmp_path / 'red.jpg', quality=100)
-    np.testing.assert_allclose(read_photo(tmp_path / 'red.jpg').pixels, np.full((8, 8, 3), [255, 0, 0]), atol=2)
-
-
 def test_lab_becomes_opaque_rgb(tmp_path):
     Image.new('LAB', (8, 8), (128, 128, 128)).save(tmp_path / 'gray.tif')
     pixels = read_photo(tmp_path / 'gray.tif').pixels
     assert pixels.shape == (8, 8, 3)
     np.testing.assert_allclose(pixels, 119, atol=2)  # L* = 50.2 in sRGB
-
-
-@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
-def test_tiffs_in_which_0_is_white(tmp_path, dtype):
-    pixels = make_pixels(channels=1, dtype=dtype)
-    tifffile.imwrite(tmp_path / 'a.tif', pixels[..., 0], photometric='miniswhite')
-    np.testing.assert_array_equal(read_photo(tmp_path / 'a.tif').pixels, np.iinfo(dtype).max - pixels)
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
@@ -305,6 +237,8 @@ def broken_files():
         'cut png': png[:1500],
         'cut jpg': jpg[:600],
         'cut deep': deep[:60],
+        'half deep': deep[: len(deep) // 2],
+        'deep without its end': deep[:-200],
         'huge': huge,
         'long deep': long,
         'tiff without a width': tiff,
@@ -317,7 +251,7 @@ def test_broken_files_are_refused(tmp_path, case):
         read_bytes(broken_files()[case], tmp_path, 'a.png')
 
 
-def test_what_is_no_still_image_of_8_or_16_bits_is_refused(tmp_path):
+def test_an_animation_is_refused(tmp_path):
     frames = [Image.fromarray(make_pixels(seed=seed)) for seed in (0, 1)]
     frames[0].save(tmp_path / 'a.webp', save_all=True, append_images=frames[1:])
     with pytest.raises(ValueError, match=r'still image was expected.* 2 frames'):

@@ -1,26 +1,15 @@
 """A tiny LabNet whose every part matters."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-
-from stea_arch.archs.labnet_arch import LabNet
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'archs'))
-import plain
+from small_networks import labnet
 
 
 @pytest.fixture
 def make_net():
     """``make_net(upscale=2, ...)`` -> LabNet in fp64 with random weights, beta and norms far from 0."""
 
-    def make(**arguments):
-        arguments = {'num_feat': 16, 'num_blocks': (1, 1, 1, 1, 1, 1), 'upscale': 2, **arguments}
-        return plain.randomise(LabNet(**arguments)).double().eval()
-
-    return make
+    return lambda **arguments: labnet(**arguments).double()
 
 
 @pytest.fixture

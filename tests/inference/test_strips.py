@@ -18,22 +18,21 @@ def assert_equal_to_whole(net, lq, strip, atol=1e-11):
     torch.testing.assert_close(ours, whole, rtol=0, atol=atol)
 
 
+SIZES = [(2, (1, 1), 1), (3, (5, 2), 1), (4, (2, 9), 4), (2, (61, 5), 30), (3, (6, 50), 17), (4, (34, 7), 16)]
+
+
 @pytest.mark.parametrize(
-    'upscale, size, strip',
-    [(2, (1, 1), 1), (3, (5, 2), 1), (4, (2, 9), 4), (2, (61, 5), 30), (3, (6, 50), 17), (4, (34, 7), 16)],
+    ('arguments', 'size', 'strip'),
+    [
+        *(({'upscale': upscale}, size, strip) for upscale, size, strip in SIZES),
+        *(({}, (9, 13), strip) for strip in (1, 2, 3, 5, 8, 13, 21, 100)),
+        *(({'attention': attention}, (34, 6), 16) for attention in ATTENTIONS if attention != 'stea'),
+        ({'large_field': False}, (34, 6), 11),  # a halo of its own
+        ({'dilations': (1, 3)}, (34, 6), 11),
+    ],
 )
-def test_equals_the_whole(make_net, image, upscale, size, strip):
-    assert_equal_to_whole(make_net(upscale=upscale), image(*size), strip)
-
-
-@pytest.mark.parametrize('strip', [1, 2, 3, 5, 8, 13, 21, 100])
-def test_equals_the_whole_whatever_the_strip(make_net, image, strip):
-    assert_equal_to_whole(make_net(), image(9, 13), strip)
-
-
-@pytest.mark.parametrize('attention', [name for name in ATTENTIONS if name != 'stea'])
-def test_equals_the_whole_with_every_attention(make_net, image, attention):
-    assert_equal_to_whole(make_net(attention=attention), image(34, 6, batch=2), 16)
+def test_equals_the_whole(make_net, image, arguments, size, strip):
+    assert_equal_to_whole(make_net(**arguments), image(*size, batch=2), strip)
 
 
 @pytest.mark.parametrize('streams', [1, 2])
@@ -45,11 +44,6 @@ def test_equals_the_whole_in_every_form(image, streams, form):
     with torch.no_grad():
         whole = net(lq)
     torch.testing.assert_close(upscale_tensor(form(net), lq, 'strips', strip=16), whole, rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize('arguments', [{'large_field': False}, {'dilations': (1, 3)}])
-def test_takes_the_halo_of_the_block(make_net, image, arguments):
-    assert_equal_to_whole(make_net(**arguments), image(34, 6), 11)
 
 
 def test_a_halo_too_small_is_seen(make_net, image):

@@ -1,26 +1,7 @@
 """A training model on random tensors, without files."""
 
-import copy
-
 import pytest
 import torch
-from basicsr.models import build_model
-
-
-@pytest.fixture
-def build(tmp_path):
-    """``build(options, is_train)`` -> model as BasicSR's pipeline would build it."""
-
-    def make(options, is_train=True):
-        opt = copy.deepcopy(options)
-        for folder in ('models', 'training_states', 'visualization', 'experiments_root', 'results_root'):
-            opt['path'][folder] = str(tmp_path / folder)
-            (tmp_path / folder).mkdir(exist_ok=True)
-        opt.update(dist=False, rank=0, world_size=1, is_train=is_train)
-        torch.manual_seed(0)
-        return build_model(opt)
-
-    return make
 
 
 @pytest.fixture

@@ -98,19 +98,6 @@ def test_an_image_without_a_value_is_left_out_of_the_mean_and_counted(make_model
     assert (tmp_path / 'models/net_g_best.pth').is_file()
 
 
-def test_a_flat_image_has_no_niqe(make_model, tmp_path):
-    class Flat(Photographs):
-        opt = {'name': 'flat', 'phase': 'val'}  # noqa: RUF012
-
-        def __getitem__(self, index):
-            return {**super().__getitem__(0), 'lq': torch.full((3, 100, 100), index / 8)}
-
-    model = make_model({**BICUBIC, 'val': {'save_best': ..., 'metrics': BOTH}}, is_train=False)
-    model.validation(torch.utils.data.DataLoader(Flat()), 'run', None, save_img=False)
-    content = json.loads((tmp_path / 'results_root/metrics_flat.json').read_text())
-    assert content['without_value']['niqe'] == 5 and content['mean'] == {}
-
-
 @pytest.mark.parametrize('moment', ['stea_arch.models.evaluator.os.fsync', 'stea_arch.system.files.os.replace'])
 def test_what_is_noted_as_the_best_is_on_the_disk_whenever_the_process_ends(
     make_model, batch, tmp_path, monkeypatch, moment

@@ -2,12 +2,11 @@
 
 import pytest
 import torch
+from small_networks import SMALL
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.weights import load_network
 from stea_arch.weights.files import read_checkpoint
-
-SMALL = {'num_feat': 16, 'num_blocks': [1, 1, 1, 1, 1, 1], 'upscale': 2}
 
 
 def save(tmp_path, content):

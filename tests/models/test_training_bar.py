@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from waiting import wait_until
 
 from stea_arch import train
 from stea_arch.models import progress
@@ -49,24 +50,17 @@ def lines():
     progress.LOGGER.setLevel(level)
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_silent_training_says_how_far_it_is_and_when_it_will_be_done(lines):
     heartbeat = Heartbeat(total=1000, every=0.05)
-    wait_for(lambda: 'Heartbeat: no step of 1,000 is done yet.' in lines)
+    wait_until(lambda: 'Heartbeat: no step of 1,000 is done yet.' in lines)
     now = time.monotonic()
     heartbeat.first, heartbeat.last = (100, now - 30), (160, now)  # 60 steps in half a minute
-    wait_for(lambda: any(re.search('160 of 1,000', line) for line in lines))
+    wait_until(lambda: any(re.search('160 of 1,000', line) for line in lines))
     assert 'Heartbeat: 160 of 1,000 steps done, 0.50 s a step, about 0:07:00 left.' in [
         line.replace(', the last of them 0:00:00 ago', '') for line in lines
     ]
     heartbeat.last = (160, now - 3600)  # then none for an hour
-    wait_for(lambda: any('160 of 1,000 steps done, the last of them 1:00:00 ago' in line for line in lines))
+    wait_until(lambda: any('160 of 1,000 steps done, the last of them 1:00:00 ago' in line for line in lines))
 
 
 def test_a_log_that_speaks_needs_no_heartbeat_and_one_that_ended_has_none(lines):
@@ -80,7 +74,7 @@ def test_a_log_that_speaks_needs_no_heartbeat_and_one_that_ended_has_none(lines)
     assert watching
     del heartbeat
     gc.collect()
-    wait_for(lambda: len(watchers()) < len(watching) and len(progress.LOGGER.handlers) < handlers)
+    wait_until(lambda: len(watchers()) < len(watching) and len(progress.LOGGER.handlers) < handlers)
 
 
 def watchers():
@@ -88,14 +82,10 @@ def watchers():
     return [thread for thread in threading.enumerate() if '_watch' in thread.name]
 
 
-def test_a_training_without_a_terminal_is_heard_while_it_validates(
-    tiny_options, run_main, tmp_path, photo_folder, monkeypatch
-):
+def test_a_training_without_a_terminal_is_heard_while_it_validates(tiny_options, run_main, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, 'HEARTBEAT', 0.2)
     monkeypatch.setattr('stea_arch.models.labnet_model.LabNetModel.nondist_validation', lambda *_: time.sleep(1))
     options = tiny_options({'logger': {'print_freq': 1}, 'train': {'total_iter': 5}})
-    options['datasets']['val'] = {'name': 'val', 'type': 'ClassicalDegradationDataset', 'num_kernels': 8}
-    options['datasets']['val'] |= {'io_backend': {'type': 'disk'}, 'dataroot_gt': str(photo_folder)}
     run_main(train.main, options)
     (log,) = (tmp_path / 'experiments/tiny').glob('train_*.log')
     assert re.search(r'Heartbeat: 4 of 5 steps done, .* about 0:00:0\d left\.', log.read_text())

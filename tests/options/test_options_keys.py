@@ -92,7 +92,10 @@ def test_no_mapping(opt, problems_of):
         (('val.metrics.psnr.better', 'up'), r'val.metrics.psnr.better: expected higher or lower.*'),
         (('val.metrics', ['psnr']), r'val.metrics: expected ~ or a section .*'),
         (('train.scheduler.milestones', 500), r'train.scheduler.milestones: expected a list .*, got 500'),
+        (('path.param_key_g', 'params_emma'), r'path\.param_key_g: expected .*params_ema.*params_emma.*'),
         (('manual_seed', -1), r'manual_seed: expected ~ or an integer >= 0, got -1'),
+        (('train.perceptual_opt', {'type': 'PerceptualLoss', 'layer_weights': {'conv5_4': 'x'}}),
+         r'train.perceptual_opt.layer_weights: expected numbers >= 0 by name, got .*'),
     ],
 )  # fmt: skip
 def test_mistyped_value(change, pattern, train_opt, problems_of):
@@ -107,6 +110,7 @@ def test_mistyped_value(change, pattern, train_opt, problems_of):
         ('train.amp', 'bf16'),
         ('train.optim_g.type', 'AdamW'),
         ('train.optim_g.fused', False),
+        ('train.perceptual_opt', {'type': 'EfficientNetLoss', 'layer_weights': {'block2': 0.02}}),
         ('val.save_best', 'psnr'),
         ('logger.keep_checkpoints', 2),
         ('logger.pbar', True),
@@ -114,6 +118,9 @@ def test_mistyped_value(change, pattern, train_opt, problems_of):
         ('num_gpu', 'auto'),
         ('dist_params', {'backend': 'nccl', 'port': 29500}),
         ('path.ignore_resume_networks', 'network_d'),
+        ('path.param_key_g', 'params'),
+        ('path.param_key_g', 'params_ema'),
+        ('path.param_key_g', None),
         ('datasets.val_2', {'name': 'Set14', 'type': 'ClassicalDegradationDataset', 'dataroot_gt': 'x',
                             'io_backend': {'type': 'disk'}, 'num_kernels': 3}),
     ],
@@ -261,12 +268,3 @@ def test_junk_anywhere_is_reported_and_never_crashes(junk, train_opt, test_opt, 
         assert sum(bool(problems_of(make((path, junk)), is_train)) for path in paths_of(make())) > len(make())
         for path in paths_of(make()):
             assert problems_of(make(('network_g.type', 'EDSR'), (path, junk)), is_train) != []
-
-
-def test_weights_are_asked_for_by_a_known_key(train_opt, problems_of):
-    for value in ('params', 'params_ema', None):
-        assert problems_of(train_opt(('path.param_key_g', value))) == []
-    only(
-        problems_of(train_opt(('path.param_key_g', 'params_emma'))),
-        r'path\.param_key_g: expected .*params_ema.*params_emma.*',
-    )

@@ -71,30 +71,6 @@ def test_no_such_file(tmp_path):
         read(tmp_path / 'missing.yml')
 
 
-@pytest.mark.parametrize(
-    'text, pattern',
-    [
-        ('name: !!python/object/apply:os.system ["true"]', 'line 1: .*nothing is executed'),
-        ('name: a\nname: b', 'name: given twice, in lines 1 and 2'),
-        ('train:\n  amp: ~\n  amp: bf16', 'train.amp: given twice, in lines 2 and 3'),
-        ('train: &t\n  a: 1\nval: *t', r'val: this section is an alias \(\*\)'),
-        ('train: &t\n  a: 1\nval:\n  <<: *t', 'val.<<: merge keys .* cannot be read by BasicSR.*line 4'),
-        ('name: [1', 'line 1: '),
-        ('name: a\n\tscale: 2', 'line 2: '),
-        ('a: 1\n---\nb: 2', 'line 2: .*single document'),
-        ('? [1, 2]\n: 3', 'a key must be text'),
-        ('', 'expected keys and values'),
-        ('- name', 'expected keys and values'),
-        (b'name: \xff\xfe', 'not YAML text in UTF-8'),
-    ],
-)
-def test_bad_yaml(text, pattern, tmp_path):
-    path = tmp_path / 'bad.yml'
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(OptionError, match=pattern):
-        read(path)
-
-
 def test_merge_keys_are_indeed_unreadable_for_basicsr():
     with pytest.raises(yaml.YAMLError):
         yaml.load('a: &t\n  b: 1\nc:\n  <<: *t', Loader=ordered_yaml()[0])
@@ -207,15 +183,25 @@ BOMB = 'a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n' + ''.join(
         ('? !!int x\n: 1', "'x' cannot be read as a value of the kind int"),
         ('a: ' + '[' * 5000, 'nested too deeply'),
         ('a: ' + '{a: ' * 5000, 'nested too deeply'),
-        ('', 'got NoneType'),
+        ('name: !!python/object/apply:os.system ["true"]', 'line 1: .*nothing is executed'),
+        ('name: a\nname: b', 'name: given twice, in lines 1 and 2'),
+        ('train:\n  amp: ~\n  amp: bf16', 'train.amp: given twice, in lines 2 and 3'),
+        ('train: &t\n  a: 1\nval: *t', r'val: this section is an alias \(\*\)'),
+        ('train: &t\n  a: 1\nval:\n  <<: *t', 'val.<<: merge keys .* cannot be read by BasicSR.*line 4'),
+        ('name: [1', 'line 1: '),
+        ('name: a\n\tscale: 2', 'line 2: '),
+        ('a: 1\n---\nb: 2', 'line 2: .*single document'),
+        ('? [1, 2]\n: 3', 'a key must be text'),
+        ('- name', 'expected keys and values'),
+        ('', 'expected keys and values .*got NoneType'),
         ('name: ok'.encode('utf-16'), 'not YAML text in UTF-8.*Save it as UTF-8'),
         ('name: \xe4'.encode('latin-1'), 'not YAML text in UTF-8.*Save it as UTF-8'),
         (b'name: a\x00b', 'not YAML text in UTF-8'),
     ],
 )
-def test_what_no_run_can_mean_is_one_report_at_once(tmp_path, text, message):
+def test_what_is_no_option_file_is_one_report_at_once(tmp_path, text, message):
     (tmp_path / 'o.yml').write_bytes(text if isinstance(text, bytes) else text.encode())
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(OptionError, match=message) as caught:
         read_options(tmp_path / 'o.yml')
-    assert len(caught.value.problems) == 1 and len(str(caught.value)) < 500 and time.monotonic() - start < 10
+    assert len(caught.value.problems) == 1 and len(str(caught.value)) < 500 and time.process_time() - start < 10

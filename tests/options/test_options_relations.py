@@ -5,16 +5,13 @@ import re
 import lmdb
 import pytest
 import torch
+from test_options_keys import only
 
 EDSR = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'upscale': 2}
 RRDBNET = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3}
 SWINIR = {'type': 'SwinIR', 'window_size': 8, 'upscale': 2, 'img_size': 48}
 COSINE = {'type': 'CosineAnnealingRestartLR', 'periods': [500, 500], 'restart_weights': [1, 0.5], 'eta_min': 1e-7}
 SINGLE = {'name': 'lq', 'type': 'SingleImageDataset', 'dataroot_lq': 'x', 'io_backend': {'type': 'disk'}}
-
-
-def only(problems, pattern):
-    assert len(problems) == 1 and re.fullmatch(pattern, problems[0]), problems
 
 
 @pytest.mark.parametrize(

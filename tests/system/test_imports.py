@@ -134,20 +134,15 @@ def test_a_module_or_file_is_imported(their_options, run_main, tmp_path, monkeyp
         (CODE.format(name='LabNet'), './mine.py', r"AssertionError: An object named 'LabNet' was already registered"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_imported_is_said_in_a_sentence(
-    tiny_options, run_main, tmp_path, capsys, code, written, message
-):
+def test_what_cannot_be_imported_is_said_in_a_sentence(tiny_options, fail_main, tmp_path, code, written, message):
     if code is not None:
         (tmp_path / written).write_text(code)
     for options, flags in (
         (tiny_options({'val': ...}), ['--import', written]),
         (tiny_options({'val': ..., 'imports': [written]}), []),
     ):
-        with pytest.raises(SystemExit) as stop:
-            run_main(train.main, options, *flags)
-        assert stop.value.code == 2
-        error = capsys.readouterr().err
-        assert re.search(message, error) and 'Traceback' not in error, error
+        error = fail_main(2, train.main, options, *flags)
+        assert re.search(message, error), error
 
 
 def test_a_broken_plugin_is_named_and_left_out(tiny_options, run_main, tmp_path, monkeypatch):

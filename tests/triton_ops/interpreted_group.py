@@ -1,4 +1,4 @@
-"""The depthwise group in Triton's interpreter, against convolutions of PyTorch in fp64. Run by test_kernels_run.py."""
+"""The depthwise group in Triton's interpreter, against convolutions of PyTorch in fp64. Run by test_triton_ops.py."""
 
 import pytest
 import torch

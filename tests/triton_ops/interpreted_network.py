@@ -1,4 +1,4 @@
-"""Gated depthwise convolution and the network's parts in Triton's interpreter. Run by test_kernels_run.py."""
+"""Gated depthwise convolution and the network's parts in Triton's interpreter. Run by test_triton_ops.py."""
 
 import plain
 import pytest

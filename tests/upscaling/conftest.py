@@ -2,20 +2,14 @@
 
 import pytest
 import torch
-
-from stea_arch.archs.labnet_arch import LabNet
+from small_networks import opened_labnet
 
 
 @pytest.fixture(scope='session')
 def network():
     """LabNet x2 with 16 channels and a block a stage, whose output differs visibly from the bicubic skip."""
     torch.manual_seed(0)
-    net = LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2).eval()
-    with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            if name.endswith('beta'):
-                parameter.normal_(0.5, 0.1)
-    return net
+    return opened_labnet()
 
 
 @pytest.fixture(scope='session')

@@ -21,6 +21,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_networks import SMALL
+from waiting import wait_until
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
@@ -33,8 +35,6 @@ from stea_arch.upscaling import page as page_server
 from stea_arch.upscaling.page import PageServer
 from stea_arch.upscaling.upscaler import Upscaler
 from stea_arch.weights import DEFAULT, shipped
-
-SMALL = {'num_feat': 16, 'num_blocks': [1, 1, 1, 1, 1, 1], 'upscale': 2}
 
 
 @pytest.fixture(scope='module')
@@ -84,16 +84,11 @@ def test_the_page_knows_the_networks(server):
     }
 
 
-def test_a_shipped_network_says_what_it_is_for():
+def test_shipped_networks_say_what_they_are_for_in_the_order_of_the_choice():
     server = PageServer(list(shipped()), device='cpu')
     server.server_close()
     assert 'photographs' in server.networks()['realnet-s-x4']['purpose']
     assert all(network['purpose'] for network in server.networks().values())
-
-
-def test_networks_are_offered_in_the_order_of_the_choice(server):
-    server = PageServer(list(shipped()), device='cpu')
-    server.server_close()
     page = render('upscaling/page.html', networks=server.networks(), formats=[], endings=[])
     offered = json.loads(re.search(r'const networks = (\{.*\});', page)[1])
     assert list(offered) == list(shipped()) and next(iter(offered)) == DEFAULT
@@ -113,8 +108,7 @@ def test_a_job_tells_how_far_it_is(server, monkeypatch):
     with server.one_at_a_time:
         thread = threading.Thread(target=ask, args=(server, '/upscale?model=one.pth&job=7', image()[1]))
         thread.start()
-        while '7' not in server.progress:
-            time.sleep(0.01)
+        wait_until(lambda: '7' in server.progress)
         assert ask(server, '/progress?job=7') == (200, 'waiting')
     thread.join()
     assert seen == [(200, 'waiting'), (200, '1.000')] and '7' not in server.progress
@@ -275,13 +269,6 @@ def test_who_closed_the_tab_is_not_worked_for(server, monkeypatch):
 def handlers():
     """The server's threads that answer somebody, by the name that the standard library gives them."""
     return [thread for thread in threading.enumerate() if 'process_request_thread' in thread.name]
-
-
-def wait_until(condition, seconds=50):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, 'nothing has happened'
-        time.sleep(0.01)
 
 
 def test_who_sends_nothing_more_is_not_waited_for(server, monkeypatch):

@@ -254,12 +254,6 @@ def test_wrong_arguments_are_refused(network, arguments, message):
         Upscaler(**{'model': network, **arguments})
 
 
-def test_without_a_gpu_it_is_the_cpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    assert find_device() == torch.device('cpu')
-    assert find_device('cpu') == torch.device('cpu')
-
-
 @pytest.mark.parametrize('channels', [1, 3])
 @pytest.mark.parametrize('way', [{'method': 'whole'}, {'method': 'strips', 'strip': 16}])
 def test_strength_lies_between_bicubic_and_the_network(network, channels, way, monkeypatch):
@@ -290,7 +284,7 @@ def test_strength_mixes_the_weights_of_two_networks(network):
 def test_a_gpu_is_taken_where_there_is_one_but_apples_only_by_name(monkeypatch, cuda, expected):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, 'is_available', lambda: True)
-    assert find_device() == torch.device(expected)
+    assert find_device() == torch.device(expected) and find_device('cpu') == torch.device('cpu')
 
 
 def test_a_backend_computes_what_fits_as_a_whole(network, monkeypatch):

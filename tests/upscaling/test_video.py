@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-import time
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from waiting import wait_until
 
 from stea_arch.commands import upscale as command
 from stea_arch.upscaling import video
@@ -240,9 +240,7 @@ def test_who_is_killed_goes_on(tmp_path, checkpoint):
     )
     arguments = [sys.executable, '-c', program, 'a.mkv', '--model', checkpoint, '--skip-existing']
     process = subprocess.Popen(arguments, cwd=tmp_path)
-    until = time.monotonic() + 120
-    while not list(tmp_path.glob('.a_x2.mkv.*.parts/000000.nut')) and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_until(lambda: list(tmp_path.glob('.a_x2.mkv.*.parts/000000.nut')), process)
     process.kill()
     process.wait()
     assert not (tmp_path / 'a_x2.mkv').exists()

@@ -9,6 +9,8 @@ import pnnx
 import pytest
 import torch
 import yaml
+from published_fill import REFERENCES
+from small_networks import SMALL, keep_one_block, opened_labnet
 
 import stea_arch
 from stea_arch.archs.labnet_arch import LabNet
@@ -17,25 +19,6 @@ from stea_arch.weights import load_network
 from stea_arch.weights.authors_naming import load_published, to_published
 from stea_arch.weights.export import export_onnx
 from stea_arch.weights.files import read_architecture, read_checkpoint
-
-SMALL = {'num_feat': 16, 'num_blocks': [1, 1, 1, 1, 1, 1], 'upscale': 2}
-
-
-def make_network(**arguments):
-    torch.manual_seed(0)
-    network = LabNet(**{**SMALL, **arguments}).eval()
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith('beta') or 'norm' in name:
-                parameter.normal_(0.5, 0.1)
-    return network
-
-
-def one_block(network):
-    """All of LabNet's own operations around a single block, as tracing six takes its time."""
-    for stage in ('enc1', 'enc2', 'dec1', 'dec2', 'refine'):
-        setattr(network, stage, torch.nn.Sequential())
-    return network
 
 
 def save(network, path):
@@ -53,7 +36,7 @@ def output(network, size=(7, 9)):
 )
 def test_onnx_takes_any_size_and_says_what_it_takes(tmp_path, capsys, flags, kind, tolerance):
     """Of a network whose graph is small, as tracing takes its time; tests of the networks export all of their parts."""
-    network = make_network(attention='none', large_field=False)
+    network = opened_labnet(attention='none', large_field=False)
     path = tmp_path / 'net.onnx'
     assert main(['onnx', save(network, tmp_path / 'net.pth'), str(path), *flags]) == 0
     assert 'differs from PyTorch by at most' in capsys.readouterr().out
@@ -80,12 +63,12 @@ def test_an_opset_that_the_exporter_has_not_is_refused(tmp_path, monkeypatch):
     program = types.SimpleNamespace(model=types.SimpleNamespace(opset_imports={'': 18}))
     monkeypatch.setattr(torch.onnx, 'export', lambda *args, **kwargs: program)
     with pytest.raises(ValueError, match='with opset 18, and 99 was asked for'):
-        export_onnx(make_network(), tmp_path / 'net.onnx', opset=99)
+        export_onnx(opened_labnet(), tmp_path / 'net.onnx', opset=99)
 
 
 def test_torch_export_takes_any_size():
     """What PyTorch takes for granted of the example is that the smallest features have more than one pixel."""
-    network, free = one_block(make_network()), torch.export.Dim.DYNAMIC
+    network, free = keep_one_block(opened_labnet(), 'latent'), torch.export.Dim.DYNAMIC
     with torch.no_grad():
         program = torch.export.export(
             network, (torch.rand(2, 3, 13, 10),), dynamic_shapes={'lq': {0: free, 2: free, 3: free}}
@@ -102,7 +85,7 @@ def test_torch_export_takes_any_size():
 
 
 def test_ncnn_computes_the_same(tmp_path, monkeypatch):
-    network = one_block(make_network())
+    network = keep_one_block(opened_labnet(), 'latent')
     monkeypatch.chdir(tmp_path)
     pnnx.export(network, 'net.pt', (torch.rand(1, 3, 24, 32),), fp16=False)
     with ncnn.Net() as net:
@@ -138,14 +121,14 @@ def test_onnx_that_computes_something_else_is_not_written(tmp_path, monkeypatch)
     path = tmp_path / 'net.onnx'
     path.write_text('from before')
     with pytest.raises(ValueError, match=r'net\.onnx was not written: .* differs .* 1e-04 was expected'):
-        export_onnx(make_network(), path)
+        export_onnx(opened_labnet(), path)
     assert path.read_text() == 'from before'
     assert [entry.name for entry in tmp_path.iterdir()] == ['net.onnx']
 
 
 @pytest.mark.parametrize('half', [False, True])
 def test_safetensors_name_their_network(tmp_path, half, capsys):
-    network = make_network()
+    network = opened_labnet()
     path = tmp_path / 'net.safetensors'
     assert main(['safetensors', save(network, tmp_path / 'net.pth'), str(path), *['--half'] * half]) == 0
     assert 'sha256' in capsys.readouterr().out
@@ -158,7 +141,7 @@ def test_safetensors_name_their_network(tmp_path, half, capsys):
 
 def test_what_shapes_do_not_tell_comes_from_the_option_file(tmp_path, capsys):
     arguments = {**SMALL, 'attention': 'taylor', 'taylor_order': 1}
-    network = make_network(**arguments)
+    network = opened_labnet(**arguments)
     source, path = save(network, tmp_path / 'net.pth'), tmp_path / 'net.safetensors'
     assert main(['safetensors', source, str(path)]) == 2
     assert '--opt' in capsys.readouterr().err and not path.exists()
@@ -174,7 +157,7 @@ def test_what_shapes_do_not_tell_comes_from_the_option_file(tmp_path, capsys):
 
 
 def test_half_precision_refuses_what_it_cannot_hold(tmp_path, capsys):
-    network = make_network()
+    network = opened_labnet()
     network.head.bias.data[0] = 1e6
     assert main(['safetensors', save(network, tmp_path / 'net.pth'), str(tmp_path / 'x.safetensors'), '--half']) == 2
     assert 'fp16 holds up to 65504, but a weight' in capsys.readouterr().err
@@ -182,7 +165,7 @@ def test_half_precision_refuses_what_it_cannot_hold(tmp_path, capsys):
 
 @pytest.mark.parametrize(('attention', 'upscale'), [('stea', 2), ('ttea', 4)])
 def test_published_naming_and_back(tmp_path, attention, upscale):
-    network = make_network(attention=attention, upscale=upscale)
+    network = opened_labnet(attention=attention, upscale=upscale)
     path = tmp_path / 'LabNet.pth'
     assert main(['published', save(network, tmp_path / 'net.pth'), str(path)]) == 0
     assert torch.equal(output(load_published(path)), output(network))
@@ -194,9 +177,7 @@ def test_published_naming_and_back(tmp_path, attention, upscale):
 )
 def test_the_names_are_those_of_the_published_files(reference, module, attention):
     """Names and shapes that the authors' network has, as their checkpoints were listed."""
-    from pathlib import Path
-
-    with np.load(Path(__file__).parents[1] / 'reference' / f'{reference}.npz') as file:
+    with np.load(REFERENCES / f'{reference}.npz') as file:
         names, shapes = ([str(entry) for entry in file[key]] for key in ('names', 'shapes'))
     with torch.device('meta'):
         network = LabNet(num_feat=16, upscale=4, attention=attention)
@@ -210,7 +191,7 @@ def test_the_names_are_those_of_the_published_files(reference, module, attention
 )
 def test_what_the_authors_do_not_have_is_not_named_after_them(arguments):
     with pytest.raises(ValueError, match=r'LabNet as published were expected .*but these differ'):
-        to_published(make_network(**arguments).state_dict())
+        to_published(opened_labnet(**arguments).state_dict())
 
 
 @pytest.mark.parametrize('format', ['onnx', 'safetensors', 'published'])

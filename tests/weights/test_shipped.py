@@ -1,12 +1,13 @@
 """The shipped weights: whole, small, described, and better than bicubic on photographs that nobody trained on."""
 
-import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
 import torch
+import weights_table
 from basicsr.metrics import calculate_psnr
 
 from stea_arch.data.gaussian8 import gaussian8
@@ -21,7 +22,6 @@ from stea_arch.results.contact_sheet import apply_sample, draw_samples
 from stea_arch.upscaling.upscaler import Upscaler
 from stea_arch.weights import DEFAULT, FOLDER, find_weights, load_network, shipped
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ('labnet-s-x4', 'realnet-s-x4')
 
 
@@ -80,12 +80,9 @@ def test_realnet_is_better_than_bicubic_on_what_went_through_two_cameras(photogr
 
 
 def test_the_model_card_shows_the_measured_numbers():
-    spec = importlib.util.spec_from_file_location('weights_table', ROOT / 'benchmarks/weights_table.py')
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    kept = script.json.loads(script.KEPT.read_text(encoding='utf-8'))
-    card = script.CARD.read_text(encoding='utf-8')
-    assert script.tables(kept) in card
+    kept = json.loads(weights_table.KEPT.read_text(encoding='utf-8'))
+    card = weights_table.CARD.read_text(encoding='utf-8')
+    assert weights_table.tables(kept) in card
     digest = shipped()['labnet-s-x4']['sha256']
     assert {rows['LabNet-S']['weights_sha256'] for rows in kept['sets'].values()} == {digest}
     assert all(name in card for name in NAMES)
