@@ -9,7 +9,7 @@ import torch
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.system.errors import InputError
 from stea_arch.weights.files import check_weights, read_checkpoint, unwrap_state_dict
-from stea_arch.weights.shapes import expected_shapes
+from stea_arch.weights.shapes import difference, expected_shapes
 
 # Our name -> the authors' name, each the start of a parameter's name, in the order of LabNet's num_blocks.
 STAGES = {
@@ -124,23 +124,12 @@ def from_published(state_dict):
     modules = [match[1] for match in map(MODULE_KEY.match, found) if match]
     names = {_published_name(name, modules[0] if modules else 'STEA'): name for name in ours}
 
-    problems = [
-        _listing('missing', [name for name in names if name not in found]),
-        _listing('unknown', [name for name in found if name not in names]),
-        _listing(
-            'wrongly shaped',
-            [
-                f'{name} {list(found[name].shape)} instead of {list(ours[own])}'
-                for name, own in names.items()
-                if name in found and found[name].shape != ours[own]
-            ],
-        ),
-    ]
-    if any(problems):
+    shapes = {name: value.shape for name, value in found.items()}
+    if problems := difference({name: ours[own] for name, own in names.items()}, shapes):
         read_as = ', '.join(f'{key} {value}' for key, value in config.items())
         raise InputError(
             f'This is not a complete checkpoint of the published LabNet. Read as {read_as}, it has '
-            f"{'; '.join(filter(None, problems))}. Pass a checkpoint of the authors' LabNet or RealNet generator; one "
+            f"{problems}. Pass a checkpoint of the authors' LabNet or RealNet generator; one "
             'that stea_arch trained goes into LabNet.load_state_dict or the option path.pretrain_network_g instead.'
         )
     return {own: found[name] for name, own in names.items()}, config
@@ -186,11 +175,6 @@ def _published_name(name, module):
 def _replace_start(name, table):
     start = next(ours for ours in table if name == ours or name.startswith(f'{ours}.'))
     return table[start] + name[len(start) :]
-
-
-def _listing(kind, items):
-    """E.g. ``2 missing (a, b)``; the first few of many; empty where there is none."""
-    return f'{len(items)} {kind} ({", ".join(items[:4])}{", ..." if len(items) > 4 else ""})' if items else ''
 
 
 def to_published(state_dict: Mapping[str, torch.Tensor], module: str | None = None) -> dict[str, torch.Tensor]:
