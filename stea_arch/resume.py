@@ -113,8 +113,7 @@ def with_resumable_data(create_train_val_dataloader):
         ValueError: The training set does not fill one batch.
     """
 
-    from stea_arch.data.device_images import DeviceLoader  # here: see stea_arch.plugin
-    from stea_arch.data.loading import TrainingLoader
+    from stea_arch.data.loading import TrainingLoader  # here: see stea_arch.plugin
 
     def create(opt, logger):
         if opt['auto_resume'] and 'resume' not in opt:
@@ -144,9 +143,8 @@ def with_resumable_data(create_train_val_dataloader):
                     'Dataset, batch size or number of processes changed since the state was saved: '
                     f'epoch {opt["resume"]["epoch"]} starts over, and the run is not the one it would have been.'
                 )
-        train_loader = TrainingLoader(train_loader)
-        if opt['datasets']['train'].get('device_images'):
-            train_loader = DeviceLoader(train_loader, torch.device('cuda' if opt['num_gpu'] else 'cpu'))
+        device = torch.device('cuda' if opt['num_gpu'] else 'cpu')
+        train_loader = TrainingLoader(train_loader, device if opt['datasets']['train'].get('device_images') else None)
         # an epoch more than needed never runs: the loop stops at total_iter
         total_epochs = max(math.ceil(total_iters / iters_per_epoch), opt.get('resume', {}).get('epoch', 0) + 1)
         return train_loader, sampler, val_loaders, total_epochs, total_iters

@@ -62,7 +62,8 @@ def export(network, folder=None):
     if device.type != 'cpu':
         raise ValueError(f'Exported networks run on the CPU, but this network is on {device}. Use network.cpu().')
     require_exporter()
-    path = _folder(folder) / f'{fingerprint(network)}.onnx'
+    cache = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache', 'stea_arch')
+    path = Path(folder or cache).expanduser() / f'{fingerprint(network)}.onnx'
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_or_nothing(path) as partial:
@@ -84,9 +85,3 @@ def fingerprint(network):
         digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode())
         digest.update(tensor.detach().contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()[:32]
-
-
-def _folder(folder):
-    if folder is None:
-        folder = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache') / 'stea_arch'
-    return Path(folder).expanduser()

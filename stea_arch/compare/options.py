@@ -80,8 +80,7 @@ def _check(problems, opt, check_files):
 
 def _network(problems, opt, label, scales, check_files):
     path, section = join('networks', label), opt['networks'][label]
-    if not isinstance(label, str) or '/' in label or not label.strip():
-        problems.add(path, f'a network is called by a text without slashes (it names a file), got {label!r}')
+    if not _can_name(problems, path, label, 'a network', 'a file'):
         return
     if not isinstance(section, (str, dict)):
         problems.add(path, f'expected bicubic, a shipped name, a checkpoint or a section, got {section!r}')
@@ -121,6 +120,13 @@ def _network(problems, opt, label, scales, check_files):
                 problems.add(join(path, AT_HOME[home] + where.removeprefix(home)), what)
 
 
+def _can_name(problems, path, name, what, where):
+    good = isinstance(name, str) and '/' not in name and name.strip()
+    if not good:
+        problems.add(path, f'{what} is called by a text without slashes (it names {where}), got {name!r}')
+    return good
+
+
 def _unknown(problems, path, section, error, check_files):
     """What is wrong with an entry whose network could not be found."""
     if isinstance(section, dict) and 'from' in section:
@@ -134,8 +140,7 @@ def _unknown(problems, path, section, error, check_files):
 
 def _dataset(problems, opt, name, scales, check_files):
     path, section = join('datasets', name), opt['datasets'][name]
-    if not isinstance(name, str) or '/' in name or not name.strip():
-        problems.add(path, f'a test set is called by a text without slashes (it names a folder), got {name!r}')
+    if not _can_name(problems, path, name, 'a test set', 'a folder'):
         return
     if not isinstance(section, dict):
         problems.add(path, mismatch(mapping(), section))

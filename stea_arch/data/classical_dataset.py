@@ -11,9 +11,9 @@ from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import stem
 from stea_arch.data.image_source import ImageSource
 from stea_arch.data.loading import ErrorsAsItems
-from stea_arch.data.patches import cut, draw_place, generator_of, to_tensor
-from stea_arch.data.training_images import MAX_BAD_IMAGES, TrainingImages
-from stea_arch.degradations.checks import check_scale
+from stea_arch.data.patches import Recipe, cut, draw_place, generator_of, to_tensor
+from stea_arch.data.training_images import TrainingImages
+from stea_arch.degradations.checks import check_scale, check_side
 from stea_arch.degradations.classical import ClassicalParams, ClassicalSampler, degrade
 from stea_arch.degradations.classical_batch import BatchDegrader, parameter_tensors
 from stea_arch.registry import register
@@ -21,24 +21,9 @@ from stea_arch.system.errors import InputError
 
 
 @dataclass(frozen=True)
-class PatchRecipe:
-    """All random choices behind one training pair.
+class PatchRecipe(Recipe):
+    """All random choices behind one training pair: also the degradation, which turns the crop into the small image."""
 
-    ``json.dumps(dataclasses.asdict(recipe))`` logs it, ``PatchRecipe.from_dict(json.loads(text))`` brings it back.
-
-    Attributes:
-        index (int): Which image.
-        top (float), left (float): Where the crop starts, in [0, 1) of the possible positions.
-        hflip (bool), vflip (bool), transpose (bool): What is done to the crop, in this order.
-        degradation (ClassicalParams): What turns it into the low-quality image.
-    """
-
-    index: int
-    top: float
-    left: float
-    hflip: bool
-    vflip: bool
-    transpose: bool
     degradation: ClassicalParams
 
     @classmethod
@@ -53,12 +38,12 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
 
     In training an item is a random crop under random parameters. They come from the generator of
     :func:`stea_arch.data.patches.generator_of`: for a :class:`stea_arch.data.sampler.Draw` the same seed and draw give
-    the same pair whatever the number of workers. ``recipe(index)`` returns the choices alone and ``patch(recipe)``
-    the pair they lead to, for logging and replay.
+    the same pair whatever the number of workers. ``recipe(index)`` returns the choices alone and ``patch(recipe)`` the
+    pair they lead to, for logging and replay.
 
-    In evaluation every image comes whole under each kernel of :func:`stea_arch.data.gaussian8.gaussian8`: item
-    ``i`` is image ``i // num_kernels`` under kernel ``i % num_kernels``. Bottom and right are cropped to a multiple
-    of the scale. Gray images are read as three equal channels there, and refused in training.
+    In evaluation every image comes whole under each kernel of :func:`stea_arch.data.gaussian8.gaussian8`: item ``i`` is
+    image ``i // num_kernels`` under kernel ``i % num_kernels``. Bottom and right are cropped to a multiple of the
+    scale. Gray images are read as three equal channels there, and refused in training.
 
     Args:
         opt (dict): The dataset's section of an option file.
@@ -86,8 +71,8 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
 
     Each item is a dictionary:
         lq (Tensor), gt (Tensor): (3, H / scale, W / scale) and (3, H, W), float32 RGB in [0, 1]; lq has 8-bit values.
-        lq_path (str), gt_path (str): Path or LMDB key of the image; in evaluation lq_path is the name of the case,
-            such as ``baby_sigma1.80.png``.
+        lq_path (str), gt_path (str): Path or LMDB key of the image; in evaluation lq_path is the name of the case, such
+            as ``baby_sigma1.80.png``.
         group (str): The kernel's name, such as ``sigma1.80``; evaluation only.
 
     Raises:
@@ -101,12 +86,12 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
         check_scale(self.scale)
         if opt.get('phase') not in ('train', 'val', 'test'):
             raise InputError(
-                f'phase must be train, val or test, got {opt.get("phase")!r}. BasicSR takes it from '
-                'the name of the section below datasets.'
+                f"phase must be train, val or test, got {opt.get('phase')!r}. BasicSR takes it from the section's name."
             )
         self.training = opt['phase'] == 'train'
         if self.training:
-            self.gt_size = self._checked_gt_size()
+            self.gt_size = opt.get('gt_size')
+            check_side('gt_size', self.gt_size, self.scale)
             self.sampler = ClassicalSampler(
                 self.scale, **self._given('kernel_type', 'kernel_size', 'sigma_range', 'kernel_noise', 'noise_range')
             )
@@ -116,8 +101,7 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
         backend = (opt.get('io_backend') or {}).get('type', 'disk')
         where = opt.get('dataroot_gt'), backend, opt.get('meta_info')
         if self.training:
-            allowed = opt.get('max_bad_images')
-            self.images = TrainingImages(*where, MAX_BAD_IMAGES if allowed is None else allowed)
+            self.images = TrainingImages(*where, opt.get('max_bad_images'))
             self.images.check(self.gt_size, f'gt_size is {self.gt_size}')
         else:
             self.source = ImageSource(*where, allow_gray=True)
@@ -127,23 +111,13 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
     def _given(self, *keys):
         return {key: self.opt[key] for key in keys if self.opt.get(key) is not None}
 
-    def _checked_gt_size(self):
-        size = self.opt.get('gt_size')
-        if type(size) is not int or size < self.scale or size % self.scale:
-            raise InputError(
-                f'gt_size, the side of the ground-truth crops, must be a whole multiple of the scale '
-                f'{self.scale}, got {size!r}. For low-quality patches of 64 pixels give '
-                f'{64 * self.scale}.'
-            )
-        return size
-
     def _refuse_training_only(self):
         plain = {'kernel_type': 'isotropic', 'kernel_noise': 0, 'noise_range': [0, 0]}
         for key, value in self._given(*plain).items():
             if (list(value) if isinstance(value, tuple) else value) != plain[key]:
                 raise InputError(
-                    f'In the phases val and test the kernels are isotropic Gaussians without disturbance '
-                    f'or noise (Gaussian8), got {key}: {value}. Leave {key} to the training section.'
+                    'In the phases val and test the kernels are isotropic Gaussians without disturbance or noise '
+                    f'(Gaussian8), got {key}: {value}. Leave {key} to the training section.'
                 )
 
     def __len__(self):

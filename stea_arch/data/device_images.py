@@ -87,26 +87,3 @@ def place_tensor(recipe):
     """What :meth:`DeviceImages.cut` wants to know of a recipe: (6,), float64."""
     values = (recipe.index, recipe.top, recipe.left, recipe.hflip, recipe.vflip, recipe.transpose)
     return torch.tensor(values, dtype=torch.float64)
-
-
-class DeviceLoader:
-    """The batches of a DataLoader, finished on the device by its dataset.
-
-    Args:
-        loader (DataLoader): Of a dataset with ``finisher(device)``, which returns a function from a batch of items, on
-            the device, to a batch of pairs.
-        device (torch.device): Where the training runs.
-    """
-
-    def __init__(self, loader, device):
-        self.loader, self.device = loader, device
-        self.finish = loader.dataset.finisher(device)
-        self.dataset, self.batch_size = loader.dataset, loader.batch_size
-
-    def __len__(self):
-        return len(self.loader)
-
-    def __iter__(self):
-        for batch in self.loader:
-            moved = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
-            yield self.finish(moved)

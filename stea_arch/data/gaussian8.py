@@ -32,9 +32,8 @@ def gaussian8(scale, kernel_size=21, sigma_range=None, num_kernels=8):
     low, high = check_range('sigma_range', SIGMA_RANGES[scale] if sigma_range is None else sigma_range, above_zero=True)
     if type(num_kernels) is not int or num_kernels < 1 or (num_kernels == 1) != (low == high):
         raise InputError(
-            'num_kernels must be a whole number above 1, or 1 with a sigma_range of twice the same sigma, '
-            f'got num_kernels {num_kernels!r} with sigma_range [{low}, {high}]. The published '
-            'protocol has 8.'
+            'num_kernels must be a whole number above 1, or 1 with a sigma_range of twice the same sigma, got '
+            f'num_kernels {num_kernels!r} with sigma_range [{low}, {high}]. The published protocol has 8.'
         )
     sigmas = np.linspace(low, high, num_kernels).tolist()
     decimals = 2

@@ -102,7 +102,7 @@ class ImageSource:
             if header is None:
                 continue
             height, width, channels, bits = header
-            check_kind(self._where(name), channels, bits, self.allow_gray)
+            check_kind(f'{name} of {self.dataroot}', channels, bits, self.allow_gray)
             if min(height, width) < smallest:
                 small.append(f'{name} ({height}x{width})')
         if small:
@@ -117,9 +117,6 @@ class ImageSource:
             shape = self.store.shapes.get(name)
             return (*shape, 8) if shape else None
         return read_header(self.location(name))
-
-    def _where(self, name):
-        return f'{name} of {self.dataroot}'
 
 
 def _some(names, total, what='are missing'):

@@ -24,10 +24,13 @@ class TrainingLoader:
 
     Args:
         loader (DataLoader): Of any dataset; of one with :class:`ErrorsAsItems`, errors keep their class and message.
+        device (torch.device | None): Where batches are finished by the function that ``dataset.finisher(device)``
+            returns; None: they are complete.
     """
 
-    def __init__(self, loader):
+    def __init__(self, loader, device=None):
         self.loader, self.dataset, self.batch_size = loader, loader.dataset, loader.batch_size
+        self.device, self.finish = device, self.dataset.finisher(device) if device else None
         if isinstance(self.dataset, ErrorsAsItems):
             self.dataset.errors_as_items = True
             loader.collate_fn = _collate
@@ -39,6 +42,9 @@ class TrainingLoader:
         for batch in self.loader:
             if isinstance(batch, InputError):
                 raise batch
+            if self.finish:
+                moved = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+                batch = self.finish(moved)
             yield batch
 
 

@@ -1,7 +1,30 @@
 """Where a training patch is cut out of an image, and how it is turned: drawn apart from cutting it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The random choices behind one training item that all datasets draw.
+
+    ``json.dumps(dataclasses.asdict(recipe))`` logs a recipe, ``from_dict(json.loads(text))`` of its class brings it
+    back.
+
+    Attributes:
+        index (int): Which image.
+        top (float), left (float): Where the crop starts, in [0, 1) of the possible positions.
+        hflip (bool), vflip (bool), transpose (bool): What is done to the crop, in this order.
+    """
+
+    index: int
+    top: float
+    left: float
+    hflip: bool
+    vflip: bool
+    transpose: bool
 
 
 def generator_of(index):

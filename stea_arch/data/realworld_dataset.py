@@ -8,9 +8,9 @@ from torch.utils.data import Dataset
 
 from stea_arch.data.device_images import DeviceImages, place_tensor
 from stea_arch.data.loading import ErrorsAsItems
-from stea_arch.data.patches import cut, draw_place, generator_of, to_tensor
-from stea_arch.data.training_images import MAX_BAD_IMAGES, TrainingImages
-from stea_arch.degradations.checks import check_scale
+from stea_arch.data.patches import Recipe, cut, draw_place, generator_of, to_tensor
+from stea_arch.data.training_images import TrainingImages
+from stea_arch.degradations.checks import check_scale, check_side
 from stea_arch.degradations.second_order_kernels import KernelSampler, KernelTriple
 from stea_arch.registry import register
 from stea_arch.system.errors import InputError
@@ -19,24 +19,9 @@ CROP_PAD_SIZE = 400  # BasicSR's, where it is not an option
 
 
 @dataclass(frozen=True)
-class RegionRecipe:
-    """All random choices behind one item.
+class RegionRecipe(Recipe):
+    """All random choices behind one item: also the kernels of first blur, second blur and final sinc."""
 
-    ``json.dumps(dataclasses.asdict(recipe))`` logs it, ``RegionRecipe.from_dict(json.loads(text))`` brings it back.
-
-    Attributes:
-        index (int): Which image.
-        top (float), left (float): Where the region starts, in [0, 1) of the possible positions.
-        hflip (bool), vflip (bool), transpose (bool): What is done to the region, in this order.
-        kernels (KernelTriple): First blur, second blur, final sinc.
-    """
-
-    index: int
-    top: float
-    left: float
-    hflip: bool
-    vflip: bool
-    transpose: bool
     kernels: KernelTriple
 
     @classmethod
@@ -49,8 +34,8 @@ class RegionRecipe:
 class RealWorldDataset(ErrorsAsItems, Dataset):
     """What BasicSR's RealESRGANDataset returns, so that BasicSR's RealESRGANModel trains on it, but seeded and checked.
 
-    An item is a random region of one image and the kernels to degrade it with. As in BasicSR, an image smaller than
-    the region is mirrored at its bottom and right. All random choices come from the generator of
+    An item is a random region of one image and the kernels to degrade it with. As in BasicSR, an image smaller than the
+    region is mirrored at its bottom and right. All random choices come from the generator of
     :func:`stea_arch.data.patches.generator_of`: the same seed and draw give the same item whatever the number of
     workers. ``recipe(index)`` returns the choices alone and ``region(recipe)`` the item they lead to.
 
@@ -91,23 +76,12 @@ class RealWorldDataset(ErrorsAsItems, Dataset):
                 f'RealWorldDataset is for training, but it stands in the section {opt.get("phase")!r}. Validate on '
                 'pairs (PairedImageDataset) or on photographs alone (SingleImageDataset).'
             )
-        self.size = self._checked_size()
+        self.size = CROP_PAD_SIZE if opt.get('crop_pad_size') is None else opt['crop_pad_size']
+        check_side('crop_pad_size', self.size, opt['scale'])
         self.sampler = KernelSampler.from_options(opt)
         backend = (opt.get('io_backend') or {}).get('type', 'disk')
-        allowed = opt.get('max_bad_images')
-        allowed = MAX_BAD_IMAGES if allowed is None else allowed
-        self.images = TrainingImages(opt.get('dataroot_gt'), backend, opt.get('meta_info'), allowed)
+        self.images = TrainingImages(opt.get('dataroot_gt'), backend, opt.get('meta_info'), opt.get('max_bad_images'))
         self.images.check(1, 'an image has pixels')
-
-    def _checked_size(self):
-        size = self.opt.get('crop_pad_size')
-        size = CROP_PAD_SIZE if size is None else size
-        if type(size) is not int or size < 1 or size % self.opt['scale']:
-            raise InputError(
-                'crop_pad_size, the side of the regions that are degraded, must be a whole multiple of the scale '
-                f'{self.opt["scale"]}, got {size!r}. Give at least gt_size; Real-ESRGAN has 400 for 256.'
-            )
-        return size
 
     def __len__(self):
         return len(self.images)

@@ -19,14 +19,14 @@ class TrainingImages:
     """Images by number over all roots. One that cannot be read is replaced by the next that can.
 
     Which images are bad is known to all loader processes of one training process: the flags lie in shared memory. So
-    the bound holds for the run since its start (each process of a distributed run counts for itself, and a resumed
-    run counts anew), each bad image is logged once, and what replaces it does not depend on the number of workers.
+    the bound holds for the run since its start (each process of a distributed run counts for itself, and a resumed run
+    counts anew), each bad image is logged once, and what replaces it does not depend on the number of workers.
 
     Args:
         dataroot (str | list[str]): Folder of images or LMDB, or several.
         backend (str): 'disk' or 'lmdb', for all of them.
         meta_info (str | list[str | None] | None): Text file that lists the images to use, or one for each root.
-        max_bad_images (int): How many images may be unreadable.
+        max_bad_images (int | None): How many images may be unreadable; None: :data:`MAX_BAD_IMAGES`.
 
     Attributes:
         sources (list[ImageSource]): One for each root.
@@ -35,7 +35,8 @@ class TrainingImages:
         FileNotFoundError, ValueError: What is asked for is impossible.
     """
 
-    def __init__(self, dataroot, backend, meta_info=None, max_bad_images=MAX_BAD_IMAGES):
+    def __init__(self, dataroot, backend, meta_info=None, max_bad_images=None):
+        max_bad_images = MAX_BAD_IMAGES if max_bad_images is None else max_bad_images
         if type(max_bad_images) is not int or max_bad_images < 0:
             raise InputError(
                 f'max_bad_images must be a whole number of at least 0, got {max_bad_images!r}. Give 0 to stop at '

@@ -32,10 +32,19 @@ def check_scale(scale):
 def check_kernel_size(kernel_size):
     """Raise a ValueError unless ``kernel_size`` is an odd whole number above 0."""
     if type(kernel_size) is not int or kernel_size < 1 or kernel_size % 2 == 0:
-        raise BadArgument(
-            'kernel_size',
-            f'must be an odd whole number of pixels, got {kernel_size!r}. Give 21 (setting 1) or 31 (setting 2 at x4).',
+        reason = (
+            f'must be an odd whole number of pixels, got {kernel_size!r}. Give 21 (setting 1) or 31 (setting 2 at x4).'
         )
+        raise BadArgument('kernel_size', reason)
+
+
+def check_side(name, size, scale):
+    """Raise a ValueError unless the side of a patch, the option ``name``, is a whole multiple of the scale."""
+    if type(size) is not int or size < scale or size % scale:
+        reason = (
+            f'must be a whole multiple of the scale {scale}, got {size!r}. For inputs of 64 pixels give {64 * scale}.'
+        )
+        raise BadArgument(name, reason)
 
 
 def check_range(name, values, above_zero):
@@ -44,11 +53,7 @@ def check_range(name, values, above_zero):
     good = len(values) == 2 and all(map(is_number, values)) and values[0] <= values[1]
     if not good or values[0] < 0 or (above_zero and values[0] == 0):
         lowest = 'above 0' if above_zero else 'at least 0'
-        raise BadArgument(
-            name,
-            f'must be two numbers [lowest, highest], both {lowest}, got {list(values)}. '
-            'Give the same number twice for a fixed value.',
-        )
+        raise BadArgument(name, f'must be two numbers [lowest, highest], both {lowest}, got {list(values)}.')
     return tuple(map(float, values))
 
 
@@ -64,10 +69,7 @@ def check_weights(name, values, length):
     values = list(values) if isinstance(values, list | tuple) else [values]
     good = len(values) == length and all(is_number(value) and value >= 0 for value in values)
     if not good or not sum(values):
-        raise BadArgument(
-            name,
-            f'must be {length} weights of at least 0, not all of them 0, got {values}. They need not sum to 1.',
-        )
+        raise BadArgument(name, f'must be {length} weights of at least 0, not all of them 0, got {values}.')
     return tuple(value / sum(values) for value in values)
 
 

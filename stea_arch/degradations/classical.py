@@ -111,10 +111,7 @@ class ClassicalSampler:
     def __post_init__(self):
         check_scale(self.scale)
         if self.kernel_type not in KERNEL_TYPES:
-            raise InputError(
-                f'kernel_type must be one of {", ".join(KERNEL_TYPES)}, got {self.kernel_type!r}. '
-                'Use isotropic for setting 1 and anisotropic for setting 2.'
-            )
+            raise InputError(f'kernel_type must be one of {", ".join(KERNEL_TYPES)}, got {self.kernel_type!r}.')
         check_kernel_size(self.kernel_size)
         if self.sigma_range is None:
             published = ISOTROPIC_SIGMAS[self.scale] if self.kernel_type == 'isotropic' else ANISOTROPIC_SIGMAS
@@ -123,8 +120,7 @@ class ClassicalSampler:
         object.__setattr__(self, 'noise_range', check_range('noise_range', self.noise_range, above_zero=False))
         if not is_number(self.kernel_noise) or self.kernel_noise < 0:
             raise InputError(
-                f'kernel_noise must be a number of at least 0, got {self.kernel_noise!r}. '
-                'Give 0 for none or 0.25 for setting 2.'
+                f'kernel_noise must be a number of at least 0, got {self.kernel_noise!r}; 0.25 in setting 2.'
             )
 
     def __call__(self, rng):

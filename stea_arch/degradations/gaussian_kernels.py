@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from stea_arch.degradations.checks import check_kernel_size
 from stea_arch.system.errors import InputError
 
 
@@ -60,9 +61,7 @@ def anisotropic_kernel(kernel_size, sigma_x, sigma_y, theta):
     _check_sigma(sigma_x)
     _check_sigma(sigma_y)
     if not math.isfinite(theta):
-        raise InputError(
-            f'The rotation of a kernel must be a finite angle in radians, got {theta}. Give a value in [0, pi).'
-        )
+        raise InputError(f'The rotation of a kernel must be a finite angle in radians, got {theta}.')
     x, y = grid[None, :], grid[:, None]
     u = x * math.cos(theta) + y * math.sin(theta)
     v = y * math.cos(theta) - x * math.sin(theta)
@@ -85,27 +84,17 @@ def disturb(kernel, level, rng):
         ValueError: A negative level.
     """
     if not 0 <= level < math.inf:
-        raise InputError(
-            f'The disturbance of a kernel must be a finite number of at least 0, got {level}. '
-            'Give 0 for none or 0.25 for weights raised by up to a quarter.'
-        )
+        raise InputError(f'The disturbance of a kernel must be a finite number of at least 0, got {level}.')
     kernel = kernel * (1 + rng.uniform(0, level, kernel.shape))
     return kernel / kernel.sum()
 
 
 def _grid(kernel_size):
-    if kernel_size < 1 or kernel_size % 2 != 1:
-        raise InputError(
-            f'The size of a kernel must be an odd number of pixels, so that it has a centre, got '
-            f'{kernel_size}. Give for example 21.'
-        )
-    radius = int(kernel_size) // 2
+    check_kernel_size(kernel_size)
+    radius = kernel_size // 2
     return np.arange(-radius, radius + 1, dtype=np.float64)
 
 
 def _check_sigma(sigma):
     if not 0 < sigma < math.inf:
-        raise InputError(
-            f'The sigma of a Gaussian kernel must be a positive number of pixels, got {sigma}. '
-            'Give for example 0.2 for almost no blur.'
-        )
+        raise InputError(f'The sigma of a Gaussian kernel must be a positive number of pixels, got {sigma}.')

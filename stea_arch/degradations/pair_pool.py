@@ -22,10 +22,7 @@ class PairPool:
 
     def __init__(self, queue_size, seed):
         if type(queue_size) is not int or queue_size < 0:
-            raise InputError(
-                f'queue_size must be a whole number of pairs, at least 0, got {queue_size!r}. Give 180 as '
-                'Real-ESRGAN, or 0 for no pool.'
-            )
+            raise InputError(f'queue_size must be a whole number of pairs, at least 0 (no pool), got {queue_size!r}.')
         self.queue_size, self.filled = queue_size, 0
         self._tensors = None  # one (queue_size, ...) tensor for each kind; the first ``filled`` rows count
         self._generator = torch.Generator().manual_seed(seed)

@@ -45,15 +45,11 @@ def resize_matrix(in_length, out_length, scale=None):
     """
     if in_length < 1 or out_length < 1:
         raise InputError(
-            f'Lengths of a resized axis must be at least 1, got in_length={in_length} and '
-            f'out_length={out_length}. Use a larger image or a milder scale.'
+            f'Lengths of a resized axis must be at least 1, got in_length={in_length} and out_length={out_length}.'
         )
     scale = out_length / in_length if scale is None else float(scale)
     if not (scale > 0 and math.isfinite(scale)):
-        raise InputError(
-            f'The scale of a resized axis must be a positive number, got {scale}. '
-            'Give for example 0.25 to shrink by four.'
-        )
+        raise InputError(f'The scale of a resized axis must be a positive number, got {scale}.')
     return _resize_matrix(int(in_length), int(out_length), scale)
 
 

@@ -117,7 +117,4 @@ def _check(gt, params, parts):
     for one in (params.first, params.second):
         for values in (one.noise and one.noise.levels, one.qualities):
             if values is not None and len(values) != len(gt):
-                raise InputError(
-                    f'Parameters for a batch of {len(gt)} were expected, but they are for {len(values)}. Draw them '
-                    'with the size of this batch.'
-                )
+                raise InputError(f'Parameters for a batch of {len(gt)} were expected, but they are for {len(values)}.')

@@ -153,9 +153,7 @@ class KernelSampler:
             names = tuple(getattr(self, f'kernel_list{suffix}'))
             if not names or not set(names) <= set(FAMILIES):
                 raise BadArgument(
-                    f'kernel_list{suffix}',
-                    f'must hold names of {", ".join(FAMILIES)}, got {list(names)}. '
-                    'Correct the name; sinc has its own probability, sinc_prob.',
+                    f'kernel_list{suffix}', f'must hold names of {", ".join(FAMILIES)}, got {list(names)}.'
                 )
             object.__setattr__(self, f'kernel_list{suffix}', names)
             self._replace(f'kernel_prob{suffix}', check_weights, len(names))
@@ -171,9 +169,7 @@ class KernelSampler:
     def _check_size(self, name):
         size = getattr(self, name)
         if type(size) is not int or size < SMALLEST or size % 2 == 0:
-            raise BadArgument(
-                name, f'must be an odd whole number of pixels, at least {SMALLEST}, got {size!r}. Give 21.'
-            )
+            raise BadArgument(name, f'must be an odd whole number of pixels, at least {SMALLEST}, got {size!r}.')
 
     def _replace(self, name, check, *more):
         object.__setattr__(self, name, check(name, getattr(self, name), *more))

@@ -7,8 +7,14 @@ are drawn once a batch; noise level, gray or colour, and JPEG quality once a sam
 
 from dataclasses import dataclass, fields
 
-from stea_arch.degradations.checks import BadArgument, check_probability, check_range, check_scale, check_weights
-from stea_arch.system.errors import InputError
+from stea_arch.degradations.checks import (
+    BadArgument,
+    check_probability,
+    check_range,
+    check_scale,
+    check_side,
+    check_weights,
+)
 
 MODES = ('area', 'bilinear', 'bicubic')
 RECIPES = {  # by name: what is fixed, whatever the options say
@@ -154,11 +160,7 @@ class SecondOrderSampler:
     def __post_init__(self):
         check_scale(self.scale)
         if self.recipe not in RECIPES:
-            raise BadArgument(
-                'recipe',
-                f'must be one of {", ".join(RECIPES)}, got {self.recipe!r}. Use full for all steps and '
-                'blur_jpeg for blur and JPEG alone.',
-            )
+            raise BadArgument('recipe', f'must be one of {", ".join(RECIPES)}, got {self.recipe!r}.')
         for name, value in RECIPES[self.recipe].items():
             object.__setattr__(self, name, value)
         for suffix in ('', '2'):
@@ -169,15 +171,11 @@ class SecondOrderSampler:
             if not low <= 1 <= high:
                 raise BadArgument(
                     f'resize_range{suffix}',
-                    f'must have 1 between its ends, got [{low}, {high}]: factors below 1 '
-                    'shrink and factors above enlarge. Widen it.',
+                    f'must have 1 between its ends, got [{low}, {high}]: below 1 images shrink.',
                 )
-            if getattr(self, f'jpeg_range{suffix}')[1] > 100:
-                raise BadArgument(
-                    f'jpeg_range{suffix}',
-                    f'must end at 100 at most, got {list(getattr(self, f"jpeg_range{suffix}"))}. '
-                    '95 is hardly visible, 30 plain to see.',
-                )
+            quality = getattr(self, f'jpeg_range{suffix}')
+            if quality[1] > 100:
+                raise BadArgument(f'jpeg_range{suffix}', f'must end at 100 at most, got {list(quality)}.')
             for name in ('noise_prob', 'gaussian_noise_prob', 'gray_noise_prob', 'jpeg_prob'):
                 check_probability(name + suffix, getattr(self, name + suffix))
         for name in ('blur_prob', 'second_blur_prob'):
@@ -200,11 +198,7 @@ class SecondOrderSampler:
         Raises:
             ValueError: gt_size is not a multiple of the scale.
         """
-        if gt_size < self.scale or gt_size % self.scale:
-            raise InputError(
-                f'gt_size, the side of the ground-truth patches, must be a whole multiple of the scale {self.scale}, '
-                f'got {gt_size!r}. For low-quality patches of 64 pixels give {64 * self.scale}.'
-            )
+        check_side('gt_size', gt_size, self.scale)
         return SecondOrderParams(
             scale=self.scale,
             first=self._draw_pass(batch_size, rng, '', self.blur_prob),

@@ -162,8 +162,8 @@ def _header(file):
     if start[:4] in TIFF_STARTS:
         tags = _tiff_tags(file)
         if tiff.has_plain_samples(tags):
-            size = tags[tiff.LENGTH], tags[tiff.WIDTH]
-            return Header(*size[:: -1 if _turns(tags) else 1], tiff.count_channels(tags), tags[tiff.BITS][0])
+            size, turned = (tags[tiff.LENGTH], tags[tiff.WIDTH]), tags.get(ORIENTATION, 1) in (5, 6, 7, 8)
+            return Header(*size[:: -1 if turned else 1], tiff.count_channels(tags), tags[tiff.BITS][0])
         file.seek(0)
     with Image.open(file, formats=_kinds(start)) as img:
         bits = _check_kind(img, start)
@@ -240,13 +240,10 @@ def _check_kind(img, start):
         raise InputError(f'a still image was expected, but this one has {img.n_frames} frames')
     if img.format == 'PNG':
         return start[24]  # Pillow's mode does not tell, as it reads 16 bits of colour as 8
-    if img.mode in ('I', 'F') or img.mode.startswith('I;') or max(_bits_of_tiff(img)) > 8:
+    bits = img.tag_v2.get(tiff.BITS, (1,)) if img.format == 'TIFF' else (8,)
+    if img.mode in ('I', 'F') or img.mode.startswith('I;') or max(bits) > 8:
         raise InputError(f'8 or 16 bits a channel were expected, but the pixels are of another type ({img.mode})')
     return 8
-
-
-def _bits_of_tiff(img):
-    return img.tag_v2.get(tiff.BITS, (1,)) if img.format == 'TIFF' else (8,)
 
 
 def _channels(img):
@@ -311,10 +308,6 @@ def _read_tiff(data, tags):
     beside = _attempt(_beside_tiff, tags, {}, 'metadata', warnings)
     pixels = np.ascontiguousarray(_turn(pixels, tags.get(ORIENTATION, 1)))
     return Photo(pixels, icc if isinstance(icc, bytes) else None, warnings=tuple(warnings), **beside)
-
-
-def _turns(tags):
-    return tags.get(ORIENTATION, 1) in (5, 6, 7, 8)
 
 
 def _turn(pixels, orientation):

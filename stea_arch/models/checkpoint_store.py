@@ -18,6 +18,7 @@ from stea_arch.weights.files import (
     unwrap_state_dict,
     write_checkpoint,
 )
+from stea_arch.weights.shapes import difference
 
 
 class CheckpointStore:
@@ -49,7 +50,9 @@ class CheckpointStore:
             nets (list[nn.Module]), keys (list[str]): Each network's weights are kept under its key.
             label (str): Such as ``net_g_5000``.
         """
-        content = {key: _cpu_state_dict(self.model.get_bare_model(net)) for net, key in zip(nets, keys, strict=True)}
+        states = [self.model.get_bare_model(net).state_dict() for net in nets]
+        states = [{name: value.detach().cpu() for name, value in state.items()} for state in states]
+        content = dict(zip(keys, states, strict=True))
         if arguments := getattr(self.model.get_bare_model(nets[0]), 'hyperparameters', None):
             content['network_g'] = {'type': 'RealNet' if 'streams' in arguments else 'LabNet', **arguments}
         write_checkpoint(content, self._folder('models') / f'{label}.pth')
@@ -94,44 +97,17 @@ class CheckpointStore:
         loaded = unwrap_state_dict(checkpoint, param_key)
         if is_published(loaded):
             loaded, _ = from_published(loaded)
-        wanted = net.state_dict()
-        fits = {k: v for k, v in loaded.items() if k in wanted and _shape(v) == _shape(wanted[k])}
-        if len(fits) < len(wanted) or len(fits) < len(loaded):
-            report = _difference(wanted, loaded)
+        wanted = {name: value.shape for name, value in net.state_dict().items()}
+        if report := difference(wanted, {name: value.shape for name, value in loaded.items()}):
             if strict:
                 raise InputError(
-                    f'{load_path} does not fit {type(net).__name__} as network_g describes it. {report} Use the '
+                    f'{load_path} does not fit {type(net).__name__} as network_g describes it: {report}. Use the '
                     'options the checkpoint was trained with, or path.strict_load_g: false to load what fits.'
                 )
-            logger.warning(f'{load_path}: {len(fits)} of {len(wanted)} parameters fit and are loaded. {report}')
-        check_weights(fits, net, load_path)
-        net.load_state_dict(fits, strict=False)
-
-
-def _difference(wanted, loaded):
-    def some(names):
-        return f'{len(names)} ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
-
-    parts = []
-    if missing := [name for name in wanted if name not in loaded]:
-        parts.append(f'Missing in the file: {some(missing)}.')
-    if extra := [name for name in loaded if name not in wanted]:
-        parts.append(f'Unknown to the network: {some(extra)}.')
-    if other := [name for name in wanted if name in loaded and _shape(wanted[name]) != _shape(loaded[name])]:
-        name = other[0]
-        parts.append(
-            f'Of another shape: {some(other)}, the first {_shape(loaded[name])} in the file and '
-            f'{_shape(wanted[name])} in the network.'
-        )
-    return ' '.join(parts)
-
-
-def _shape(value):
-    return tuple(getattr(value, 'shape', ()))
-
-
-def _cpu_state_dict(net):
-    return {name: value.detach().cpu() for name, value in net.state_dict().items()}
+            loaded = {name: value for name, value in loaded.items() if value.shape == wanted.get(name)}
+            logger.warning(f'{load_path}: {len(loaded)} of {len(wanted)} parameters fit and are loaded; {report}.')
+        check_weights(loaded, net, load_path)
+        net.load_state_dict(loaded, strict=False)
 
 
 def get_random_state():

@@ -23,8 +23,9 @@ class EfficientNetLoss(nn.Module):
     squares of the difference summed as in LPIPS (arXiv 1801.03924). The mean over all positions is 0 for equal images,
     2 for unrelated features and at most 4 at any depth, so weights of different depths compare.
 
-    The gradient of a convolution with a stride leaves a grid. So at every call both images are rolled by the same
-    random number of pixels, up to 31 in each direction, and the grid lies elsewhere.
+    A convolution with a stride of 2 takes pixels that alternate for detail, and its gradient leaves a grid. So both
+    images lose what alternates from pixel to pixel by a blur with [1, 2, 1] / 4, and are rolled by the same random
+    number of pixels, up to 31 in each direction, so that the grid lies elsewhere at every call.
 
     Args:
         layer_weights (dict[str, float]): Weights of ``block0`` to ``block15``, in the network's order. Their strides:
@@ -63,9 +64,9 @@ class EfficientNetLoss(nn.Module):
         """
         shift = torch.randint(STRIDE, (2,), device=x.device)
         with torch.no_grad():
-            wanted = self.features(_rolled(gt, shift))
+            wanted = self.features(_blurred(_rolled(gt, shift)))
         loss = 0
-        for name, feature in self.features(_rolled(x, shift)).items():
+        for name, feature in self.features(_blurred(_rolled(x, shift))).items():
             difference = F.normalize(feature, dim=1) - F.normalize(wanted[name], dim=1)
             loss = loss + self.weights[name] * difference.square().sum(1).mean()
         return loss, None
@@ -95,3 +96,7 @@ def _rolled(image, shift):
         places = torch.arange(image.shape[dim], device=image.device)
         image = image.index_select(dim, (places + pixels) % image.shape[dim])
     return image
+
+
+def _blurred(image):
+    return F.avg_pool2d(F.avg_pool2d(image, 2, 1), 2, 1)

@@ -3,8 +3,6 @@
 It says less than the check: what values have to do with each other, and what a file needs from the machine, it cannot.
 """
 
-import inspect
-
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 
@@ -12,7 +10,7 @@ from stea_arch.inference.upscale import METHODS
 from stea_arch.options import comparison, schema
 from stea_arch.options.check import SCHEDULERS
 from stea_arch.options.kinds import PIPELINE, Key, choice, integer
-from stea_arch.options.sections import NO_DEFAULT, argument_key
+from stea_arch.options.sections import NO_DEFAULT, argument_key, defaults_of
 
 SECTIONS = ('path', 'train', 'val', 'logger')
 
@@ -119,13 +117,10 @@ def _by_type(targets, supplied=(), extra=None):
     """Sections with a ``type`` and the arguments of what it names."""
     tables = {}
     for name, target in targets.items():
-        usable = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        named = [
-            p for p in inspect.signature(target).parameters.values() if p.kind in usable and p.name not in supplied
-        ]
-        keys = {p.name: argument_key(target.__name__, p.name, p.default) for p in named}
+        named = defaults_of(target, supplied)
+        keys = {argument: argument_key(target.__name__, argument, default) for argument, default in named.items()}
         tables[name] = _table({'type': Key(choice(name)), **keys, **(extra or {})})
-        tables[name]['required'] = ['type', *(p.name for p in named if p.default is NO_DEFAULT)]
+        tables[name]['required'] = ['type', *(argument for argument in named if named[argument] is NO_DEFAULT)]
     return _alternatives(tables)
 
 

@@ -4,7 +4,6 @@ Every function takes what may be a malformed option file: values of a wrong kind
 so they are passed over here.
 """
 
-import inspect
 import warnings
 
 from basicsr.utils.registry import ARCH_REGISTRY, METRIC_REGISTRY
@@ -17,6 +16,7 @@ from stea_arch.inference.upscale import resolve_sizes
 from stea_arch.options import schema
 from stea_arch.options.kinds import is_integer, is_number
 from stea_arch.options.problems import did_you_mean, join, listed, part
+from stea_arch.options.sections import NO_DEFAULT, defaults_of, registered
 
 RGB_DATASET = 'ClassicalDegradationDataset'
 SECOND_ORDER_DATASET = 'RealWorldDataset'
@@ -53,18 +53,12 @@ def named_model(opt):
     return str(opt.get('model_type')).removesuffix('_basicsr')
 
 
-def _network_class(opt):
-    known = dict(iter(ARCH_REGISTRY))
-    name = str(part(opt, 'network_g').get('type'))
-    return known.get(name) or known.get(f'{name}_basicsr')
-
-
 def _arguments(opt):
     """Arguments of network_g with the defaults filled in, and the network's name."""
-    network = _network_class(opt)
+    network = registered(ARCH_REGISTRY, str(part(opt, 'network_g').get('type')))
     if network is None:
         return {}, ''
-    defaults = {n: p.default for n, p in inspect.signature(network).parameters.items() if p.default is not p.empty}
+    defaults = {name: default for name, default in defaults_of(network).items() if default is not NO_DEFAULT}
     return {**defaults, **part(opt, 'network_g')}, network.__name__
 
 
@@ -95,7 +89,7 @@ def _network(problems, opt):
 
 def _read_together(problems, name, written, arguments):
     for key, (other, values) in schema.READ_WITH.get(name, {}).items():
-        if key in written and arguments[other] not in values:
+        if key in written and not schema.is_read(name, key, arguments):
             wanted = ' or '.join(str(value).lower() for value in values)
             problems.add(join('network_g', key), f'only read with {other}: {wanted}; remove it, or change {other}')
     if name != 'LabNet' or arguments['attention'] not in schema.READ_WITH[name]['num_heads'][1]:
@@ -106,7 +100,7 @@ def _read_together(problems, name, written, arguments):
 
 
 def _weights(problems, opt, is_train):
-    network = _network_class(opt)
+    network = registered(ARCH_REGISTRY, str(part(opt, 'network_g').get('type')))
     if network is None:
         return
     if is_train and network.__name__ in schema.WITHOUT_TRAINING:
@@ -168,18 +162,14 @@ def _without_truth(problems, path, opt, evaluated):
         problems.add(join(path, 'type'), 'SingleImageDataset has no ground truth to train with')
         return
     metrics = part(opt, 'val', 'metrics')
-    needing = [n for n in metrics if 'img2' in _parameters(METRIC_REGISTRY, part(metrics, n).get('type'))]
+    targets = {name: registered(METRIC_REGISTRY, part(metrics, name).get('type')) for name in metrics}
+    needing = [name for name, target in targets.items() if target and 'img2' in defaults_of(target)]
     # our models leave such metrics out there; of no use is a metric that no dataset can be measured with
     pairs = [k for k in part(opt, 'datasets') if part(opt, 'datasets', k).get('type') != 'SingleImageDataset']
     paired = any(str(key).split('_')[0] in ('val', 'test') for key in pairs)
     if needing and not (paired and named_model(opt) in OUR_MODELS):
         text = f'SingleImageDataset has no ground truth, which {listed(needing)} of val.metrics needs'
         problems.add(join(path, 'type'), f'{text}: remove the metric or use a dataset of pairs')
-
-
-def _parameters(registry, name):
-    target = dict(iter(registry)).get(name) if isinstance(name, str) else None
-    return inspect.signature(target).parameters if target is not None else {}
 
 
 def _validation(problems, opt, is_train):

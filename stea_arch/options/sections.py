@@ -55,6 +55,19 @@ def check_table(problems, path, section, table, phase=None, judged=True, elsewhe
     return len(problems.found) == before
 
 
+def registered(registry, name):
+    """What BasicSR finds under a name of one of its registries; None where there is nothing."""
+    known = dict(iter(registry))
+    return known.get(name) or known.get(f'{name}_basicsr')
+
+
+def defaults_of(target, supplied=()):
+    """The arguments of a class or function by name, with their defaults, without those that the caller fills in."""
+    usable = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(target).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind in usable and p.name not in supplied}
+
+
 def find(problems, path, registry, name):
     """Look a name up as BasicSR does, without its printing.
 
@@ -69,10 +82,9 @@ def find(problems, path, registry, name):
     """
     if not isinstance(name, str):
         return None  # the kind of the key has been complained about
-    known = dict(iter(registry))
-    target = known.get(name) or known.get(f'{name}_basicsr')
+    target = registered(registry, name)
     if target is None:
-        names = {n.removesuffix('_basicsr') for n in known}
+        names = {n.removesuffix('_basicsr') for n, _ in registry}
         hint = did_you_mean(name, names) or f'. Registered are: {listed(names)}'
         problems.add(path, f'no {registry._name} of the name {name!r} is registered{hint}')
     return target
@@ -90,10 +102,8 @@ def check_arguments(problems, path, section, target, supplied=(), extra=()):
         supplied (tuple[str]): Parameters that the caller fills in.
         extra (tuple[str]): Further keys that somebody else reads from the section.
     """
-    parameters = inspect.signature(target).parameters.values()
-    usable = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    named = {p.name: p.default for p in parameters if p.kind in usable and p.name not in supplied}
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    named = defaults_of(target, supplied)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(target).parameters.values())
     judged, label = is_judged(target), target.__name__
     note = problems.add_unread if takes_any else problems.add  # without, BasicSR would fail on them
 

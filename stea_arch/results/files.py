@@ -13,12 +13,12 @@ def dumps(value, indent=None):
     Raises:
         ValueError: There is a NaN or -inf in it.
     """
-    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+    return json.dumps(_replace(value, math.inf, 'inf'), indent=indent, allow_nan=False)
 
 
 def loads(text):
     """What :func:`dumps` made text of."""
-    return _infinite(json.loads(text))
+    return _replace(json.loads(text), 'inf', math.inf)
 
 
 def write_json(value, path):
@@ -35,17 +35,9 @@ def read_json(path):
     return loads(path.read_text(encoding='utf-8')) if path.is_file() else None
 
 
-def _finite(value):
+def _replace(value, old, new):
     if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {key: _replace(entry, old, new) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return 'inf' if value == math.inf else value
-
-
-def _infinite(value):
-    if isinstance(value, dict):
-        return {key: _infinite(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_infinite(entry) for entry in value]
-    return math.inf if value == 'inf' else value
+        return [_replace(entry, old, new) for entry in value]
+    return new if value == old else value

@@ -17,24 +17,9 @@ from stea_arch.triton_ops.tiles import INTEGERS, accumulate, first_row, store_ro
 
 @triton.jit
 def _convolve(
-    x,
-    taps,
-    bias,
-    out,
-    image,
-    group,
-    cols,
-    c,
-    H,
-    W,
-    C,
-    out_width,
-    K: tl.constexpr,
-    D: tl.constexpr,
-    ROWS: tl.constexpr,
-    BLOCK_W: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-):
+    x, taps, bias, out, image, group, cols, c, H, W, C, out_width,
+    K: tl.constexpr, D: tl.constexpr, ROWS: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
     row = first_row(group, ROWS, D)
     if row < H:
         start = tl.load(bias + c[None, :], mask=(c < C)[None, :], other=0.0)
@@ -45,20 +30,10 @@ def _convolve(
 
 @triton.jit(do_not_specialize=INTEGERS)
 def results(
-    x,
-    taps,
-    bias,
-    out,
-    H,
-    W,
-    UNITS,
-    UNIT: tl.constexpr,
-    SIZES: tl.constexpr,
-    DILATIONS: tl.constexpr,
-    ROWS: tl.constexpr,
-    BLOCK_W: tl.constexpr,
+    x, taps, bias, out, H, W, UNITS,
+    UNIT: tl.constexpr, SIZES: tl.constexpr, DILATIONS: tl.constexpr, ROWS: tl.constexpr, BLOCK_W: tl.constexpr,
     BLOCK_C: tl.constexpr,
-):
+):  # fmt: skip
     """One convolution of one tile. Grid: (convolutions x column blocks x row groups, channel blocks, images)."""
     C = UNITS * UNIT
     n_convs: tl.constexpr = len(SIZES)
@@ -78,20 +53,10 @@ def results(
 
 @triton.jit(do_not_specialize=INTEGERS)
 def input_gradient(
-    grad,
-    taps,
-    out,
-    H,
-    W,
-    UNITS,
-    UNIT: tl.constexpr,
-    SIZES: tl.constexpr,
-    DILATIONS: tl.constexpr,
-    STEP: tl.constexpr,
-    ROWS: tl.constexpr,
-    BLOCK_W: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-):
+    grad, taps, out, H, W, UNITS,
+    UNIT: tl.constexpr, SIZES: tl.constexpr, DILATIONS: tl.constexpr, STEP: tl.constexpr, ROWS: tl.constexpr,
+    BLOCK_W: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
     """All transposed convolutions of one tile, summed. Grid: (column blocks x row groups, channel blocks, images).
 
     The rows of a tile must suit all convolutions: ``STEP`` is the greatest common divisor of the dilations above 1.
@@ -115,25 +80,10 @@ def input_gradient(
 
 @triton.jit
 def _correlate(
-    grad,
-    x,
-    taps_out,
-    bias_out,
-    j,
-    chunk,
-    c,
-    B,
-    H,
-    W,
-    C,
-    grad_width,
-    CHUNKS: tl.constexpr,
-    K: tl.constexpr,
-    D: tl.constexpr,
-    ROWS: tl.constexpr,
-    BLOCK_W: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-):
+    grad, x, taps_out, bias_out, j, chunk, c, B, H, W, C, grad_width,
+    CHUNKS: tl.constexpr, K: tl.constexpr, D: tl.constexpr, ROWS: tl.constexpr,
+    BLOCK_W: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
     acc = (tl.zeros([BLOCK_W, BLOCK_C], tl.float32),) * K
     total = tl.zeros([BLOCK_W, BLOCK_C], tl.float32)
     in_c = (c < C)[None, :]
@@ -175,22 +125,10 @@ def _correlate(
 
 @triton.jit(do_not_specialize=INTEGERS)
 def weight_gradient(
-    grad,
-    x,
-    taps_out,
-    bias_out,
-    B,
-    H,
-    W,
-    UNITS,
-    UNIT: tl.constexpr,
-    SIZES: tl.constexpr,
-    DILATIONS: tl.constexpr,
-    CHUNKS: tl.constexpr,
-    ROWS: tl.constexpr,
-    BLOCK_W: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-):
+    grad, x, taps_out, bias_out, B, H, W, UNITS,
+    UNIT: tl.constexpr, SIZES: tl.constexpr, DILATIONS: tl.constexpr, CHUNKS: tl.constexpr, ROWS: tl.constexpr,
+    BLOCK_W: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
     """One column of one kernel, over one part of the pixels. Grid: (sum of SIZES, channel blocks, CHUNKS).
 
     Every part has its own place in ``taps_out`` (CHUNKS, sum of SIZES[n]^2, C) and ``bias_out`` (CHUNKS, N, C). What is

@@ -33,18 +33,9 @@ def _normal_cdf(q):
 
 @triton.jit(do_not_specialize=INTEGERS)
 def results(
-    x,
-    taps,
-    out,
-    H,
-    W,
-    UNITS,
-    UNIT: tl.constexpr,
-    K: tl.constexpr,
-    ROWS: tl.constexpr,
-    BLOCK_W: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-):
+    x, taps, out, H, W, UNITS,
+    UNIT: tl.constexpr, K: tl.constexpr, ROWS: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
     """One tile. Grid: (column blocks x row groups, channel blocks, images)."""
     C = UNITS * UNIT
     blocks = tl.cdiv(W, BLOCK_W)
@@ -60,19 +51,9 @@ def results(
 
 @triton.jit(do_not_specialize=INTEGERS)
 def inner_gradient(
-    grad,
-    x,
-    taps,
-    out,
-    H,
-    W,
-    UNITS,
-    UNIT: tl.constexpr,
-    K: tl.constexpr,
-    ROWS: tl.constexpr,
-    BLOCK_W: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-):
+    grad, x, taps, out, H, W, UNITS,
+    UNIT: tl.constexpr, K: tl.constexpr, ROWS: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
     """Gradient of ``[q1, q2]`` for one tile, given that of the results. Grid as for ``results``.
 
     ``d GELU(q) / dq = cdf(q) + q pdf(q)`` with the standard normal distribution.

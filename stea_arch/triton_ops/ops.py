@@ -20,7 +20,7 @@ from stea_arch.triton_ops.tiles import ROWS, count_groups, tile_sizes, unit, wid
 
 MOST_CHUNKS = 32  # with 42 kernel columns and 1 to 4 channel blocks, 10 to 40 programs for each of 132 processors
 PLANE_ROWS = 128
-PLANE_LAUNCH = {'num_warps': 8, 'num_stages': 1, 'maxnreg': 128}  # so that two programs share a multiprocessor
+PLANE_LAUNCH = {'BLOCK': PLANE_ROWS, 'num_warps': 8, 'num_stages': 1, 'maxnreg': 128}  # two programs share a processor
 
 
 def _empty(like, channels, in_planes=False):
@@ -43,31 +43,16 @@ def _tiles(x, channels, step, convs=1):
 def _sizes(x, channels):
     """The arguments that all channels-last kernels share, from H on."""
     block_w, block_c = tile_sizes(x.shape[3], channels)
-    return {
-        'H': x.shape[2],
-        'W': x.shape[3],
-        'UNITS': channels // unit(channels),
-        'UNIT': unit(channels),
-        'ROWS': ROWS,
-        'BLOCK_W': block_w,
-        'BLOCK_C': block_c,
-        'num_warps': block_w * block_c // 256,
-    }
+    sizes = {'H': x.shape[2], 'W': x.shape[3], 'UNITS': channels // unit(channels), 'UNIT': unit(channels)}
+    return {**sizes, 'ROWS': ROWS, 'BLOCK_W': block_w, 'BLOCK_C': block_c, 'num_warps': block_w * block_c // 256}
 
 
 def _plane_sizes(x, channels):
     """The arguments that all kernels of planes share, from B on."""
     b, _, h, w = x.shape
     width = width_class(w)
-    return {
-        'B': b,
-        'C': channels,
-        'H': h,
-        'W_UNITS': w // unit(w),
-        'W_UNIT': unit(w),
-        'WIDTH': width,
-        'PART': 64 // width,
-    }
+    sizes = {'B': b, 'C': channels, 'H': h, 'W_UNITS': w // unit(w), 'W_UNIT': unit(w)}
+    return {**sizes, 'WIDTH': width, 'PART': 64 // width}
 
 
 def _lines(x, taps, sizes, dilations):
@@ -103,16 +88,9 @@ def depthwise_group(
     with torch.cuda.device_of(x):
         if in_planes:
             lines = _lines(x, taps, sizes, dilations)
+            arguments = {**group, **_plane_sizes(x, channels), 'LINES': lines.shape[1], **PLANE_LAUNCH}
             planes.results[(len(sizes) * triton.cdiv(b * h, PLANE_ROWS), channels)](
-                x.contiguous(),
-                lines,
-                bias.contiguous(),
-                out,
-                LINES=lines.shape[1],
-                BLOCK=PLANE_ROWS,
-                **group,
-                **_plane_sizes(x, channels),
-                **PLANE_LAUNCH,
+                x.contiguous(), lines, bias.contiguous(), out, **arguments
             )
         else:
             # each convolution has row groups of its own; the grid takes the largest number
@@ -139,15 +117,9 @@ def depthwise_group_input_gradient(
     with torch.cuda.device_of(grad):
         if in_planes:
             lines = _lines(grad, taps, sizes, dilations)
+            arguments = {**group, **_plane_sizes(grad, channels), 'LINES': lines.shape[1], **PLANE_LAUNCH}
             planes.input_gradient[(triton.cdiv(b * h, PLANE_ROWS), channels)](
-                grad.contiguous(),
-                lines,
-                out,
-                LINES=lines.shape[1],
-                BLOCK=PLANE_ROWS,
-                **group,
-                **_plane_sizes(grad, channels),
-                **PLANE_LAUNCH,
+                grad.contiguous(), lines, out, **arguments
             )
         else:
             step = math.gcd(*(d for d in dilations if d > 1)) or 1

@@ -32,23 +32,9 @@ INTEGERS = ('B', 'C', 'H', 'W', 'UNITS', 'W_UNITS')
 
 @triton.jit
 def accumulate(
-    acc,
-    x,
-    taps,
-    image,
-    row,
-    cols,
-    c,
-    H,
-    W,
-    C,
-    x_width,
-    tap_width,
-    K: tl.constexpr,
-    D: tl.constexpr,
-    STEP: tl.constexpr,
-    FLIP: tl.constexpr,
-):
+    acc, x, taps, image, row, cols, c, H, W, C, x_width, tap_width,
+    K: tl.constexpr, D: tl.constexpr, STEP: tl.constexpr, FLIP: tl.constexpr,
+):  # fmt: skip
     """Add one depthwise convolution to ``acc``, a tuple of tiles for the rows ``row``, ``row + STEP``, ...
 
     Args:

@@ -286,18 +286,13 @@ def run(jobs, upscale, workers=2, done=None, warn=None, film=None, **encoding):
                 job, future = reading.popleft()
                 if future is None:
                     _note(failed, job, lambda job=job: _write_film(job, upscale, film or {}))
-                    if done:
-                        done(job)
-                    continue
-                photo = _note(failed, job, future.result)
-                for warning in photo.warnings if photo and warn else ():
-                    warn(job.source, warning)
-                pixels = (
-                    None if photo is None else _note(failed, job, lambda photo=photo: upscale_in_srgb(photo, upscale))
-                )
-                if pixels is not None:
-                    result = replace(photo, pixels=pixels)
-                    writing.append((job, pool.submit(_write, job, photo, result, encoding)))
+                elif photo := _note(failed, job, future.result):
+                    for warning in photo.warnings if warn else ():
+                        warn(job.source, warning)
+                    pixels = _note(failed, job, lambda photo=photo: upscale_in_srgb(photo, upscale))
+                    if pixels is not None:
+                        result = replace(photo, pixels=pixels)
+                        writing.append((job, pool.submit(_write, job, photo, result, encoding)))
                     if len(writing) > AHEAD:
                         finish()
                 if done:

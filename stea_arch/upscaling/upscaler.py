@@ -111,7 +111,8 @@ class Upscaler:
         pixels = _check(image, scale)
         height, width, channels = pixels.shape
         way = self.find_way(height, width)
-        size = _scaled(height, width, self.scale if scale is None else scale)
+        factor = self.scale if scale is None else scale
+        size = torch.Size(max(1, round(length * factor)) for length in (height, width))
 
         planes = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32, order='C')).to(self.device)
         planes /= LARGEST[pixels.dtype]
@@ -259,10 +260,6 @@ def _check(image, scale):
     if scale is not None and not 0 < scale < float('inf'):
         raise ValueError(f'scale must be a number above 0, got {scale!r}.')
     return image[..., None] if image.ndim == 2 else image
-
-
-def _scaled(height, width, scale):
-    return torch.Size(max(1, round(length * scale)) for length in (height, width))
 
 
 def _to_levels(values, dtype):

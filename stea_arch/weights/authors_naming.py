@@ -8,8 +8,8 @@ import torch
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.system.errors import InputError
-from stea_arch.weights.files import check_tensors, check_weights, read_checkpoint
-from stea_arch.weights.shapes import expected_shapes
+from stea_arch.weights.files import check_weights, read_checkpoint, unwrap_state_dict
+from stea_arch.weights.shapes import difference, expected_shapes
 
 # Our name -> the authors' name, each the start of a parameter's name, in the order of LabNet's num_blocks.
 STAGES = {
@@ -119,58 +119,30 @@ def from_published(state_dict):
         ValueError: keys are missing or too many, or shapes do not fit; the message lists them.
     """
     found = _unwrap(state_dict)
-    check_tensors(found)
     config = _find_config(found)
     ours = expected_shapes(LabNet, config)
     modules = [match[1] for match in map(MODULE_KEY.match, found) if match]
     names = {_published_name(name, modules[0] if modules else 'STEA'): name for name in ours}
 
-    problems = [
-        _listing('missing', [name for name in names if name not in found]),
-        _listing('unknown', [name for name in found if name not in names]),
-        _listing(
-            'wrongly shaped',
-            [
-                f'{name} {list(found[name].shape)} instead of {list(ours[own])}'
-                for name, own in names.items()
-                if name in found and found[name].shape != ours[own]
-            ],
-        ),
-    ]
-    if any(problems):
+    shapes = {name: value.shape for name, value in found.items()}
+    if problems := difference({name: ours[own] for name, own in names.items()}, shapes):
         read_as = ', '.join(f'{key} {value}' for key, value in config.items())
         raise InputError(
             f'This is not a complete checkpoint of the published LabNet. Read as {read_as}, it has '
-            f"{'; '.join(filter(None, problems))}. Pass a checkpoint of the authors' LabNet or RealNet generator; one "
+            f"{problems}. Pass a checkpoint of the authors' LabNet or RealNet generator; one "
             'that stea_arch trained goes into LabNet.load_state_dict or the option path.pretrain_network_g instead.'
         )
     return {own: found[name] for name, own in names.items()}, config
 
 
 def _unwrap(state_dict):
-    """The bare state dict, without prefixes that all of its names share."""
-    for key in ('params_ema', 'params'):
-        if isinstance(state_dict, Mapping) and key in state_dict:
-            state_dict = state_dict[key]
-            break
-    if not isinstance(state_dict, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state_dict.items()
-    ):
-        raise InputError(
-            'Expected a state dict, that is names with tensors, bare or under params or params_ema, got '
-            f'{_describe(state_dict)}. Pass the file of the network, not that of a training state.'
-        )
-    for prefix in ('module.', 'Restorer.'):
-        if all(name.startswith(prefix) for name in state_dict):
-            state_dict = {name.removeprefix(prefix): value for name, value in state_dict.items()}
-    return state_dict
-
-
-def _describe(value):
-    if not isinstance(value, Mapping):
-        return f'a {type(value).__name__}'
-    kinds = [f'{name}: {type(entry).__name__}' for name, entry in value.items()]
-    return f'a dict with {", ".join(kinds[:4])}{", ..." if len(kinds) > 4 else ""}'
+    """The bare state dict, without the prefix that the authors' names share."""
+    if not isinstance(state_dict, Mapping):
+        raise InputError(f'Weights were expected, that is names with tensors, got a {type(state_dict).__name__}.')
+    found = unwrap_state_dict(state_dict, 'params_ema')
+    if all(name.startswith('Restorer.') for name in found):
+        return {name.removeprefix('Restorer.'): value for name, value in found.items()}
+    return found
 
 
 def _find_config(found):
@@ -203,11 +175,6 @@ def _published_name(name, module):
 def _replace_start(name, table):
     start = next(ours for ours in table if name == ours or name.startswith(f'{ours}.'))
     return table[start] + name[len(start) :]
-
-
-def _listing(kind, items):
-    """E.g. ``2 missing (a, b)``; the first few of many; empty where there is none."""
-    return f'{len(items)} {kind} ({", ".join(items[:4])}{", ..." if len(items) > 4 else ""})' if items else ''
 
 
 def to_published(state_dict: Mapping[str, torch.Tensor], module: str | None = None) -> dict[str, torch.Tensor]:

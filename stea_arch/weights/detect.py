@@ -8,7 +8,7 @@ from stea_arch.archs.realnet_arch import RealNet
 from stea_arch.system.errors import InputError
 from stea_arch.weights.authors_naming import from_published, is_published
 from stea_arch.weights.files import check_weights, unwrap_state_dict
-from stea_arch.weights.shapes import count_blocks, expected_shapes
+from stea_arch.weights.shapes import count_blocks, difference, expected_shapes
 
 NETWORKS = {'LabNet': LabNet, 'RealNet': RealNet}
 PUBLISHED_SIDES = [3, 5, 7]  # of the dense kernels beside the dilated ones
@@ -47,16 +47,11 @@ def build_network(name, arguments, weights):
     wanted = arguments.get('num_blocks', counted)
     if not isinstance(wanted, (list, tuple)) or list(wanted) != counted:
         raise InputError(f'{name} with num_blocks {wanted!r:.60} was expected, the weights have {counted}.')
-    expected = expected_shapes(NETWORKS[name], {**arguments, 'num_blocks': counted})
-    found = {key: value.shape for key, value in weights.items()}
-    wrong = [key for key in {**expected, **found} if expected.get(key) != found.get(key)]
-    if wrong:
-        shapes = [list(side[wrong[0]]) if wrong[0] in side else 'nothing' for side in (expected, found)]
-        raise InputError(
-            f'The weights do not fit {name}: {len(wrong)} of them are missing, too many or of another shape. The first '
-            f'is {wrong[0]}: expected {shapes[0]}, got {shapes[1]}.'
-        )
-    network = NETWORKS[name](**{**arguments, 'num_blocks': counted})
+    arguments = {**arguments, 'num_blocks': counted}
+    shapes = {key: value.shape for key, value in weights.items()}
+    if problems := difference(expected_shapes(NETWORKS[name], arguments), shapes):
+        raise InputError(f'The weights do not fit {name}: {problems}.')
+    network = NETWORKS[name](**arguments)
     check_weights(weights, network, 'The weights')
     network.load_state_dict(weights)
     return network.float().eval()

@@ -186,27 +186,19 @@ def unwrap_state_dict(checkpoint, param_key='params'):
     """
     key = find_param_key(checkpoint, param_key)
     weights = checkpoint[key] if key else checkpoint
-    check_tensors(weights)
-    return {name.removeprefix('module.'): value for name, value in weights.items()}
-
-
-def check_tensors(state_dict):
-    """Raise a ValueError unless a mapping holds nothing but names and plain tensors with all their values."""
-    for name, value in state_dict.items():
+    for name, value in weights.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise InputError(
                 f'Weights were expected, that is names with tensors, bare or under params or params_ema, got a '
                 f'{type(value).__name__} as {name!r}. Pass the file of a network, not that of a training state.'
             )
-        if value.layout is not torch.strided or value.is_quantized or _bytes(value) > value.untyped_storage().nbytes():
+        plain = value.layout is torch.strided and not value.is_quantized
+        if not plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise InputError(
                 f'Plain tensors with all their values were expected, but {name} of shape {tuple(value.shape)} is '
                 'sparse, quantised or expanded. Save a plain state dict.'
             )
-
-
-def _bytes(tensor):
-    return tensor.numel() * tensor.element_size()
+    return {name.removeprefix('module.'): value for name, value in weights.items()}
 
 
 def check_weights(weights, network, where):

@@ -47,6 +47,18 @@ def expected_shapes(network, arguments):
     return shapes
 
 
+def difference(expected, found):
+    """What is wrong with parameters, ``{name: shape}`` both, e.g. ``2 missing (a, b)``; empty where nothing is."""
+    shared = [name for name in expected if name in found and tuple(found[name]) != tuple(expected[name])]
+    groups = {
+        'missing': [name for name in expected if name not in found],
+        'unknown': [name for name in found if name not in expected],
+        'wrongly shaped': [f'{name} {list(found[name])} instead of {list(expected[name])}' for name in shared],
+    }
+    kinds = {kind: f'{", ".join(names[:4])}{", ..." if len(names) > 4 else ""}' for kind, names in groups.items()}
+    return '; '.join(f'{len(groups[kind])} {kind} ({names})' for kind, names in kinds.items() if names)
+
+
 def count_blocks(names):
     """How many blocks each stage has, by the names of the parameters of a LabNet or of one stream."""
     return [len({m[1] for m in (re.match(rf'{stage}\.(\d+)\.', name) for name in names) if m}) for stage in STAGES]

@@ -8,7 +8,8 @@ from basicsr.data import build_dataset
 from skimage import data as skimage_data
 from torch.utils.data import DataLoader
 
-from stea_arch.data.device_images import DeviceImages, DeviceLoader
+from stea_arch.data.device_images import DeviceImages
+from stea_arch.data.loading import TrainingLoader
 from stea_arch.data.sampler import Draw
 from stea_arch.data.training_images import TrainingImages
 
@@ -36,7 +37,7 @@ def draws(dataset, count=24):
 
 def first_batch(dataset, count=24):
     loader = DataLoader(dataset, batch_size=count, sampler=draws(dataset, count))
-    return next(iter(DeviceLoader(loader, torch.device('cpu'))))
+    return next(iter(TrainingLoader(loader, torch.device('cpu'))))
 
 
 @pytest.mark.parametrize('scale', [2, 3, 4])

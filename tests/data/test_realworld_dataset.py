@@ -84,7 +84,7 @@ def test_basicsrs_own_model_trains_on_it(photo_folder, monkeypatch, real_options
     [
         ({'scale': 5}, 'scale must be 2, 3 or 4, got 5'),
         ({'phase': 'val'}, "RealWorldDataset is for training, but it stands in the section 'val'"),
-        ({'crop_pad_size': 50}, 'crop_pad_size, .* must be a whole multiple of the scale 4, got 50'),
+        ({'crop_pad_size': 50}, 'crop_pad_size must be a whole multiple of the scale 4, got 50'),
         ({'blur_sigma': [2, 1]}, 'blur_sigma must be two numbers'),
         ({'dataroot_gt': None}, 'Expected dataroot_gt, the folder or LMDB of the ground-truth images, got none'),
         ({'dataroot_gt': []}, 'Expected one meta_info for each dataroot_gt, got 0'),

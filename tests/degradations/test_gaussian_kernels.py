@@ -40,7 +40,7 @@ def test_disturbance_is_bounded_seeded_and_normalised():
 @pytest.mark.parametrize('size', [0, -1, 20])
 def test_refuses_size_without_centre(size):
     for make in (lambda: isotropic_kernel(size, 1.0), lambda: anisotropic_kernel(size, 1.0, 2.0, 0.0)):
-        with pytest.raises(ValueError, match=f'odd number of pixels.* got {size}'):
+        with pytest.raises(ValueError, match=f'odd whole number of pixels.* got {size}'):
             make()
 
 

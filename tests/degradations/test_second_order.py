@@ -314,7 +314,7 @@ def test_refuses():
         degrade(photographs(2), **kernels, params=params, parts='sinc')
     with pytest.raises(ValueError, match=r'one kernel \(K, K\) for each'):
         degrade(photographs(2), **draw_kernels(3), params=params)
-    with pytest.raises(ValueError, match='gt_size, the side of the ground-truth patches, must be a whole multiple'):
+    with pytest.raises(ValueError, match='gt_size must be a whole multiple'):
         draw_params(2, gt_size=62)
     tiny = draw_params(1, gt_size=4, resize_prob=[0, 1, 0], resize_range=[0.15, 1])
     with pytest.raises(ValueError, match='would shrink an image of 4x4 to 0x0'):

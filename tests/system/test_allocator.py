@@ -12,7 +12,7 @@ from stea_arch.system import allocator
 NAMES = ('MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'GLIBC_TUNABLES')
 GLIBC = Path('/proc/self/status').exists() and hasattr(ctypes.CDLL(None), 'mallopt')
 MEASURE = """
-import torch
+import numpy
 from stea_arch.system.allocator import give_back_memory, keep_freed_memory
 
 def resident():
@@ -21,7 +21,7 @@ def resident():
 
 def growth():
     for _ in range(2):
-        blocks = [torch.ones(4 * 2**20) for _ in range(16)]  # 16 MiB each
+        blocks = [numpy.ones(4 * 2**20, 'float32') for _ in range(16)]  # 16 MiB each
         del blocks
     return resident() - start
 
