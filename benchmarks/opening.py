@@ -34,7 +34,7 @@ ROWS = (
     ('chelsea.png', 'sigma2.60', 64, 116),
     ('coffee.png', (20, 40), 40, 240),
 )
-WORSE = ('astronaut.png', (8, 50), 60, 164)
+WORSE = ('chelsea.png', (3, 90), 64, 116)
 
 
 def low_quality(gt, degradation):
