@@ -90,7 +90,7 @@ setup(
         'metrics': METRICS,
         'perceptual': PERCEPTUAL,
         'wandb': ['wandb>=0.13'],
-        'benchmarks': ['matplotlib>=3.8', *OPENVINO, *VIDEO, *RAY],
+        'benchmarks': ['matplotlib>=3.8', *OPENVINO, *NCNN, *VIDEO, *RAY],
     },
     entry_points={
         'console_scripts': [

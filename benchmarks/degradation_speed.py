@@ -90,16 +90,9 @@ def main(argv=None):
     print(PROTOCOL)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(report(args, rows), indent=2) + '\n')
-
-
-def report(args, rows):
-    """The rows with what is needed to read them: versions, machine, protocol."""
-    return {
-        'protocol': f'{PROTOCOL} {args.repeats} patches of about {args.size}x{args.size} for each row.',
-        'versions': get_versions(),
-        'rows': rows,
-    }
+        protocol = f'{PROTOCOL} {args.repeats} patches of about {args.size}x{args.size} for each row.'
+        report = {'protocol': protocol, 'versions': get_versions(), 'rows': rows}
+        args.out.write_text(json.dumps(report, indent=2) + '\n')
 
 
 if __name__ == '__main__':

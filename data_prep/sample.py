@@ -9,7 +9,7 @@ from pathlib import Path
 
 import skimage.data
 
-from data_prep.output import complete_or_absent
+from data_prep.output import identity_of, resumable
 
 # file -> (author or source, licence), as scikit-image's documentation of skimage.data states them
 TRAIN = {
@@ -53,7 +53,7 @@ def write_sample(out):
     lines = [f'{file}: {author}; {licence}' for file, (author, licence) in photographs.items()]
     if all(Path(out, file).is_file() for file in (*photographs, 'LICENSES.txt')):
         return lines
-    with complete_or_absent(out) as part:
+    with resumable(out, identity_of({}, kind='sample')) as part:
         for file in photographs:
             source = shipped / Path(file).name
             if not source.is_file():

@@ -253,7 +253,7 @@ def test_all_processes_continue_from_the_state_of_the_first(
     options = tiny_options({'val': ..., 'logger': {'save_checkpoint_freq': 2}, 'train': {'total_iter': 4}})
     run_main(train.main, options)
     monkeypatch.setattr('stea_arch.resume.gather', lambda own: ['9.state', own])
-    error = fail_main(2, train.main, options, '--auto_resume')
+    error = fail_main(1, train.main, options, '--auto_resume')
     assert 'first process continues from 9.state, but process 0 does not find' in error
     monkeypatch.setattr('stea_arch.resume.gather', lambda own: [chosen, own])
     run_main(train.main, options, '--auto_resume')
@@ -286,7 +286,7 @@ def test_a_dataset_smaller_than_a_batch_is_refused_in_a_paragraph(tiny_options, 
 
 def test_weights_are_no_training_state(tiny_options, fail_main, tmp_path):
     torch.save({'params': {'w': torch.zeros(1)}}, tmp_path / 'net.pth')
-    error = fail_main(2, train.main, tiny_options({'val': ..., 'path': {'resume_state': str(tmp_path / 'net.pth')}}))
+    error = fail_main(1, train.main, tiny_options({'val': ..., 'path': {'resume_state': str(tmp_path / 'net.pth')}}))
     assert re.search(r'net\.pth is not a training state.*pretrain_network_g', error)
 
 

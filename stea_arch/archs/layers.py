@@ -141,8 +141,13 @@ def fill_up(lq):
 
 
 def cut(sr, lq, scale):
-    """The part of ``sr`` that belongs to ``lq``, as a copy: a view's strides would bind an exported graph to sizes."""
+    """The part of ``sr`` that belongs to ``lq``, as a copy: a view's strides would bind an exported graph to sizes.
+
+    Not in ONNX, where OpenVINO takes for granted that what was padded is not smaller than ``sr`` can be.
+    """
     h, w = lq.shape[-2:]
+    if torch.onnx.is_in_onnx_export():
+        return sr[..., : h * scale, : w * scale]
     return F.pad(sr, (0, -(-w % 4) * scale, 0, -(-h % 4) * scale))
 
 

@@ -11,6 +11,7 @@ from basicsr.utils import get_root_logger, tensor2img
 
 from stea_arch.archs.fused import optimize_for
 from stea_arch.options.reading import read_options
+from stea_arch.options.schema import is_read
 from stea_arch.system.versions import code_fingerprint, get_packages
 from stea_arch.weights import find_weights, read_network, shipped
 from stea_arch.weights.files import find_param_key, read_checkpoint
@@ -50,6 +51,7 @@ def as_section(entry):
     elif 'network_g' not in section:
         path = find_weights(section.get('weights', ''))
         name, arguments, _ = read_network(path)
+        arguments = {key: value for key, value in arguments.items() if is_read(name, key, arguments)}
         param_key = find_param_key(read_checkpoint(path), 'params_ema') or 'params'
         found = {'network_g': {'type': name, **arguments}, 'scale': arguments['upscale'], 'param_key': param_key}
     else:

@@ -95,7 +95,7 @@ def _network(problems, opt):
 
 def _read_together(problems, name, written, arguments):
     for key, (other, values) in schema.READ_WITH.get(name, {}).items():
-        if key in written and arguments[other] not in values:
+        if key in written and not schema.is_read(name, key, arguments):
             wanted = ' or '.join(str(value).lower() for value in values)
             problems.add(join('network_g', key), f'only read with {other}: {wanted}; remove it, or change {other}')
     if name != 'LabNet' or arguments['attention'] not in schema.READ_WITH[name]['num_heads'][1]:

@@ -417,6 +417,7 @@ COMMON_ARGUMENTS = {
     'better': Key(choice('higher', 'lower')),
     'convert_to': Key(choice('y', 'gray')),
 }
+WITHOUT_TRAINING = ('Bicubic',)  # networks without a parameter
 # Arguments that only some values of another one read: {network: {argument: (the other, the values)}}
 READ_WITH = {
     'LabNet': {
@@ -427,4 +428,9 @@ READ_WITH = {
     },
     'RealNet': {'deblur': ('streams', (2,)), 'denoise': ('streams', (2,))},
 }
-WITHOUT_TRAINING = ('Bicubic',)  # networks without a parameter
+
+
+def is_read(network, key, arguments):
+    """Whether a network reads one of its arguments, as far as the others say."""
+    other, values = READ_WITH.get(network, {}).get(key, (None, ()))
+    return other not in arguments or arguments[other] in values

@@ -33,7 +33,7 @@ def start(module, *arguments, **environment):
     env = {name: value for name, value in os.environ.items() if not re.match('OMP_|GOMP_|KMP_', name)}
     env = {**env, 'PYTHONPATH': str(ROOT), **environment}
     command = [sys.executable, '-c', PROBE, module, *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
 
 
 def test_every_console_command_is_looked_at():

@@ -124,6 +124,8 @@ def test_entries_are_written_out(read, mini, tmp_path):
     assert found['Bicubic'] == 'bicubic'
     assert found['shipped']['weights'] == 'labnet-s-x4' and found['shipped']['scale'] == 4
     _, of_file = read_architecture(find_weights('labnet-s-x4'), {})
+    for unread in ('taylor_order', 'num_heads', 'key_dim'):  # by its attention
+        del of_file[unread]
     assert found['shipped']['network_g'] == {'type': 'LabNet', **of_file}
     own = found['own']
     assert {key: own['network_g'][key] for key in arguments} == arguments
@@ -140,6 +142,25 @@ def test_entries_are_written_out(read, mini, tmp_path):
         'network_g': {**edsr['network_g'], 'num_feat': 128},
         'weights': 'wider.pth',
     }
+
+
+@pytest.mark.parametrize(
+    ('kind', 'arguments'),
+    [
+        ('LabNet', {}),
+        ('LabNet', {'attention': 'softmax', 'num_heads': 2, 'key_dim': 8}),
+        ('LabNet', {'large_field': False}),
+        ('RealNet', {'streams': 2}),
+    ],
+)
+def test_a_checkpoint_that_names_all_arguments_is_taken(read, mini, tmp_path, kind, arguments):
+    """As a training saves it: also those that only another attention would read."""
+    net = build_network({'type': kind, 'num_feat': 16, 'num_blocks': [1] * 6, 'upscale': 2, **arguments})
+    file = tmp_path / 'net.pth'
+    torch.save({'params': net.state_dict(), 'network_g': {'type': kind, **net.hyperparameters}}, file)
+    mini['networks'] = {'mine': str(file)}
+    found = read(mini)['networks']['mine']['network_g']
+    assert build_network(found).hyperparameters == net.hyperparameters
 
 
 def test_an_entry_of_which_nothing_is_known_is_named(read, mini, tmp_path):
@@ -184,17 +205,6 @@ def test_sample_images_are_there_after_installation(monkeypatch):
     sets = {name: TestSet(name, section, 4) for name, section in opt['datasets'].items()}
     assert {case.image for case in sets['blurred'].cases} == {'chelsea', 'coffee'} and len(sets['low_quality']) == 3
     assert sets['blurred'][0]['gt'].shape[0] == 3 and 'gt' not in sets['low_quality'][0]
-
-
-def test_one_file_compares_what_the_training_files_leave_behind(monkeypatch):
-    monkeypatch.chdir(ROOT.parent)
-    opt = read_compare_options(ROOT / 'compare/trained_x4.yml', check_files=False)
-    for name in ('LabNet-S', 'EDSR', 'SwinIR-light', 'RCAN-S', 'RRDBNet-S'):
-        trained = yaml.safe_load((ROOT / f'train/{name}_x4.yml').read_text())
-        section = opt['networks'].pop(name)
-        assert section['network_g'] == trained['network_g']
-        assert section['weights'] == f'experiments/{trained["name"]}/models/net_g_latest.pth'
-    assert opt['networks'] == {'Bicubic': 'bicubic'}
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)

@@ -32,12 +32,17 @@ def decoded(data):
     return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def killed(function):
-    """Run a function in a forked process, which must die by SIGKILL."""
+def exit_code_of(function):
+    """Run a function in a forked process."""
     process = multiprocessing.get_context('fork').Process(target=function)
     process.start()
     process.join(60)
-    assert process.exitcode == -signal.SIGKILL, process.exitcode
+    return process.exitcode
+
+
+def killed(function):
+    """Run a function in a forked process, which must die by SIGKILL."""
+    assert exit_code_of(function) == -signal.SIGKILL
 
 
 def kill_me(*_, **__):

@@ -1,13 +1,12 @@
 import re
 import shutil
-import subprocess
 import sys
 
 import cv2
 import lmdb
 import numpy as np
 import pytest
-from real_files import write_image
+from real_files import exit_code_of, write_image
 
 from data_prep.check import check_images
 from data_prep.cli import main
@@ -75,13 +74,12 @@ def cut(path, pages):
 
 
 @pytest.mark.parametrize('pages', [1, 3, 10, -1])
-def test_a_database_that_was_cut_short_is_refused(photo_lmdb, pages):
-    """As a program of its own: reading on would end it by SIGBUS, without a word."""
+def test_a_database_that_was_cut_short_is_refused(photo_lmdb, pages, capfd):
+    """In a process of its own: reading on would end it by SIGBUS, without a word."""
     cut(photo_lmdb, pages)
-    command = [sys.executable, '-m', 'data_prep.cli', 'check', str(photo_lmdb), '--quiet']
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and not done.stderr, done
-    assert re.search('was cut short: .* bytes were expected|could not be opened', done.stdout), done.stdout
+    assert exit_code_of(lambda: sys.exit(main(['check', str(photo_lmdb), '--quiet']))) == 1
+    said = capfd.readouterr()
+    assert not said.err and re.search('was cut short: .* bytes were expected|could not be opened', said.out), said
 
 
 def test_damaged_pages_are_problems(photo_lmdb):

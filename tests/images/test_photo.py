@@ -11,8 +11,8 @@ from PIL import Image, ImageCms
 from stea_arch.images.decode import ORIENTATION, Photo, decode_photo, read_header, read_photo
 from stea_arch.images.encode import encode_photo
 
-PROFILES = {kind: ImageCms.ImageCmsProfile(ImageCms.createProfile(kind)).tobytes() for kind in ('sRGB', 'LAB')}
-GRAY_PROFILE = PROFILES['sRGB'][:16] + b'GRAY' + PROFILES['sRGB'][20:]  # the colour space stands there, ICC.1:2010, 7.2
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+GRAY_PROFILE = SRGB[:16] + b'GRAY' + SRGB[20:]  # the colour space stands there, ICC.1:2010, 7.2
 
 
 def make_pixels(height=9, width=14, channels=3, dtype=np.uint8, seed=0):
@@ -91,11 +91,11 @@ def test_profile_and_exif_survive(tmp_path, extension, dtype):
     exif[0x010F], exif[ORIENTATION] = 'Maker', 1  # 0x010F: who made the camera
     exif.get_ifd(0x8769).update({0x9003: '2024:05:06 07:08:09', 0xA002: 14})  # when, and how many pixels wide
     pixels = make_pixels(dtype=dtype)
-    data = encode_photo(Photo(pixels, PROFILES['sRGB'], exif.tobytes()), extension)
+    data = encode_photo(Photo(pixels, SRGB, exif.tobytes()), extension)
     photo = read_bytes(data, tmp_path, f'a{extension}')
-    assert photo.icc == PROFILES['sRGB']
+    assert photo.icc == SRGB
     again = Image.open(io.BytesIO(encode_photo(photo, extension)))
-    assert again.info['icc_profile'] == PROFILES['sRGB']
+    assert again.info['icc_profile'] == SRGB
     if extension != '.tif':
         assert again.getexif()[0x010F] == 'Maker'
         assert dict(again.getexif().get_ifd(0x8769)) == {0x9003: '2024:05:06 07:08:09'}
@@ -154,7 +154,7 @@ def test_a_jpeg_leaves_out_what_is_too_long_for_it():
 
 
 def test_a_profile_stands_in_for_gamma():
-    data = encode_photo(Photo(make_pixels(), PROFILES['sRGB'], gamma=(0.5, None)), '.png')
+    data = encode_photo(Photo(make_pixels(), SRGB, gamma=(0.5, None)), '.png')
     assert b'gAMA' not in data and b'iCCP' in data
 
 
@@ -191,11 +191,11 @@ def test_a_package_that_is_missing_is_named(monkeypatch, start, kind):
     ('channels', 'extension', 'profile', 'kept'),
     [
         (1, '.png', GRAY_PROFILE, True),
-        (1, '.png', PROFILES['sRGB'], False),  # PNG forbids it
-        (1, '.jpg', PROFILES['sRGB'], True),
+        (1, '.png', SRGB, False),  # PNG forbids it
+        (1, '.jpg', SRGB, True),
         (1, '.webp', GRAY_PROFILE, False),  # as it becomes RGB
-        (1, '.webp', PROFILES['sRGB'], True),
-        (3, '.png', PROFILES['sRGB'], True),
+        (1, '.webp', SRGB, True),
+        (3, '.png', SRGB, True),
     ],
 )
 def test_a_profile_stands_only_where_it_fits(channels, extension, profile, kept):

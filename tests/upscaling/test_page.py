@@ -84,16 +84,11 @@ def test_the_page_knows_the_networks(server):
     }
 
 
-def test_a_shipped_network_says_what_it_is_for():
+def test_shipped_networks_say_what_they_are_for_in_the_order_of_the_choice():
     server = PageServer(list(shipped()), device='cpu')
     server.server_close()
     assert 'photographs' in server.networks()['realnet-s-x4']['purpose']
     assert all(network['purpose'] for network in server.networks().values())
-
-
-def test_networks_are_offered_in_the_order_of_the_choice(server):
-    server = PageServer(list(shipped()), device='cpu')
-    server.server_close()
     page = render('upscaling/page.html', networks=server.networks(), formats=[], endings=[])
     offered = json.loads(re.search(r'const networks = (\{.*\});', page)[1])
     assert list(offered) == list(shipped()) and next(iter(offered)) == DEFAULT

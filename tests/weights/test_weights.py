@@ -193,10 +193,10 @@ def test_names_and_shapes_of_an_absurd_network_are_refused_before_it_is_built(tm
     if published and change is many_blocks:
         state = {re.sub(r'^enc1\.(\d+)\.beta', r'encoder_block1.\1.STEA.beta', name): v for name, v in state.items()}
     torch.save(state, tmp_path / 'net.pth')
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ValueError, match=r'net\.pth: '):
         load_network(tmp_path / 'net.pth')
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 @pytest.mark.parametrize('dtype', [torch.int8, torch.int32, torch.bool, torch.complex64, torch.float8_e4m3fn])
