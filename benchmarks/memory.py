@@ -6,8 +6,7 @@ Parts, each of which replaces its section of the JSON:
     sizes   square images: a process forked for each method, size and round; the peak is the growth of its resident
             memory (VmHWM in /proc/self/status, Linux), the time that of the processor; beside both, ``estimate_memory``
     limit   the largest image of 16:9 whose estimate stays within 24 GiB, for each method
-    large   1920x1080 in strips into a file of bytes: peak, time, and whether rows or columns where strips meet differ
-            from others: the mean difference of neighbouring pixels across a seam, divided by that elsewhere
+    large   1920x1080 in strips into a file of bytes: peak and time
     tiles   the difference of tiles from the whole on a photograph against the overlap; and that of strips
 
     python benchmarks/memory.py --image photo.jpg   # writes memory.json and memory.png beside this file
@@ -16,6 +15,7 @@ Parts, each of which replaces its section of the JSON:
 import argparse
 import json
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
@@ -100,13 +100,13 @@ def measure_limit(args):
 
 
 def measure_large(args):
-    """1920x1080 in strips, into a file; see the top of this file."""
+    """1920x1080 in strips, into a file."""
     net, lq = make_net(), read_photo(args.image, 1080, 1920)
-    args.picture.parent.mkdir(parents=True, exist_ok=True)
-    file = np.memmap(args.picture.with_suffix('.raw'), np.uint8, 'w+', shape=(4320, 7680, 3))
-    reset_peak()
-    before, start, wall = peak_memory(), time.process_time(), time.perf_counter()
-    upscale_tensor(net, lq, 'strips', out=file.transpose(2, 0, 1)[None], strip=args.strip)
+    with tempfile.TemporaryFile() as file:
+        large = np.memmap(file, np.uint8, 'w+', shape=(4320, 7680, 3))
+        reset_peak()
+        before, start, wall = peak_memory(), time.process_time(), time.perf_counter()
+        upscale_tensor(net, lq, 'strips', out=large.transpose(2, 0, 1)[None], strip=args.strip)
     result = {
         'width': 1920,
         'height': 1080,
@@ -116,15 +116,6 @@ def measure_large(args):
         'processor_seconds': round(time.process_time() - start),
         'seconds': round(time.perf_counter() - wall),
     }
-    cv2.imwrite(str(args.picture), file[..., ::-1])
-    steps = np.abs(np.diff(file.astype(np.int16), axis=1)).mean(axis=(0, 2))  # strips of columns, as it is wide
-    seams = np.arange(args.strip, 1920, args.strip) * 4 - 1
-    tail = np.arange(args.strip // 4, 1920, args.strip // 4) * 4 - 1
-    for name, places in (('seams_of_blocks', seams), ('seams_of_tail', tail)):
-        # neighbours of the same place in the pixel grid of the input: the four steps of a pixel differ by themselves
-        others = [steps[[place - 8, place - 4, place + 4, place + 8]].mean() for place in places]
-        result[name] = round(float(steps[places].mean() / np.mean(others)), 3)
-    args.picture.with_suffix('.raw').unlink()
     print(json.dumps(result), flush=True)
     return result
 
@@ -181,7 +172,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--parts', nargs='+', default=['sizes', 'limit', 'large', 'tiles'])
     parser.add_argument('--image', type=Path, help='a photograph, for the parts large and tiles')
-    parser.add_argument('--picture', type=Path, default=Path('results/memory/large.png'), help='the upscaled 1920x1080')
     parser.add_argument('--sizes', type=int, nargs='+', default=SIZES)
     parser.add_argument('--strip', type=int, default=128, help='of the part large')
     parser.add_argument('--rounds', type=int, default=3)

@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.system.versions import get_versions
 from stea_arch.upscaling.batch import Job, run
 from stea_arch.upscaling.upscaler import Upscaler
@@ -41,13 +40,6 @@ def measure(function):
 
 def median(values):
     return round(statistics.median(values), 3)
-
-
-def make_model(folder):
-    """LabNet-S x4 as options/train/LabNet-S_x4.yml has it, with the weights of a start: only time is measured."""
-    path = Path(folder, 'labnet-s.pth')
-    torch.save({'params': LabNet(num_feat=32, num_blocks=(2, 2, 2, 2, 2, 2)).state_dict()}, path)
-    return str(path)
 
 
 def make_photo(image, size, folder):
@@ -70,7 +62,7 @@ def command(photo, model, device, *flags):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('benchmarks/upscale_speed.json'))
-    parser.add_argument('--model', help='default: LabNet-S x4 with random weights')
+    parser.add_argument('--model', default='realnet-s-x4')
     parser.add_argument('--image')
     parser.add_argument('--size', type=int, default=512)
     parser.add_argument('--rounds', type=int, default=5)
@@ -79,10 +71,9 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         photo = make_photo(args.image, args.size, folder)
-        model = args.model or make_model(folder)
         target = Path(folder, 'result.png')
-        flags = (photo, model, args.device, '-o', str(target))
-        upscaler = Upscaler(model, args.device)
+        flags = (photo, args.model, args.device, '-o', str(target))
+        upscaler = Upscaler(args.model, args.device)
         lq = torch.from_numpy(np.asarray(Image.open(photo)).copy()).to(upscaler.device)
         lq = lq.permute(2, 0, 1)[None].float() / 255
 
@@ -102,7 +93,7 @@ def main():
     report = {
         'protocol': f'interleaved, 1 round to warm up, median of {args.rounds} rounds, fp32, '
         f'{args.size}x{args.size} PNG, {args.device}',
-        'model': args.model or 'LabNet-S x4',
+        'model': args.model,
         'versions': get_versions(),
         'seconds': {name: median(values) for name, values in passed.items()},
         'cpu_seconds': {name: median(values) for name, values in spent.items()},
