@@ -227,9 +227,9 @@ def test_a_length_that_is_none_is_said(server, headers, got):
 
 
 def huge_png():
-    """118 bytes or so that claim 13000x13000 pixels and have the first rows of them."""
+    """118 bytes or so that claim 4000x4000 pixels and have the first rows of them."""
     data = bytearray(encode_photo(Photo(np.zeros((2, 2, 1), np.uint8)), '.png'))
-    data[16:24] = struct.pack('>II', 13000, 13000)
+    data[16:24] = struct.pack('>II', 4000, 4000)
     data[29:33] = struct.pack('>I', zlib.crc32(data[12:29]))
     return bytes(data)
 
@@ -245,7 +245,7 @@ def test_memory_is_asked_for_before_decoding(server, monkeypatch):
     monkeypatch.setattr(decode, 'decode_photo', note)
     monkeypatch.setattr(server.upscalers['one.pth'], 'max_memory', 0.5)
     status, text = ask(server, '/upscale?model=one.pth', huge_png())
-    assert (status, decoded) == (400, []) and '13000x13000 pixels would take' in text
+    assert (status, decoded) == (400, []) and '4000x4000 pixels would take' in text
     ask(server, '/upscale?model=one.pth', image()[1])
     assert decoded == [True]
 
