@@ -73,7 +73,7 @@ setup(
             'spandrel>=0.4',
             *NCNN,
             *RAY,
-            *EXPORT,
+            *OPENVINO,
             *METRICS,
             *PERCEPTUAL,
             *FORMATS,

@@ -31,7 +31,7 @@ def difference(backend, network, *shape):
     return float((sr - expected).abs().max())
 
 
-@pytest.mark.parametrize('name', ['torch', 'onnxruntime'])
+@pytest.mark.parametrize('name', ['torch', 'onnxruntime', 'openvino'])
 def test_equals_the_network_at_any_size(name, network, folder):
     backend = load_backend(network, name, folder=folder)
     for shape in [(1, 3, 1, 1), (2, 3, 13, 10), (1, 3, 8, 52), (3, 3, 30, 7)]:
