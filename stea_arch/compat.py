@@ -96,7 +96,8 @@ def flags_beside_its_own():
     def tolerant(original):
         class ArgumentParser(original.ArgumentParser):
             def add_argument(self, *names, **kwargs):
-                names += ('--auto-resume',) * ('--auto_resume' in names)
+                if '--auto_resume' in names:
+                    names += ('--auto-resume',)
                 return super().add_argument(*names, **kwargs)
 
             def parse_args(self, *args, **kwargs):

@@ -55,7 +55,7 @@ def named_model(opt):
 
 def _arguments(opt):
     """Arguments of network_g with the defaults filled in, and the network's name."""
-    network = registered(ARCH_REGISTRY, str(part(opt, 'network_g').get('type')))
+    network = registered(ARCH_REGISTRY, part(opt, 'network_g').get('type'))
     if network is None:
         return {}, ''
     defaults = {name: default for name, default in defaults_of(network).items() if default is not NO_DEFAULT}
@@ -100,7 +100,7 @@ def _read_together(problems, name, written, arguments):
 
 
 def _weights(problems, opt, is_train):
-    network = registered(ARCH_REGISTRY, str(part(opt, 'network_g').get('type')))
+    network = registered(ARCH_REGISTRY, part(opt, 'network_g').get('type'))
     if network is None:
         return
     if is_train and network.__name__ in schema.WITHOUT_TRAINING:

@@ -56,7 +56,9 @@ def check_table(problems, path, section, table, phase=None, judged=True, elsewhe
 
 
 def registered(registry, name):
-    """What BasicSR finds under a name of one of its registries; None where there is nothing."""
+    """What BasicSR finds under a name of one of its registries; None where there is nothing, or it is not a text."""
+    if not isinstance(name, str):
+        return None
     known = dict(iter(registry))
     return known.get(name) or known.get(f'{name}_basicsr')
 

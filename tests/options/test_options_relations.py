@@ -48,6 +48,7 @@ SINGLE = {'name': 'lq', 'type': 'SingleImageDataset', 'dataroot_lq': 'x', 'io_ba
         ([('datasets.val', ...)], 'datasets.val: missing, but there is a val section.*'),
         ([('val', ...)], 'val: missing, so datasets.val would never be used.*'),
         ([('datasets.val', SINGLE)], 'datasets.val.type: .* no ground truth, which psnr of val.metrics needs: .*'),
+        ([('datasets.val', SINGLE), ('val.metrics.psnr.type', ['psnr'])], 'val.metrics.psnr.type: expected text, .*'),
         ([('datasets.val.kernel_type', 'anisotropic')], 'datasets.val.kernel_type: val and test are Gaussian8.*'),
         ([('datasets.val.kernel_noise', 0.25)], 'datasets.val.kernel_noise: val and test are Gaussian8.*'),
         ([('datasets.val.num_kernels', 1)], 'datasets.val.num_kernels: is 1 for a sigma_range of twice .*'),
