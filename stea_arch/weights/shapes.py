@@ -55,8 +55,11 @@ def difference(expected, found):
         'unknown': [name for name in found if name not in expected],
         'wrongly shaped': [f'{name} {list(found[name])} instead of {list(expected[name])}' for name in shared],
     }
-    kinds = {kind: f'{", ".join(names[:4])}{", ..." if len(names) > 4 else ""}' for kind, names in groups.items()}
-    return '; '.join(f'{len(groups[kind])} {kind} ({names})' for kind, names in kinds.items() if names)
+    return '; '.join(
+        f'{len(names)} {kind} ({", ".join(names[:4])}{", ..." if len(names) > 4 else ""})'
+        for kind, names in groups.items()
+        if names
+    )
 
 
 def count_blocks(names):

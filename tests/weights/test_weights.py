@@ -97,6 +97,10 @@ def test_half_precision_is_loaded_as_fp32(tmp_path):
             {**make_network().state_dict(), 'extra': torch.zeros(3)},
             r'do not fit LabNet: 1 unknown \(extra\)',
         ),
+        (
+            {**make_network().state_dict(), '': torch.zeros(3)},
+            r'do not fit LabNet: 1 unknown \(\)',
+        ),
         ({'params': [1]}, r'net\.pth: '),
         (torch.zeros(3), r'net\.pth is not a checkpoint: expected a dict in it, got a Tensor'),
     ],
