@@ -36,12 +36,12 @@ def read_options(path, force=(), is_train=True, check_files=True, loose=False):
         OptionError: All problems, each with its line in the file.
     """
     opt, origins = read_file(path)
-    if is_train is None:
-        is_train = command_for(opt) == 'stea-train'
-    check_command(opt, 'stea-train' if is_train else 'stea-test')
     problems = Problems()
     for entry in force:
         apply_force(problems, opt, entry, origins)
+    if is_train is None:
+        is_train = command_for(opt) == 'stea-train'
+    check_command(opt, 'stea-train' if is_train else 'stea-test')
     import_named(problems, opt, origins)
 
     from stea_arch.options.check import check_options  # here: it loads BasicSR and torch, which takes seconds
