@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv and installs stea_arch into it; does nothing where that is already done.
 # Usage: ./install.sh [extra ...]        (extras of setup.py: tests, export, metrics, ...)
-# PYTHON names the interpreter; Python 3.11 or 3.12. A torch that is already in .venv is kept.
+# PYTHON names the interpreter, Python 3.11 to 3.14. A torch that is already in .venv is kept.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -10,16 +10,15 @@ stamp=.venv/installed_$(cat setup.py install.sh | cksum | cut -d' ' -f1)_${extra
 [ -f "$stamp" ] && exit 0
 
 if [ ! -x .venv/bin/python ]; then
-    for candidate in "${PYTHON:-}" python3.12 python3.11 python3; do
+    for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
         [ -n "$candidate" ] || continue
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; then
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
             python=$candidate
             break
         fi
     done
     if [ -z "${python:-}" ]; then
-        echo "Python 3.11 or 3.12 is needed and was not found. Name it: PYTHON=/path/to/python3.12 $0" >&2
-        echo "(3.13: see 'Python 3.13' in docs/install.md)" >&2
+        echo "Python 3.11 to 3.14 is needed and was not found. Name it: PYTHON=/path/to/python3.13 $0" >&2
         exit 1
     fi
     "$python" -m venv .venv || {
@@ -46,7 +45,7 @@ fi
 pip 'setuptools<81' wheel numpy
 # basicsr's isolated build would download torch a second time only to read the version number
 .venv/bin/python -c 'import importlib.metadata as m; m.version("basicsr")' 2>/dev/null \
-    || pip --no-build-isolation --no-deps basicsr==1.4.2
+    || PYTHONPATH=$PWD/tools/basicsr_build pip --no-build-isolation --no-deps basicsr==1.4.2
 pip --no-build-isolation -e ".${extras:+[$extras]}"
 
 # opencv-python needs libGL and glib, which servers and containers often lack; the headless build has the same cv2

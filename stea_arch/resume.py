@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -134,6 +135,9 @@ def with_resumable_data(create_train_val_dataloader):
         sampler.seed = opt['manual_seed']
         for loader in [train_loader, *val_loaders]:
             loader.generator = torch.Generator().manual_seed(opt['manual_seed'])
+        if sys.platform == 'linux' and train_loader.num_workers:
+            train_loader.multiprocessing_context = 'fork'  # not the default any more from Python 3.14 on, where workers
+            # would import torch and BasicSR anew in every epoch, without what compat.py mends
         if 'resume' in opt:
             position = opt['resume']['iter'] - opt['resume']['epoch'] * iters_per_epoch
             if 0 <= position <= iters_per_epoch:

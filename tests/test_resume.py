@@ -1,5 +1,6 @@
 """A run that was stopped, killed or split among processes is the run it would have been."""
 
+import multiprocessing
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import yaml
 from waiting import wait_until
 
 from stea_arch import train
+from stea_arch.data.loading import ErrorsAsItems
 from stea_arch.models.evaluator import read_json_lines
 from stea_arch.weights.files import read_checkpoint
 
@@ -73,6 +75,21 @@ def test_stopped_and_resumed_equals_unbroken(tiny_options, run_main, tmp_path, s
     unbroken, broken = (read_all(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken'))
     assert_same(unbroken, broken)
     assert [line['iter'] for line in unbroken[-1]][-2:] == [8 - options['val']['val_freq'], 8]
+
+
+def test_workers_are_forks_whatever_is_the_default(tiny_options, run_main, tmp_path, monkeypatch):
+    def noted(self, indices):
+        (tmp_path / 'noted').touch()
+        return getitems(self, indices)
+
+    getitems, default = ErrorsAsItems.__getitems__, multiprocessing.get_start_method()
+    monkeypatch.setattr(ErrorsAsItems, '__getitems__', noted)  # which a worker that imports everything anew lacks
+    multiprocessing.set_start_method('spawn', force=True)
+    try:
+        run_main(train.main, tiny_options({'datasets': {'train': {'num_worker_per_gpu': 1}}}))
+    finally:
+        multiprocessing.set_start_method(default, force=True)
+    assert (tmp_path / 'noted').is_file()
 
 
 def test_a_run_that_ended_between_its_best_weights_and_their_note_validates_again(

@@ -159,3 +159,16 @@ def test_the_oldest_versions_are_those_that_are_declared(arguments):
     assert tried.keys() == declared.keys()
     for name, version in declared.items():
         assert f'{tried[name]}.'.startswith(f'{version}.'), name
+
+
+def test_exec_writes_to_the_names_of_its_caller_while_basicsr_is_built():
+    """As before Python 3.13, and as the setup.py of basicsr expects."""
+    code = """
+def get_version():
+    exec('version = 1')
+    return locals()['version']
+
+assert get_version() == 1 and exec.__name__ == 'exec_in_caller'
+"""
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT / 'tools/basicsr_build')}
+    subprocess.run([sys.executable, '-c', code], env=environment, check=True)

@@ -1,5 +1,6 @@
 """What an option file needs from this machine: a device, data, weights."""
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -118,6 +119,9 @@ def _reachable(look):
     @functools.wraps(look)
     def looked(problems, path, written, *more):
         try:
+            if isinstance(written, str):
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    os.stat(os.path.expanduser(written))  # from Python 3.14 on is_file() says no to every error
             look(problems, path, written, *more)
         except (OSError, ValueError) as error:
             reason = getattr(error, 'strerror', None) or error
