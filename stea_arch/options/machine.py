@@ -114,14 +114,18 @@ def _each(value):
 
 
 def _reachable(look):
-    """A path that the system refuses (too long, say, or not to be read) is a problem like one that is not there."""
+    """A path that the system refuses (too long, say, or not to be read) is a problem like one that is not there.
+
+    What is no text is left out: it is noted with the other types.
+    """
 
     @functools.wraps(look)
     def looked(problems, path, written, *more):
+        if not isinstance(written, str):
+            return
         try:
-            if isinstance(written, str):
-                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                    os.stat(os.path.expanduser(written))  # from Python 3.14 on is_file() says no to every error
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                os.stat(os.path.expanduser(written))  # from Python 3.14 on is_file() says no to every error
             look(problems, path, written, *more)
         except (OSError, ValueError) as error:
             reason = getattr(error, 'strerror', None) or error
@@ -156,5 +160,5 @@ def _data(problems, path, written, backend):
 
 @_reachable
 def _file(problems, path, written, advice):
-    if isinstance(written, str) and not Path(os.path.expanduser(written)).is_file():
+    if not Path(os.path.expanduser(written)).is_file():
         problems.add(path, f'{written} is not a file (seen from {Path.cwd()}): {advice}')
