@@ -27,7 +27,8 @@ from stea_arch.models.labnet_model import LabNetModel
 read, step = LmdbStore.read, LabNetModel.optimize_parameters
 name = Path(os.environ['NAME'])
 name.mkdir(exist_ok=True)
-reads = name / f'{"second" if (name / "died").exists() else "first"}_{os.environ["RANK"]}.txt'
+life = len(list(name.glob(f'*_{os.environ["RANK"]}.txt')))
+reads = name / f'{life}_{os.environ["RANK"]}.txt'
 
 def counted(self, image):
     with open(reads, 'a') as file:
@@ -77,11 +78,11 @@ def test_a_worker_of_two_nodes_is_killed_and_the_run_is_as_if_unbroken(
     assert start(one, {**options, 'name': 'unbroken'}, tmp_path, *flags).wait(300) == 0
     assert_same(*(read_last(tmp_path / 'experiments' / name) for name in ('broken', 'unbroken')))
 
-    reads = [(tmp_path / f'unbroken/first_{rank}.txt').read_text().split() for rank in (0, 1)]
+    reads = [(tmp_path / f'unbroken/0_{rank}.txt').read_text().split() for rank in (0, 1)]
     photos = sorted(path.name for path in photo_folder.iterdir())
     for epoch in (slice(0, 3), slice(3, 6)):  # each of the two reads half of the images, and no other
         assert sorted(reads[0][epoch] + reads[1][epoch]) == photos
-    again = [(tmp_path / f'broken/second_{rank}.txt').read_text().split() for rank in (0, 1)]
+    again = [(tmp_path / f'broken/1_{rank}.txt').read_text().split() for rank in (0, 1)]
     assert again == [own[4:] for own in reads]  # what the steps after the last state need
 
 

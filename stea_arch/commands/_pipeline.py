@@ -1,6 +1,7 @@
 """What ``stea-train`` and ``stea-test`` share: BasicSR's flags, the strict check, and errors without a traceback."""
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -59,6 +60,7 @@ def _run_pipeline(args, is_train):
     except (InputError, OSError, TrainingDiverged, CheckpointNotWritten) as error:
         _end(args, 1, f'{args.opt}: {error}')
     finally:
+        gc.collect()  # the model refers to itself: its heartbeat and its process group end with it, not later or never
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
         if is_train:

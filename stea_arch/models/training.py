@@ -198,8 +198,9 @@ class TrainingMixin:
 
         The state is written after the networks, and removed before them: where a state is, its networks are too.
         """
-        self.random_states = gather(get_random_state())
-        self.extra = self.extra_state()
+        if current_iter != -1:  # the end of the run has no state: nothing that the other processes know is needed
+            self.random_states = gather(get_random_state())
+            self.extra = self.extra_state()
         super().save(epoch, current_iter)
         if keep := self.opt['logger'].get('keep_checkpoints'):
             self.store.prune(keep)

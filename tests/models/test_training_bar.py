@@ -86,7 +86,9 @@ def test_a_training_without_a_terminal_is_heard_while_it_validates(tiny_options,
     monkeypatch.setattr(progress, 'HEARTBEAT', 0.2)
     monkeypatch.setattr('stea_arch.models.labnet_model.LabNetModel.nondist_validation', lambda *_: time.sleep(1))
     options = tiny_options({'logger': {'print_freq': 1}, 'train': {'total_iter': 5}})
+    before = watchers()
     run_main(train.main, options)
     (log,) = (tmp_path / 'experiments/tiny').glob('train_*.log')
     assert re.search(r'Heartbeat: 4 of 5 steps done, .* about 0:00:0\d left\.', log.read_text())
     assert '-1 day' not in log.read_text() and '[eta: 0:00:00, ' in log.read_text().split('iter:       5')[1]
+    wait_until(lambda: set(watchers()) <= set(before))  # it is not heard beyond its end
