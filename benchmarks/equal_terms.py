@@ -99,9 +99,10 @@ def training_step(network, args):
     running = {'dist': False, 'rank': 0, 'world_size': 1, 'is_train': True}
     model = build_model({**opt, **running})
     dataset = build_dataset({**opt['datasets']['train'], 'phase': 'train', 'scale': opt['scale']})
+    size = opt['datasets']['train']['batch_size_per_gpu']
 
     def step(number):
-        batch = range(number * args.batch, (number + 1) * args.batch)
+        batch = range(number * size, (number + 1) * size)
         model.feed_data(default_collate([dataset[index % len(dataset)] for index in batch]))
         model.optimize_parameters(number + 1)
 
