@@ -198,9 +198,6 @@ class TrainingMixin:
 
         The state is written after the networks, and removed before them: where a state is, its networks are too.
         """
-        if current_iter != -1:  # the end of the run has no state: nothing that the other processes know is needed
-            self.random_states = gather(get_random_state())
-            self.extra = self.extra_state()
         super().save(epoch, current_iter)
         if keep := self.opt['logger'].get('keep_checkpoints'):
             self.store.prune(keep)
@@ -226,9 +223,9 @@ class TrainingMixin:
             'schedulers': [s.state_dict() for s in self.schedulers],
             'scaler': self.scaler.state_dict(),
             'bad_steps': self.bad_steps,
-            'random_states': self.random_states,
+            'random_states': gather(get_random_state()),
             'threads': torch.get_num_threads(),
-            **self.extra,
+            **self.extra_state(),
         }
         self.store.save_state(state)
 
