@@ -32,6 +32,7 @@ VARIANTS = {
     'taylor3': ('Taylor, order 3', ['attention=taylor', 'taylor_order=3']),
     'softmax': ('softmax', ['attention=softmax']),
     'no_attention': ('no attention', ['attention=none']),
+    'partial': ('STEA, partial padding', ['padding=partial']),
     'dilations_2': ('STEA, dilation 2', ['dilations=[2]']),
     'dilations_2_4': ('STEA, dilations 2, 4', ['dilations=[2,4]']),
     'no_large_field': ('STEA, no large field', ['large_field=false']),

@@ -75,15 +75,15 @@ class LabBlock(_Block):
         attention (str): a key of ``ATTENTIONS``.
         large_field (bool): False leaves MLFR out. As MLFR adds to what it is given, what remains is
             ``a = beta * Attention(x) + x * GELU(P[C->C] x) + x``.
-        dilations (sequence of int): those of MLFR.
+        dilations (sequence of int), padding (str): those of MLFR.
         **arguments: further arguments of the attention, see ``Taylor`` and ``Softmax``.
     """
 
-    def __init__(self, num_feat, attention, large_field, dilations=(2, 4, 6), **arguments):
+    def __init__(self, num_feat, attention, large_field, dilations=(2, 4, 6), padding='zeros', **arguments):
         super().__init__()
         self.norm1 = ChannelNorm(num_feat)
         self.attention = ATTENTIONS[attention](num_feat, **arguments)
-        self.large_field = MLFR(num_feat, dilations) if large_field else nn.Identity()
+        self.large_field = MLFR(num_feat, dilations, padding) if large_field else nn.Identity()
         self.beta = nn.Parameter(torch.zeros(1, num_feat, 1, 1))
         self.self_gate = SelfGate(num_feat)
         self.local = nn.Sequential(Depthwise(num_feat, 3), nn.GELU(), Depthwise(num_feat, 3))

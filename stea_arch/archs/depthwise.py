@@ -14,6 +14,9 @@ def exporting():
 class Depthwise(nn.Conv2d):
     """``DW[k,d]``: one kernel per channel, zero padding that keeps H and W.
 
+    With ``partial`` padding (Liu et al., arXiv 1811.11718) the sum over the taps is divided by the share of them that
+    lies inside of the image: as if the part outside were like the part inside. Away from the border it is the same.
+
     Two things differ from ``nn.Conv2d``, only in their speed on CPUs (benchmarks/train_speed.py measures it): a dilated
     kernel is applied without dilation, see :func:`convolve`, and the gradient of a kernel of 5x5 and more is a
     convolution too, see :func:`weight_gradient`.
@@ -23,19 +26,29 @@ class Depthwise(nn.Conv2d):
         kernel_size (int): odd side k of the kernel.
         dilation (int): d.
         bias (bool): a learned shift for each channel.
+        partial (bool): partial padding; with a bias.
     """
 
-    def __init__(self, num_feat, kernel_size, dilation=1, bias=True):
+    def __init__(self, num_feat, kernel_size, dilation=1, bias=True, partial=False):
         reach = dilation * (kernel_size // 2)
         super().__init__(num_feat, num_feat, kernel_size, padding=reach, dilation=dilation, groups=num_feat, bias=bias)
+        self.partial = partial
 
     def forward(self, x):
+        if not self.partial:
+            return self._convolve(x, self.bias)
+        sums, taps = self._convolve(x, None), torch.ones_like(self.weight[:1])
+        ones = x[:1, :1].detach().clamp(1, 1)  # of this size; ones_like would be a constant of one size in ncnn
+        inside = F.conv2d(ones, taps, padding=self.padding, dilation=self.dilation)
+        return sums * (taps.numel() / inside.to(sums.dtype)) + self.bias.view(-1, 1, 1).to(sums.dtype)
+
+    def _convolve(self, x, bias):
         dilation = self.dilation[0]
         if exporting():  # the runtimes have better kernels for dilation than for dealing out
-            return super().forward(x)
+            return self._conv_forward(x, self.weight, bias)
         if x.device.type != 'cpu' or self.kernel_size[0] < 5:
-            return convolve(x, self.weight, self.bias, dilation)
-        parameters = [self.weight] if self.bias is None else [self.weight, self.bias]
+            return convolve(x, self.weight, bias, dilation)
+        parameters = [self.weight] if bias is None else [self.weight, bias]
         if torch.is_autocast_enabled('cpu'):
             x, *parameters = (each.to(torch.get_autocast_dtype('cpu')) for each in (x, *parameters))
         return _Convolution.apply(x, *parameters, *[None] * (2 - len(parameters)), dilation)

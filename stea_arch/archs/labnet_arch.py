@@ -48,6 +48,8 @@ class LabNet(nn.Module):
             'none', as which ``--force_yml`` gives None.
         large_field (bool): False leaves the MLFR out of every block, for ablations (see ``LabBlock``).
         dilations (sequence of int): of the MLFR's branches, each at least 1.
+        padding (str): of the wide fields at the border of the image: 'zeros', as published, or 'partial', by which
+            their sums do not shrink towards it, so that a small training patch looks like a part of a large image.
         taylor_order (int): 1, 2 or 3; only 'taylor' reads it.
         num_heads (int): heads, a divisor of ``num_feat``; only 'taylor' and 'softmax' read it.
         key_dim (int): dimension of queries and keys in one head; only 'taylor' and 'softmax' read it.
@@ -71,6 +73,7 @@ class LabNet(nn.Module):
         attention: str | None = 'stea',
         large_field: bool = True,
         dilations: Sequence[int] = (2, 4, 6),
+        padding: str = 'zeros',
         taylor_order: int = 2,
         num_heads: int = 4,
         key_dim: int = 4,
@@ -79,7 +82,7 @@ class LabNet(nn.Module):
         super().__init__()
         attention = 'none' if attention is None else attention
         _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale)
-        _check_ablations(attention, dilations, taylor_order, num_heads, key_dim, num_feat)
+        _check_ablations(attention, dilations, padding, taylor_order, num_heads, key_dim, num_feat)
         if not 0 < init_scale < math.inf:
             raise ValueError(f'init_scale must be a number above 0, got {init_scale!r}. Published: 1.')
         self.num_in_ch = num_in_ch
@@ -93,6 +96,7 @@ class LabNet(nn.Module):
             'attention': attention,
             'large_field': large_field,
             'dilations': list(dilations),
+            'padding': padding,
             'taylor_order': taylor_order,
             'num_heads': num_heads,
             'key_dim': key_dim,
@@ -104,7 +108,7 @@ class LabNet(nn.Module):
         arguments = {'softmax': heads, 'taylor': {'order': taylor_order, **heads}}.get(attention, {})
 
         def stage(width, depth):
-            blocks = (LabBlock(width, attention, large_field, dilations, **arguments) for _ in range(depth))
+            blocks = (LabBlock(width, attention, large_field, dilations, padding, **arguments) for _ in range(depth))
             return nn.Sequential(*blocks)
 
         self.head = conv3x3(num_in_ch, c)
@@ -219,7 +223,7 @@ def _check_arguments(num_in_ch, num_out_ch, num_feat, num_blocks, upscale):
         raise ValueError(f'upscale must be 2, 3 or 4, got {upscale!r}. Set network_g.upscale to the scale.')
 
 
-def _check_ablations(attention, dilations, taylor_order, num_heads, key_dim, num_feat):
+def _check_ablations(attention, dilations, padding, taylor_order, num_heads, key_dim, num_feat):
     if attention not in ATTENTIONS:
         raise ValueError(
             "attention must be 'stea' (learned gates, published), 'ttea' (the same, third order), 'taylor' (softmax "
@@ -231,6 +235,8 @@ def _check_ablations(attention, dilations, taylor_order, num_heads, key_dim, num
             'dilations must be one or more whole numbers of at least 1, a branch of the large field for each, got '
             f'{dilations!r}. The published network has [2, 4, 6]; large_field=False leaves all of them out.'
         )
+    if padding not in ('zeros', 'partial'):
+        raise ValueError(f"padding must be 'zeros' (published) or 'partial', got {padding!r}.")
     if taylor_order not in (1, 2, 3):
         raise ValueError(f'taylor_order must be 1, 2 or 3, got {taylor_order!r}.')
     if type(num_heads) is not int or num_heads < 1 or num_feat % num_heads:

@@ -107,7 +107,7 @@ def _take(maps, channels):
 
 def depthwise_results(x, fields):
     """The results of several depthwise convolutions of ``x``, ``(B, C, H, W)``, one map or several, one by one."""
-    if fields and triton_ops.usable(x):
+    if _grouped(fields) and triton_ops.usable(x):
         yield triton_ops.depthwise_group(x, *_group(fields))
     else:
         yield from (field(x) for field in fields)
@@ -115,13 +115,18 @@ def depthwise_results(x, fields):
 
 def join_depthwise(x, fields, others, weight, bias):
     """``join`` of the depthwise convolutions ``fields`` of ``x`` and other maps, an iterable."""
-    if not (fields and triton_ops.planes_usable(x)):
+    if not (_grouped(fields) and triton_ops.planes_usable(x)):
         return join(itertools.chain(depthwise_results(x, fields), others), weight, bias)
     planes = triton_ops.plane_group(x, *_group(fields))
     to_planes, to_others = weight.split([planes.shape[1], weight.shape[1] - planes.shape[1]], dim=1)
     joined = torch.bmm(to_planes.flatten(1).to(planes.dtype).expand(len(planes), -1, -1), planes.flatten(2))
     joined = joined.view(len(x), -1, *x.shape[2:]).contiguous(memory_format=torch.channels_last)
     return joined + join(others, to_others, bias)
+
+
+def _grouped(fields):
+    """Whether the kernels compute ``fields``; they pad with zeros."""
+    return len(fields) > 0 and not any(field.partial for field in fields)
 
 
 def _group(fields):

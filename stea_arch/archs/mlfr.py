@@ -14,16 +14,22 @@ class LargeFieldBranch(nn.Module):
         num_feat (int): channels C.
         dilation (int): d; the wide field spans 8 d + 1 pixels.
         kernel_size (int): side k of the dense field.
+        padding (str): of the wide field, 'zeros' or 'partial', see ``Depthwise``.
     """
 
-    def __init__(self, num_feat, dilation, kernel_size):
+    def __init__(self, num_feat, dilation, kernel_size, padding='zeros'):
         super().__init__()
-        self.far = Depthwise(num_feat, 9, dilation)
+        self.wide = 'far' if padding == 'zeros' else 'far_partial'  # the weights' names tell the padding
+        self.add_module(self.wide, Depthwise(num_feat, 9, dilation, partial=padding == 'partial'))
         self.near = Depthwise(num_feat, kernel_size)
         self.merge = Pointwise(2 * num_feat, num_feat)
 
+    def fields(self):
+        """The wide and the dense convolution."""
+        return [getattr(self, self.wide), self.near]
+
     def forward(self, t):
-        return self.merge(torch.cat([self.far(t), self.near(t)], dim=1))
+        return self.merge(torch.cat([field(t) for field in self.fields()], dim=1))
 
 
 class MLFR(nn.Module):
@@ -36,21 +42,22 @@ class MLFR(nn.Module):
     Args:
         num_feat (int): channels C.
         dilations (sequence of int): d of each branch, at least 1.
+        padding (str): of the wide fields, 'zeros' or 'partial', see ``Depthwise``.
 
     Attributes:
         halo (int): pixels around a pixel that it sees, four times the largest dilation.
     """
 
-    def __init__(self, num_feat, dilations=(2, 4, 6)):
+    def __init__(self, num_feat, dilations=(2, 4, 6), padding='zeros'):
         super().__init__()
         self.halo = 4 * max(dilations)
-        self.branches = nn.ModuleList(LargeFieldBranch(num_feat, d, d // 2 * 2 + 1) for d in dilations)
+        self.branches = nn.ModuleList(LargeFieldBranch(num_feat, d, d // 2 * 2 + 1, padding) for d in dilations)
         self.bypass = Pointwise(num_feat, num_feat)
         self.merge = Pointwise((len(dilations) + 1) * num_feat, num_feat)
 
     def fields(self):
         """The depthwise convolutions, those of the first branch first."""
-        return [field for branch in self.branches for field in (branch.far, branch.near)]
+        return [field for branch in self.branches for field in branch.fields()]
 
     def merged(self, outer):
         """``outer u`` as one 1x1 convolution of the depthwise results and ``t``, multiplied out.

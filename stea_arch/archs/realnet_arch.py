@@ -24,6 +24,8 @@ def RealNet(
     upscale: int = 4,
     attention: str | None = 'stea',
     large_field: bool = True,
+    dilations: Sequence[int] = (2, 4, 6),
+    padding: str = 'zeros',
     init_scale: float = 1.0,
     deblur: float | None = None,
     denoise: float | None = None,
@@ -36,8 +38,8 @@ def RealNet(
 
     Args:
         streams (int): 1, the published generator, or 2, a deblur and a denoise stream.
-        num_in_ch, num_out_ch, num_feat, num_blocks, upscale, attention, large_field, init_scale: as ``LabNet``'s, of
-            each stream.
+        num_in_ch, num_out_ch, num_feat, num_blocks, upscale, attention, large_field, dilations, padding, init_scale: as
+            ``LabNet``'s, of each stream.
         deblur (float | None): strength of the deblur stream after training; only with two streams, see
             ``TwoStreams.set_strengths``.
         denoise (float | None): the same of the denoise stream.
@@ -58,6 +60,8 @@ def RealNet(
         'upscale': upscale,
         'attention': attention,
         'large_field': large_field,
+        'dilations': dilations,
+        'padding': padding,
         'init_scale': init_scale,
     }
     if streams == 2:

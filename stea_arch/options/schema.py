@@ -355,6 +355,12 @@ LABNET = {
         '`--force_yml` gives None',
     ),
     'large_field': Key(boolean(), doc='False leaves the MLFR out of every block, for ablations'),
+    'dilations': Key(sequence(integer(1, 64)), doc="Of the MLFR's branches, each at least 1"),
+    'padding': Key(
+        choice('zeros', 'partial'),
+        doc="Of the wide fields at the image's border: 'zeros', as published, or 'partial', by which their sums do "
+        'not shrink towards it, so that a small training patch looks like a part of a large image',
+    ),
     'init_scale': Key(
         positive(),
         doc='Factor, above 0, on the initial weights of the last convolution: a small one starts close to the bicubic '
@@ -364,7 +370,6 @@ LABNET = {
 ARGUMENTS = {
     'LabNet': {
         **LABNET,
-        'dilations': Key(sequence(integer(1, 64)), doc="Of the MLFR's branches, each at least 1"),
         'taylor_order': Key(choice(1, 2, 3), doc="1, 2 or 3; only 'taylor' reads it"),
         'num_heads': Key(integer(1, 4096), doc="Heads, a divisor of `num_feat`; only 'taylor' and 'softmax' read it"),
         'key_dim': Key(
@@ -419,14 +424,15 @@ COMMON_ARGUMENTS = {
 }
 WITHOUT_TRAINING = ('Bicubic',)  # networks without a parameter
 # Arguments that only some values of another one read: {network: {argument: (the other, the values)}}
+WITH_FIELD = {'dilations': ('large_field', (True,)), 'padding': ('large_field', (True,))}
 READ_WITH = {
     'LabNet': {
         'taylor_order': ('attention', ('taylor',)),
         'num_heads': ('attention', ('taylor', 'softmax')),
         'key_dim': ('attention', ('taylor', 'softmax')),
-        'dilations': ('large_field', (True,)),
+        **WITH_FIELD,
     },
-    'RealNet': {'deblur': ('streams', (2,)), 'denoise': ('streams', (2,))},
+    'RealNet': {'deblur': ('streams', (2,)), 'denoise': ('streams', (2,)), **WITH_FIELD},
 }
 
 

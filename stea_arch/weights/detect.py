@@ -123,6 +123,8 @@ def _detect_labnet(state_dict):
     }
     if arguments['large_field']:
         _check_dilations(state_dict)
+        if any('.far_partial.' in name for name in state_dict):
+            arguments['padding'] = 'partial'
     return arguments
 
 

@@ -74,10 +74,24 @@ def ttea(p, x):
     return t + p.conv('local', v) + x * gelu(p.conv('self_gate.project', x)) + x
 
 
-def mlfr(p, t, dilations=(2, 4, 6)):
+def partial(p, name, t, dilation):
+    """Partial convolution (Liu et al., arXiv 1811.11718): sum of the taps inside, times all taps, by taps inside."""
+    far = p.at(name)
+    size = far['weight'].shape[-1]
+    how = {'padding': dilation * (size // 2), 'dilation': dilation}
+    inside = F.conv2d(torch.ones_like(t[:1, :1]), torch.ones(1, 1, size, size, dtype=t.dtype), **how)
+    sums = F.conv2d(t, far['weight'], groups=t.shape[1], **how)
+    return sums * size**2 / inside + far['bias'].view(1, -1, 1, 1)
+
+
+def mlfr(p, t, dilations=(2, 4, 6), padding='zeros'):
     branches = []
     for i, d in enumerate(dilations):
-        wide, near = p.conv(f'branches.{i}.far', t, dilation=d), p.conv(f'branches.{i}.near', t)
+        if padding == 'zeros':
+            wide = p.conv(f'branches.{i}.far', t, dilation=d)
+        else:
+            wide = partial(p, f'branches.{i}.far_partial', t, d)
+        near = p.conv(f'branches.{i}.near', t)
         branches.append(p.conv(f'branches.{i}.merge', torch.cat([wide, near], 1)))
     return p.conv('merge', torch.cat([*branches, p.conv('bypass', t)], 1)) + t
 

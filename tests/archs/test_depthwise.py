@@ -72,3 +72,11 @@ def test_second_derivatives():
 def test_obeys_the_rules_of_custom_operations():
     x, grad = (torch.randn(2, 4, 6, 5, requires_grad=True) for _ in range(2))
     torch.library.opcheck(weight_gradient, (x, grad, 5, 2))
+
+
+def test_partial_padding_does_not_see_the_border():
+    """The mean over the part of a window inside the image: of a constant, that constant, wherever the border is."""
+    conv = Depthwise(2, 9, 3, partial=True).requires_grad_(False)
+    conv.weight.fill_(1 / 81)
+    conv.bias.zero_()
+    torch.testing.assert_close(conv(torch.ones(1, 2, 5, 40)), torch.ones(1, 2, 5, 40), rtol=1e-6, atol=0)

@@ -14,7 +14,7 @@ from stea_arch.archs.stea import gated_step
 
 @pytest.mark.parametrize('attention', ATTENTIONS)
 @pytest.mark.parametrize('num_feat', [16, 48])
-@pytest.mark.parametrize('field', [{}, {'dilations': (1, 3, 2, 5)}, {'large_field': False}])
+@pytest.mark.parametrize('field', [{}, {'dilations': (1, 3, 2, 5)}, {'padding': 'partial'}, {'large_field': False}])
 def test_block_keeps_its_function(attention, num_feat, field):
     block = plain.randomise(LabBlock(num_feat, attention, **{'large_field': True, **field})).double()
     f = torch.randn(2, num_feat, 7, 10, dtype=torch.float64)

@@ -1,3 +1,5 @@
+import functools
+
 import plain
 import pytest
 import small_networks
@@ -30,12 +32,13 @@ def parameter_gradients(function, block, f):
 
 
 @pytest.mark.parametrize(('attention', 'equation'), [('stea', plain.stea), ('ttea', plain.ttea)])
-@pytest.mark.parametrize('large_field', [True, False])
+@pytest.mark.parametrize('padding', ['zeros', 'partial', None])  # None: no large field
 @pytest.mark.parametrize('size', [(9, 14), (3, 5)])  # with the linear maps multiplied out, and one after the other
 @pytest.mark.parametrize(('dtype', 'tolerance'), [(torch.float64, 1e-12), (torch.float32, 2e-4)])
-def test_gradients_are_those_of_its_equation(attention, equation, large_field, size, dtype, tolerance):
-    block, f = plain.randomise(LabBlock(32, attention, large_field)), torch.randn(2, 32, *size)
-    field = plain.mlfr if large_field else (lambda p, t: t)
+def test_gradients_are_those_of_its_equation(attention, equation, padding, size, dtype, tolerance):
+    block = plain.randomise(LabBlock(32, attention, padding is not None, padding=padding))
+    f, field = torch.randn(2, 32, *size), functools.partial(plain.mlfr, padding=padding)
+    field = field if padding else (lambda p, t: t)
     ours = parameter_gradients(block.to(dtype), block, f.to(dtype))
     block.double()
     weights = plain.Weights(dict(block.named_parameters()))
@@ -45,10 +48,11 @@ def test_gradients_are_those_of_its_equation(attention, equation, large_field, s
         assert error < tolerance, f'{name}: {error:.1e}'
 
 
-def test_gradients_under_autocast():
+@pytest.mark.parametrize('padding', ['zeros', 'partial'])
+def test_gradients_under_autocast(padding):
     """Maps are bfloat16 from end to end, parameters and their gradients fp32."""
     torch.manual_seed(0)
-    block, f = plain.randomise(LabBlock(16, 'stea', True)), torch.randn(2, 16, 40, 40).bfloat16()
+    block, f = plain.randomise(LabBlock(16, 'stea', True, padding=padding)), torch.randn(2, 16, 40, 40).bfloat16()
     with torch.autocast('cpu', torch.bfloat16):
         ours = parameter_gradients(block, block, f)
     assert ours['result'].dtype == ours['f'].dtype == torch.bfloat16
@@ -120,13 +124,14 @@ def test_mix_sees_as_far_as_its_halo(attention, field, reach):
 
 
 def test_arguments_reach_every_block():
-    network = small_networks.labnet(attention='taylor', taylor_order=3, num_heads=2, key_dim=5, dilations=(1, 3))
+    taylor = {'attention': 'taylor', 'taylor_order': 3, 'num_heads': 2, 'key_dim': 5}
+    network = small_networks.labnet(**taylor, dilations=(1, 3), padding='partial')
     blocks = [module for module in network.modules() if isinstance(module, LabBlock)]
     assert len(blocks) == 6
     for block in blocks:
         attention, branches = block.attention, block.large_field.branches
         assert (attention.order, attention.num_heads, attention.key.out_channels) == (3, 2, 10)
-        assert [branch.far.dilation for branch in branches] == [(1, 1), (3, 3)]
+        assert [branch.far_partial.dilation for branch in branches] == [(1, 1), (3, 3)]
 
 
 @pytest.mark.parametrize('attention', ['taylor', 'softmax', 'none'])
@@ -218,6 +223,7 @@ def test_initial_scale_of_the_last_convolution():
         ({'dilations': ()}, r'dilations must be one or more whole numbers .*\(\).*large_field=False'),
         ({'dilations': (2, 0)}, r'dilations must be .* at least 1.*\(2, 0\)'),
         ({'dilations': 2}, r'dilations must be .* got 2'),
+        ({'padding': 'reflect'}, r"padding must be 'zeros' \(published\) or 'partial', got 'reflect'"),
         ({'taylor_order': 4}, r'taylor_order must be 1, 2 or 3, got 4'),
         ({'num_heads': 3}, r'num_heads must be a divisor of num_feat, which is 64, .* got 3'),
         ({'num_heads': 0}, r'num_heads must be a divisor .* got 0'),

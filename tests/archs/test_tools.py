@@ -18,6 +18,7 @@ def two_streams():
 NETWORKS = {
     **{name: lambda name=name: small_networks.labnet(attention=name) for name in ATTENTIONS},
     **{f'{name}, fused': lambda name=name: small_networks.labnet(attention=name).fuse() for name in ATTENTIONS},
+    'partial': lambda: small_networks.labnet(padding='partial'),
     'two streams': two_streams,
 }
 
@@ -41,7 +42,7 @@ def test_compiles_to_one_graph(name):
     torch.testing.assert_close(compiled(lq), network(lq), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize('name', ['stea', 'two streams'])
+@pytest.mark.parametrize('name', ['stea', 'partial', 'two streams'])
 def test_exports_to_onnx_with_free_sizes(name, tmp_path):
     network = NETWORKS[name]()
     for stream in (network.blur, network.noise) if name == 'two streams' else (network,):

@@ -21,6 +21,7 @@ EXPECTED = {
     'taylor3': (Taylor, (2, 4, 6)),
     'softmax': (Softmax, (2, 4, 6)),
     'no_attention': (NoAttention, (2, 4, 6)),
+    'partial': (STEA, (2, 4, 6)),
     'dilations_2': (STEA, (2,)),
     'dilations_2_4': (STEA, (2, 4)),
     'no_large_field': (STEA, ()),
@@ -37,7 +38,9 @@ def test_a_variant_is_what_its_name_says(variant):
         assert type(block.attention) is attention
         assert isinstance(block.large_field, MLFR if dilations else nn.Identity)
         branches = block.large_field.branches if dilations else []
-        assert tuple(branch.far.dilation[0] for branch in branches) == dilations
+        wide = [branch.fields()[0] for branch in branches]
+        assert tuple(conv.dilation[0] for conv in wide) == dilations
+        assert all(conv.partial == (variant == 'partial') for conv in wide)
         if attention is Taylor:
             assert block.attention.order == int(variant[-1])
     with torch.no_grad():

@@ -29,6 +29,7 @@ SIZES = [(2, (1, 1), 1), (3, (5, 2), 1), (4, (2, 9), 4), (2, (61, 5), 30), (3, (
         *(({'attention': attention}, (34, 6), 16) for attention in ATTENTIONS if attention != 'stea'),
         ({'large_field': False}, (34, 6), 11),  # a halo of its own
         ({'dilations': (1, 3)}, (34, 6), 11),
+        ({'padding': 'partial'}, (61, 6), 30),
     ],
 )
 def test_equals_the_whole(make_net, image, arguments, size, strip):

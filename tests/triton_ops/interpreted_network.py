@@ -142,9 +142,11 @@ def test_compiles_to_one_graph_with_gradients(make, name):
     assert len(graphs) == 1 and f'torch.ops.stea_arch.{name}' in graphs[0]
 
 
-def test_whole_network():
+@pytest.mark.parametrize('padding', ['zeros', 'partial'])
+def test_whole_network(padding):
     """On an image whose sides are not multiples of 4; the network's weights know nothing of the switch."""
-    network = plain.randomise(LabNet(num_feat=16, num_blocks=(1, 1, 1, 1, 1, 1), upscale=2, dilations=(1,))).eval()
+    how = {'num_feat': 16, 'num_blocks': (1, 1, 1, 1, 1, 1), 'upscale': 2, 'dilations': (1,)}
+    network = plain.randomise(LabNet(**how, padding=padding)).eval()
     lq = torch.rand(1, 3, 3, 2)
     names = list(network.state_dict())
     with torch.no_grad():

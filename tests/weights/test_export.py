@@ -84,8 +84,9 @@ def test_torch_export_takes_any_size():
                 torch.testing.assert_close(module(lq), network(lq), rtol=0, atol=1e-6)
 
 
-def test_ncnn_computes_the_same(tmp_path, monkeypatch):
-    network = keep_one_block(opened_labnet(), 'latent')
+@pytest.mark.parametrize('padding', ['zeros', 'partial'])
+def test_ncnn_computes_the_same(tmp_path, monkeypatch, padding):
+    network = keep_one_block(opened_labnet(padding=padding), 'latent')
     monkeypatch.chdir(tmp_path)
     pnnx.export(network, 'net.pt', (torch.rand(1, 3, 24, 32),), fp16=False)
     with ncnn.Net() as net:
@@ -187,7 +188,14 @@ def test_the_names_are_those_of_the_published_files(reference, module, attention
 
 
 @pytest.mark.parametrize(
-    'arguments', [{'attention': 'softmax'}, {'dilations': (2, 4)}, {'dilations': (1, 2, 3)}, {'large_field': False}]
+    'arguments',
+    [
+        {'attention': 'softmax'},
+        {'dilations': (2, 4)},
+        {'dilations': (1, 2, 3)},
+        {'padding': 'partial'},
+        {'large_field': False},
+    ],
 )
 def test_what_the_authors_do_not_have_is_not_named_after_them(arguments):
     with pytest.raises(ValueError, match=r'LabNet as published were expected .*but these differ'):

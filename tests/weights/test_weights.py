@@ -36,6 +36,7 @@ def outputs(network):
         {'upscale': 4, 'attention': 'ttea'},
         {'attention': 'none'},
         {'large_field': False},
+        {'padding': 'partial'},
         {'num_blocks': [2, 1, 3, 1, 2, 1]},
     ],
 )
