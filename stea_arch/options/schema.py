@@ -423,8 +423,8 @@ COMMON_ARGUMENTS = {
     'convert_to': Key(choice('y', 'gray')),
 }
 WITHOUT_TRAINING = ('Bicubic',)  # networks without a parameter
-# Arguments that only some values of another one read: {network: {argument: (the other, the values)}}
 WITH_FIELD = {'dilations': ('large_field', (True,)), 'padding': ('large_field', (True,))}
+# Arguments that only some values of another one read: {network: {argument: (the other, the values)}}
 READ_WITH = {
     'LabNet': {
         'taylor_order': ('attention', ('taylor',)),

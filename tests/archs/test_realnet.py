@@ -11,6 +11,7 @@ from skimage import data as skimage_data
 from small_networks import SMALL, two_streams
 
 from stea_arch.archs.labnet_arch import LabNet
+from stea_arch.archs.mlfr import MLFR
 from stea_arch.archs.realnet_arch import STAGES, RealNet
 
 CHEAP = {'attention': 'none', 'large_field': False}  # for tests in which the blocks do not matter
@@ -35,6 +36,15 @@ def test_small_preset(streams, millions):
     with torch.device('meta'):
         network = RealNet(streams=streams, num_feat=32, num_blocks=(2, 2, 4, 2, 1, 1))
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+@pytest.mark.parametrize('streams', [1, 2])
+def test_every_stream_has_the_large_field_asked_for(streams):
+    network = RealNet(streams=streams, **SMALL, dilations=(1, 3), padding='partial')
+    fields = [module.fields() for module in network.modules() if isinstance(module, MLFR)]
+    assert len(fields) == 6 * streams
+    for wide1, _, wide3, _ in fields:
+        assert (wide1.dilation, wide3.dilation) == ((1, 1), (3, 3)) and wide1.partial and wide3.partial
 
 
 def equation(network, blur_lq, noise_lq, strengths=None):

@@ -66,8 +66,9 @@ def test_metadata_say_what_shapes_do_not(tmp_path, arguments):
             load_network(tmp_path / 'net.pth')
 
 
-def test_two_streams(tmp_path):
-    network = RealNet(streams=2, **SMALL).eval()
+@pytest.mark.parametrize('arguments', [{}, {'padding': 'partial'}])
+def test_two_streams(tmp_path, arguments):
+    network = RealNet(streams=2, **SMALL, **arguments).eval()
     torch.save({'params_ema': network.state_dict()}, tmp_path / 'net.pth')
     found = load_network(tmp_path / 'net.pth')
     assert torch.equal(outputs(found), outputs(network))
