@@ -11,6 +11,7 @@ above what it held before its first step.
 
 import argparse
 import importlib
+import inspect
 import json
 import os
 import resource
@@ -37,10 +38,12 @@ def work(name, batch, side, bf16):
     import stea_arch  # noqa: F401  (before BasicSR, which it makes fit for today's torchvision)
 
     build_network = importlib.import_module('basicsr.archs').build_network
+    ARCH_REGISTRY = importlib.import_module('basicsr.utils.registry').ARCH_REGISTRY
     torch.set_num_threads(1)
     torch.manual_seed(0)
     settings = yaml.safe_load((OPTIONS / f'{name}.yml').read_text())['network_g']
-    settings.pop('init_scale', None)  # which older versions do not know, and which does not change the time
+    for key in {'init_scale', 'padding'} - set(inspect.signature(ARCH_REGISTRY.get(settings['type'])).parameters):
+        settings.pop(key, None)  # which an older version does not know, and which hardly changes the time
     network = build_network(settings)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.9, 0.99), fused=True)
     lq, gt = torch.rand(batch, 3, side, side), torch.rand(batch, 3, 4 * side, 4 * side)
