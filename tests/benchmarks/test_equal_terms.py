@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import equal_terms
 import pytest
 
-TINY = ['tiny', 'LabNet-T=1e-3', 'network_g:large_field=false', 'network_g:attention=none']
+TINY = ['tiny', 'LabNet-T=1e-3', 'network_g:dilations=[1]', 'network_g:attention=none']
 
 
 @pytest.fixture
