@@ -1,8 +1,11 @@
 """Batches for the training, and errors of the loader processes as they are: torch would hand on their text alone."""
 
+import functools
+
 from torch.utils.data import default_collate
 
 from stea_arch.system.errors import InputError
+from stea_arch.system.stopping import in_loader_process
 
 
 class ErrorsAsItems:
@@ -31,6 +34,7 @@ class TrainingLoader:
     def __init__(self, loader, device=None):
         self.loader, self.dataset, self.batch_size = loader, loader.dataset, loader.batch_size
         self.device, self.finish = device, self.dataset.finisher(device) if device else None
+        loader.worker_init_fn = functools.partial(in_loader_process, loader.worker_init_fn)
         if isinstance(self.dataset, ErrorsAsItems):
             self.dataset.errors_as_items = True
             loader.collate_fn = _collate

@@ -50,10 +50,9 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def _note(self, number, frame):
-        if os.getpid() != self._process:  # a loader process: it ends with the training, or when it is told to
+        if os.getpid() != self._process:  # a loader process: the training needs it up to its end
             if number != signal.SIGINT:
-                signal.signal(number, signal.SIG_DFL)
-                os.kill(os.getpid(), number)
+                signal.signal(number, signal.SIG_DFL)  # the next one ends it
             return
         if self.signal is not None:  # only SIGTERM comes back here
             if time.monotonic() > self._since + ECHO:
@@ -70,6 +69,20 @@ class StopRequest:
             file=sys.stderr,
             flush=True,
         )
+
+
+def in_loader_process(then, worker_id):
+    """For a DataLoader's ``worker_init_fn``: put back the handler of SIGTERM that PyTorch replaces by one that ends it.
+
+    Args:
+        then (Callable[[int], None] | None): what else is to be done.
+        worker_id (int): number of the loader process.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if callable(handler):
+        signal.signal(signal.SIGTERM, handler)
+    if then:
+        then(worker_id)
 
 
 request = StopRequest()
