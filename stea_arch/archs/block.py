@@ -112,11 +112,12 @@ class LabBlock(_Block):
 
             y = P[9C->C] [ DW[9,2](t), DW[3,1](t), DW[9,4](t), DW[5,1](t), DW[9,6](t), DW[7,1](t), t, s, l ]
 
-        with ``t = Attention(x)``, ``s = x + x * GELU(P[C->C] x)`` and the local path ``l``. The product costs
-        ``11 C^3`` multiply-adds and saves ``4 C^2`` a pixel.
+        with ``t = Attention(x)``, ``s = x + x * GELU(P[C->C] x)`` and the local path ``l``: of the published three
+        branches, the product costs ``11 C^3`` multiply-adds and saves ``4 C^2`` a pixel.
 
         Returns:
-            tuple[Tensor, Tensor]: weight ``(C, 9C, 1, 1)`` and bias ``(C,)``, with gradients.
+            tuple[Tensor, Tensor]: weight ``(C, 9C, 1, 1)``, ``(2 n + 3) C`` for n branches, and bias ``(C,)``, with
+            gradients.
         """
         with full_precision(self.beta):
             weight, bias = affine(self.merge)

@@ -19,7 +19,8 @@ class LargeFieldBranch(nn.Module):
 
     def __init__(self, num_feat, dilation, kernel_size, padding='zeros'):
         super().__init__()
-        self.wide = 'far' if padding == 'zeros' else 'far_partial'  # the weights' names tell the padding
+        # the weights' names tell the padding and, unless it is the published one, the dilation
+        self.wide = 'far' if padding == 'zeros' else f'far_partial_{dilation}'
         self.add_module(self.wide, Depthwise(num_feat, 9, dilation, partial=padding == 'partial'))
         self.near = Depthwise(num_feat, kernel_size)
         self.merge = Pointwise(2 * num_feat, num_feat)
@@ -66,7 +67,7 @@ class MLFR(nn.Module):
             outer (Tensor): ``(out, C)``, a matrix by which ``u`` would be multiplied next.
 
         Returns:
-            tuple[Tensor, Tensor]: weight ``(out, 7C)`` and bias ``(out,)``, with gradients.
+            tuple[Tensor, Tensor]: weight ``(out, (2 n + 1) C)`` for n branches and bias ``(out,)``, with gradients.
         """
         weight, bias = affine(self.merge)
         shares = (outer @ weight).chunk(len(self.branches) + 1, dim=1)

@@ -11,9 +11,11 @@ from basicsr.utils.dist_util import master_only
 
 from stea_arch.system.errors import InputError
 from stea_arch.weights.authors_naming import from_published, is_published
+from stea_arch.weights.detect import contradiction
 from stea_arch.weights.files import (
     check_weights,
     find_param_key,
+    read_architecture,
     read_checkpoint,
     unwrap_state_dict,
     write_checkpoint,
@@ -106,6 +108,13 @@ class CheckpointStore:
                 )
             loaded = {name: value for name, value in loaded.items() if value.shape == wanted.get(name)}
             logger.warning(f'{load_path}: {len(loaded)} of {len(wanted)} parameters fit and are loaded; {report}.')
+        elif report := contradiction(read_architecture(load_path, checkpoint), net):
+            if strict:
+                raise InputError(
+                    f'{load_path} fits {type(net).__name__}, but says that it was trained with {report}. Use the '
+                    'options it was trained with, or path.strict_load_g: false to go on from it all the same.'
+                )
+            logger.warning(f'{load_path} was trained with {report}.')
         check_weights(loaded, net, load_path)
         net.load_state_dict(loaded, strict=False)
 

@@ -181,8 +181,8 @@ def to_published(state_dict: Mapping[str, torch.Tensor], module: str | None = No
     """Translate weights in our naming into the authors', so that their code loads what we trained.
 
     Args:
-        state_dict (Mapping[str, Tensor]): of a ``LabNet`` with the attention ``stea`` or ``ttea`` and the dilations
-            2, 4, 6 (others that have the same shapes are not told apart).
+        state_dict (Mapping[str, Tensor]): of a ``LabNet`` with the attention ``stea`` or ``ttea``, the dilations
+            2, 4, 6 (others that have the same shapes are not told apart) and zeros for padding.
         module (str | None): what the authors' network calls its attention: 'STEA', 'TTEA' (third order), or 'enla' in
             their network for real photographs. None: 'STEA' or 'TTEA', whichever it is.
 
@@ -199,7 +199,7 @@ def to_published(state_dict: Mapping[str, torch.Tensor], module: str | None = No
         from_published(renamed)
     except (StopIteration, ValueError) as error:
         raise InputError(
-            "The weights of a LabNet as published were expected (attention 'stea' or 'ttea', the dilations 2, 4, 6), "
-            f'but these differ. {error}'.strip()
+            "The weights of a LabNet as published were expected (attention 'stea' or 'ttea', the dilations 2, 4, 6, "
+            f'zeros for padding), but these differ. {error}'.strip()
         ) from error
     return {f'Restorer.{name}': value for name, value in renamed.items()}

@@ -5,12 +5,15 @@ import re
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
+from stea_arch.options.schema import is_read
 from stea_arch.system.errors import InputError
 from stea_arch.weights.authors_naming import from_published, is_published
 from stea_arch.weights.files import check_weights, unwrap_state_dict
 from stea_arch.weights.shapes import count_blocks, difference, expected_shapes
 
 NETWORKS = {'LabNet': LabNet, 'RealNet': RealNet}
+UNSEEN = ('attention', 'dilations', 'taylor_order', 'num_heads', 'key_dim')  # not always, by names and shapes
+BRANCHES = 'enc1.0.large_field.branches.'
 PUBLISHED_SIDES = [3, 5, 7]  # of the dense kernels beside the dilated ones
 USE_METADATA = 'Export it with the option file it was trained with: stea-export safetensors FILE --opt OPTIONS.yml.'
 
@@ -60,7 +63,7 @@ def build_network(name, arguments, weights):
 def detect_network(state_dict):
     """Find class and arguments of a state dict in our naming.
 
-    What leaves no trace in names and shapes is taken as published: the dilations 2, 4, 6.
+    What leaves no trace in names and shapes is taken as published: with zeros for padding, the dilations 2, 4, 6.
 
     Args:
         state_dict (Mapping[str, Tensor]): bare, without ``module.``.
@@ -79,6 +82,26 @@ def detect_network(state_dict):
         )
     arguments = _detect_labnet(one_stream(state_dict))
     return ('RealNet', {'streams': 2, **arguments}) if has_two_streams(state_dict) else ('LabNet', arguments)
+
+
+def contradiction(said, network):
+    """Where a file that fits a network by names and shapes says that it is of another.
+
+    Args:
+        said (tuple[str, dict] | None): what ``read_architecture`` found.
+        network (nn.Module): of any class.
+
+    Returns:
+        str: such as ``dilations [3, 5, 7] instead of [2, 4, 6]``; empty where the file does not.
+    """
+    if said is None:
+        return ''
+    own, found = getattr(network, 'hyperparameters', {}), {'attention': None, **said[1]}
+    found['attention'] = found['attention'] or 'none'  # as option files may write it
+    differing = [key for key in UNSEEN if key in said[1] and key in own and found[key] != own[key]]
+    return ', '.join(
+        f'{key} {found[key]!r:.60} instead of {own[key]!r}' for key in differing if is_read('LabNet', key, own)
+    )
 
 
 def is_known(checkpoint, architecture=None):
@@ -122,9 +145,10 @@ def _detect_labnet(state_dict):
         'large_field': any('.large_field.' in name for name in state_dict),
     }
     if arguments['large_field']:
-        _check_dilations(state_dict)
-        if any('.far_partial.' in name for name in state_dict):
-            arguments['padding'] = 'partial'
+        if dilations := _partial_dilations(state_dict):
+            arguments |= {'padding': 'partial', 'dilations': dilations}
+        else:
+            _check_dilations(state_dict)
     return arguments
 
 
@@ -140,9 +164,13 @@ def _detect_attention(state_dict):
     return 'ttea' if any(name.startswith('gate3.') for name in inside) else 'stea'
 
 
+def _partial_dilations(state_dict):
+    matches = [re.fullmatch(rf'{BRANCHES}(\d+)\.far_partial_([1-9]\d?)\.weight', name) for name in state_dict]
+    return [int(match[2]) for match in sorted(filter(None, matches), key=lambda match: int(match[1]))]
+
+
 def _check_dilations(state_dict):
-    prefix = 'enc1.0.large_field.branches.'
-    names = sorted(name for name in state_dict if re.fullmatch(rf'{prefix}\d+\.near\.weight', name))
+    names = sorted(name for name in state_dict if re.fullmatch(rf'{BRANCHES}\d+\.near\.weight', name))
     sides = [state_dict[name].shape[-1] for name in names]  # in their order: safetensors keep none
     if sides != PUBLISHED_SIDES:
         raise InputError(

@@ -4,6 +4,7 @@ import copy
 import logging
 from contextlib import contextmanager
 
+from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.packages import require
 
@@ -119,16 +120,18 @@ def export_safetensors(source, path, half=False, architecture=None):
         architecture (tuple[str, dict] | None): Class and arguments, where names and shapes do not tell them.
 
     Raises:
-        ValueError: The weights do not fit the network, or are too large for fp16.
+        ValueError: The weights do not fit the network, or say that they are of another, or are too large for fp16.
     """
     import torch
 
     from stea_arch.weights import read_network
-    from stea_arch.weights.detect import build_network
-    from stea_arch.weights.files import write_safetensors
+    from stea_arch.weights.detect import build_network, contradiction
+    from stea_arch.weights.files import read_architecture, read_checkpoint, write_safetensors
 
     name, arguments, weights = read_network(source, architecture)
-    build_network(name, arguments, weights)
+    network = build_network(name, arguments, weights)
+    if report := contradiction(read_architecture(source, read_checkpoint(source)), network):
+        raise InputError(f'{source} says that it was trained with {report}: leave --opt out.')
     if half:
         largest = max(float(value.abs().max()) for value in weights.values())
         if not largest <= torch.finfo(torch.float16).max:
@@ -152,7 +155,11 @@ def export_published(source, path, module=None):
     from stea_arch.weights.authors_naming import to_published
     from stea_arch.weights.files import write_checkpoint
 
-    write_checkpoint({'params': to_published(read_network(source)[2], module)}, path)
+    _, arguments, weights = read_network(source)
+    dilations = arguments.get('dilations', [2, 4, 6])
+    if list(dilations) != [2, 4, 6]:  # which names and shapes do not always tell
+        raise InputError(f"{source} has the dilations {dilations}, and the authors' code knows 2, 4, 6 alone.")
+    write_checkpoint({'params': to_published(weights, module)}, path)
 
 
 def read_option_file(path):

@@ -80,7 +80,7 @@ def read_architecture(path, content):
         if not isinstance(arguments, dict) or not isinstance(arguments.get('type'), str):
             return None
         return arguments['type'], {name: value for name, value in arguments.items() if name != 'type'}
-    with safe_open(path, 'pt') as file:
+    with safe_open(Path(path).expanduser(), 'pt') as file:
         metadata = file.metadata() or {}
     if 'architecture' not in metadata:
         return None

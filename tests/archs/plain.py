@@ -90,7 +90,7 @@ def mlfr(p, t, dilations=(2, 4, 6), padding='zeros'):
         if padding == 'zeros':
             wide = p.conv(f'branches.{i}.far', t, dilation=d)
         else:
-            wide = partial(p, f'branches.{i}.far_partial', t, d)
+            wide = partial(p, f'branches.{i}.far_partial_{d}', t, d)
         near = p.conv(f'branches.{i}.near', t)
         branches.append(p.conv(f'branches.{i}.merge', torch.cat([wide, near], 1)))
     return p.conv('merge', torch.cat([*branches, p.conv('bypass', t)], 1)) + t

@@ -131,7 +131,7 @@ def test_arguments_reach_every_block():
     for block in blocks:
         attention, branches = block.attention, block.large_field.branches
         assert (attention.order, attention.num_heads, attention.key.out_channels) == (3, 2, 10)
-        assert [branch.far_partial.dilation for branch in branches] == [(1, 1), (3, 3)]
+        assert [branches[0].far_partial_1.dilation, branches[1].far_partial_3.dilation] == [(1, 1), (3, 3)]
 
 
 @pytest.mark.parametrize('attention', ['taylor', 'softmax', 'none'])

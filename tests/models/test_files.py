@@ -104,3 +104,34 @@ def test_a_saved_network_says_what_it_is(make_model, batch, tmp_path, network):
     found, lq = load_network(tmp_path / 'models/net_g_1.pth'), torch.rand(1, 3, 8, 8)
     with torch.no_grad():
         assert torch.equal(found(lq), model.net_g_ema.eval()(lq))
+
+
+@pytest.mark.parametrize(
+    ('trained', 'changed', 'report'),
+    [
+        ({'dilations': [3, 5, 7]}, {'dilations': [2, 4, 6]}, r'dilations \[3, 5, 7\] instead of \[2, 4, 6\]'),
+        (
+            {'attention': 'taylor', 'num_heads': 4, 'key_dim': 4},
+            {'num_heads': 2, 'key_dim': 8},
+            'num_heads 4 .*key_dim 4 ',
+        ),
+        ({'attention': 'taylor'}, {'attention': 'softmax'}, "attention 'taylor' instead of 'softmax'"),
+        (
+            {'type': 'RealNet', 'streams': 2, 'dilations': [2, 5, 7]},
+            {'dilations': [3, 4, 6]},
+            r'dilations \[2, 5, 7\] ',
+        ),
+    ],
+)
+def test_a_file_that_says_it_is_of_another_network_is_refused(make_model, batch, tmp_path, trained, changed, report):
+    """Names and shapes are the same."""
+    train_and_save(make_model({'network_g': trained}), batch, [1])
+    changes = {'network_g': {**trained, **changed}, 'path': {'pretrain_network_g': f'{tmp_path}/models/net_g_1.pth'}}
+    with pytest.raises(ValueError, match=f'fits .*, but says that it was trained with {report}'):
+        make_model(changes)
+    changes['path']['strict_load_g'] = False
+    loaded, weights = (
+        make_model(changes).net_g.state_dict(),
+        load_network(f'{tmp_path}/models/net_g_1.pth').state_dict(),
+    )
+    assert loaded.keys() == weights.keys()

@@ -18,7 +18,7 @@ from stea_arch.commands.export import main
 from stea_arch.weights import load_network
 from stea_arch.weights.authors_naming import load_published, to_published
 from stea_arch.weights.export import export_onnx
-from stea_arch.weights.files import read_architecture, read_checkpoint
+from stea_arch.weights.files import read_architecture, read_checkpoint, write_safetensors
 
 
 def save(network, path):
@@ -149,6 +149,11 @@ def test_what_shapes_do_not_tell_comes_from_the_option_file(tmp_path, capsys):
     (tmp_path / 'opt.yml').write_text(yaml.safe_dump({'network_g': {'type': 'LabNet', **arguments}}))
     assert main(['safetensors', source, str(path), '--opt', str(tmp_path / 'opt.yml')]) == 0
     assert torch.equal(output(load_network(path)), output(network))
+    (tmp_path / 'opt.yml').write_text(yaml.safe_dump({'network_g': {'type': 'LabNet', **arguments, 'taylor_order': 2}}))
+    assert (
+        main(['safetensors', str(path), str(tmp_path / 'other.safetensors'), '--opt', str(tmp_path / 'opt.yml')]) == 2
+    )
+    assert 'net.safetensors says that it was trained with taylor_order 1 instead of 2' in capsys.readouterr().err
     (tmp_path / 'opt.yml').write_text('name: nothing')
     assert main(['safetensors', source, str(path), '--opt', str(tmp_path / 'opt.yml')]) == 2
     assert 'opt.yml has no network_g' in capsys.readouterr().err
@@ -200,6 +205,14 @@ def test_the_names_are_those_of_the_published_files(reference, module, attention
 def test_what_the_authors_do_not_have_is_not_named_after_them(arguments):
     with pytest.raises(ValueError, match=r'LabNet as published were expected .*but these differ'):
         to_published(opened_labnet(**arguments).state_dict())
+
+
+def test_dilations_that_shapes_do_not_tell_are_not_named_after_the_authors(tmp_path, capsys):
+    source = tmp_path / 'net.safetensors'
+    arguments = {**SMALL, 'dilations': [3, 5, 7]}
+    write_safetensors(LabNet(**arguments).state_dict(), source, 'LabNet', arguments)
+    assert main(['published', str(source), str(tmp_path / 'LabNet.pth')]) == 2
+    assert "has the dilations [3, 5, 7], and the authors' code knows 2, 4, 6 alone" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('format', ['onnx', 'safetensors', 'published'])

@@ -84,7 +84,10 @@ def test_half_precision():
         ('LabNet', {'num_feat': 32, 'num_blocks': (2, 1, 1, 3, 1, 1), 'upscale': 2}),
         ('LabNet', {'upscale': 3, 'attention': 'ttea', 'num_in_ch': 1, 'num_out_ch': 1}),
         ('LabNet', {'attention': None, 'large_field': False}),
-        ('RealNet', {'streams': 2, 'attention': 'ttea', 'upscale': 2}),
+        ('LabNet', {'padding': 'partial'}),
+        ('LabNet', {'padding': 'partial', 'dilations': (2, 3)}),
+        ('LabNet', {'padding': 'partial', 'dilations': tuple(range(12, 0, -1))}),
+        ('RealNet', {'streams': 2, 'attention': 'ttea', 'upscale': 2, 'padding': 'partial', 'dilations': (3,)}),
     ],
 )
 def test_what_is_loaded_has_the_hyperparameters_of_what_was_saved(arch, arguments):
