@@ -24,13 +24,15 @@ from stea_arch.system.allocator import keep_freed_memory
 from stea_arch.system.versions import get_versions
 from stea_arch.weights import load_network
 
-SIZES = {'LabNet-S': (32, (2,) * 6), 'LabNet-T': (16, (1,) * 6)}
+NETWORKS = {
+    'LabNet-S': {'num_feat': 32, 'num_blocks': (2, 2, 4, 2, 1, 1)},
+    'LabNet-T': {'num_feat': 16, 'num_blocks': (1,) * 6},
+}
 
 
 def training(name, batch, side):
     """A step of training at x4 on patches of ``side`` pixels."""
-    num_feat, num_blocks = SIZES[name]
-    network = LabNet(num_feat=num_feat, num_blocks=num_blocks, upscale=4)
+    network = LabNet(**NETWORKS[name], dilations=(2, 3), padding='partial', upscale=4)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     lq, gt = torch.rand(batch, 3, side, side), torch.rand(batch, 3, 4 * side, 4 * side)
 

@@ -206,7 +206,6 @@ def list_forms(toy):
     for batch, size in ((64, 48), (64, 64)):
         add('LabNet-S', batch, size, 'bf16', True, 'plain', 'ours+graph', 'ours+kernels+graph', *FAST)
         add('EDSR', batch, size, 'bf16', True, 'last+graph')
-    add('LabNet-S 224211', 64, 48, 'bf16', True, 'ours+kernels+graph', *FAST)
     add('LabNet', 1, (180, 320), 'bf16', False, 'plain', 'plain+graph', 'fused+graph', 'fused+kernels+graph')
     for network in ('RCAN', 'EDSR-L'):
         add(network, 1, (180, 320), 'bf16', False, 'last+graph')
@@ -237,7 +236,7 @@ def list_preparations(toy):
 
 def name_preparation(case, form):
     """Under which name a form is prepared, where it is."""
-    return f'{case} {form}'.removesuffix('+graph').replace(' 224211', '')
+    return f'{case} {form}'.removesuffix('+graph')
 
 
 def _run_short(case, form):

@@ -1,5 +1,7 @@
 """Is it right on a GPU? Kernels against stock operations in fp64, networks against the CPU, forms of a step alike."""
 
+import itertools
+
 import torch
 from gpu_forms import Case, make_input, make_network, make_step
 from gpu_kernels import DILATIONS, SIZES, gate_like, make_group, stock_forms
@@ -107,10 +109,9 @@ def check_network(case, form, device, toy):
 def check_networks(run):
     """(name, function, *arguments) of networks against the CPU."""
     forms = ['ours', 'fused', 'ours+kernels', 'fused+kernels', 'ours+planes']
-    name = 'LabNet' if run.toy else 'LabNet-S'
-    for dtype in ('fp32', 'bf16'):
+    for name, dtype in itertools.product(['LabNet'] if run.toy else ['LabNet', 'LabNet-S'], ('fp32', 'bf16')):
         case = Case(name, 1, *((4, 4) if run.toy else (37, 42)), dtype, False)
-        for form in forms if not run.toy else forms[1:3]:
+        for form in forms[1:3] if run.toy else forms if name == 'LabNet' else forms[:2]:
             if form != 'ours+planes' or dtype == 'bf16':
                 yield f'{case} {form}', check_network, case, form, run.device, run.toy
 
@@ -128,6 +129,6 @@ def check_step(case, form, device, toy, steps=4):
 
 def check_steps(run):
     """(name, function, *arguments) of training steps in all forms."""
-    case = Case('LabNet', 1, 4, 4, 'bf16', True) if run.toy else Case('LabNet-S', 2, 48, 48, 'bf16', True)
+    case = Case('LabNet', *((1, 4, 4) if run.toy else (2, 48, 48)), 'bf16', True)
     for form in ('ours',) if run.toy else ('ours+graph', 'ours+kernels+graph', 'ours+planes+graph', 'ours+planes'):
         yield f'{case} {form}', check_step, case, form, run.device, run.toy

@@ -30,10 +30,10 @@ SWINIR = {
     'upscale': 4, 'img_size': 64, 'img_range': 1.0, 'depths': [6] * 6, 'embed_dim': 180, 'num_heads': [6] * 6,
     'upsampler': 'pixelshuffle', 'resi_connection': '1conv',
 }  # fmt: skip
+SMALL = {'num_feat': 32, 'num_blocks': (2, 2, 4, 2, 1, 1), 'dilations': (2, 3), 'padding': 'partial'}
 NETWORKS = {
     'LabNet': ('LabNet', {}),
-    'LabNet-S': ('LabNet', {'num_feat': 32, 'num_blocks': (2, 2, 2, 2, 2, 2)}),
-    'LabNet-S 224211': ('LabNet', {'num_feat': 32, 'num_blocks': (2, 2, 4, 2, 1, 1)}),
+    'LabNet-S': ('LabNet', SMALL),
     'EDSR-L': ('EDSR', {'num_feat': 256, 'num_block': 32, 'res_scale': 0.1}),
     'EDSR': ('EDSR', {'num_feat': 64, 'num_block': 16}),
     'RCAN': ('RCAN', {'num_feat': 64, 'num_group': 10, 'num_block': 20}),

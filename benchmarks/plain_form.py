@@ -3,21 +3,18 @@
 import copy
 
 import torch
-from torch import nn
 
 from stea_arch.archs.block import LabBlock
+from stea_arch.archs.depthwise import Depthwise
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.mlfr import LargeFieldBranch
 
 
-class PlainDilated(nn.Conv2d):
-    """A dilated convolution as the library computes it, with the weights of one of ours."""
+class PlainDilated(Depthwise):
+    """A dilated convolution as the library computes it."""
 
-    def __init__(self, ours):
-        super().__init__(
-            ours.in_channels, ours.out_channels, ours.kernel_size, 1, ours.padding, ours.dilation, ours.groups
-        )
-        self.load_state_dict(ours.state_dict())
+    def _convolve(self, x, bias):
+        return self._conv_forward(x, self.weight, bias)
 
 
 class PlainBlock(LabBlock):
@@ -45,5 +42,5 @@ def make_plain(network):
         if type(module) is LabBlock:
             module.__class__ = PlainBlock
         if isinstance(module, LargeFieldBranch):
-            module.far = PlainDilated(module.far).to(module.far.weight)
+            getattr(module, module.wide).__class__ = PlainDilated
     return network

@@ -88,6 +88,7 @@ def test_a_worker_of_two_nodes_is_killed_and_the_run_is_as_if_unbroken(
 
 def jobs():
     """The two job files as bash scripts, with what their clusters set."""
+    small_batch = ['--force_yml', 'datasets:train:batch_size_per_gpu=3']
     slurm = {'SLURM_JOB_NODELIST': 'n[1-2]', 'SLURM_NNODES': '2', 'SLURM_GPUS_ON_NODE': '4', 'SLURM_JOB_ID': '7'}
     service, job = yaml.safe_load_all((CLUSTER / 'train.yml').read_text())
     pod = job['spec']['template']['spec']
@@ -95,7 +96,7 @@ def jobs():
     assert service['metadata']['name'] == pod['subdomain'] and job['spec']['completions'] == job['spec']['parallelism']
     own = {entry['name']: entry['value'] for entry in container['env']}
     return {
-        'slurm': (['bash', str(CLUSTER / 'train.slurm'), 'options/train/LabNet_x4.yml'], slurm),
+        'slurm': (['bash', str(CLUSTER / 'train.slurm'), 'options/train/LabNet_x4.yml', *small_batch], slurm),
         'kubernetes': (container['command'], {**own, 'JOB_COMPLETION_INDEX': '0'}),
     }
 
@@ -118,3 +119,4 @@ def test_the_job_files_start_what_torchrun_and_the_training_understand(tmp_path,
     assert launch.module and launch.training_script == 'stea_arch.train'
     training = _pipeline._parser(True).parse_args(launch.training_script_args)
     assert training.auto_resume and training.launcher == 'pytorch' and (ROOT / training.opt).is_file()
+    assert training.force_yml == ['datasets:train:batch_size_per_gpu=3']

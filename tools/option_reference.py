@@ -85,7 +85,7 @@ def _sections():
     yield (
         '`val.inference`',
         f'How an image is computed; {", ".join(f"`{method}`" for method in METHODS)} are described at '
-        '`stea_arch.inference.upscale_tensor` and in the README.',
+        '`stea_arch.inference.upscale_tensor` and in [docs/large-images.md](../docs/large-images.md).',
         [('method', ' or '.join(METHODS), 'Default: whole'), *rows_of(table)],
     )
     yield (
