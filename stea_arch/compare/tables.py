@@ -66,17 +66,17 @@ def overview(sections, costs):
         cells = [Cell(f'{parameters:,}' if parameters is not None else NOTHING, parameters)]
         if measured:
             cells += _cost_cells(measured.get(label))
-        cells += [_mean_cell(result, section) for result, section in zip(results, sections)]
+        cells += [
+            Cell('failed') if 'error' in result else _means_cell(result.get('mean'), section['metrics'])
+            for result, section in zip(results, sections)
+        ]
         failed = all('error' in result for result in results if result)
         table.rows.append(Row(label, cells, 'failed' if failed else 'ours'))
     for column, section in enumerate(sections, first):
         _mark_best(table, column, next(iter(section['metrics']), None) in LOWER_IS_BETTER)
     for method in dict.fromkeys(name for section in sections for name in section['published']):
         cells = [Cell(NOTHING) for _ in range(first)]
-        for section in sections:
-            values = section['published'].get(method)
-            known = [format_number(values[m]) for m in section['metrics'] if m in values] if values else []
-            cells.append(Cell(' / '.join(known) or NOTHING, values.get('psnr') if values else None))
+        cells += [_means_cell(section['published'].get(method), section['metrics']) for section in sections]
         table.rows.append(Row(method, cells, 'published'))
     return table
 
@@ -105,7 +105,7 @@ def set_table(section):
     for column, metric in enumerate(columns):
         _mark_best(table, column, metric in LOWER_IS_BETTER)
     for method, values in section['published'].items():
-        cells = [_number_cell(values[m]) if m in values else Cell(NOTHING) for m in metrics]
+        cells = [_number_cell(values.get(metric)) for metric in metrics]
         table.rows.append(Row(method, cells + [Cell(NOTHING) for _ in kernels], 'published'))
     return table
 
@@ -154,12 +154,11 @@ def describe_metrics(metrics):
     return '; '.join(texts)
 
 
-def _mean_cell(result, section):
-    if 'error' in result:
-        return Cell('failed')
-    if not result or not section['metrics']:
+def _means_cell(values, metrics):
+    """The values of a set, a dash for each that there is not, to be sorted by the first; one dash without any set."""
+    if values is None or not metrics:
         return Cell(NOTHING)
-    cells = [_number_cell(result['mean'].get(metric)) for metric in section['metrics']]
+    cells = [_number_cell(values.get(metric)) for metric in metrics]
     return Cell(' / '.join(cell.text for cell in cells), cells[0].value)
 
 
