@@ -162,6 +162,19 @@ def test_a_mean_of_nothing_is_not_called_exact(comparison):
     assert overview([section], None).rows[1].cells[-1].text == 'exact'
 
 
+def test_exact_is_better_than_any_number(comparison):
+    section = comparison['scales'][4]['sections'][0]
+    section['results']['C']['mean']['psnr'] = math.inf
+    section['results']['D'] = fake('D', 29.0)
+    comparison['scales'][4]['costs'] = None
+    for column, table in ((1, overview([section], None)), (0, set_table(section))):
+        assert [row.cells[column].best for row in table.rows if row.kind == 'ours'] == [False, True, False]
+    text = as_html(comparison)
+    assert '<td data-v="Infinity"><b>exact / 0.8000</b>' in text  # as JavaScript reads it
+    rising = [bool(mark) for mark in re.findall('<th scope="col"( data-rising)?>', text)]
+    assert rising == [True, True, False, True] + 4 * [False]  # names, parameters, the set; names, two metrics, kernels
+
+
 def test_lower_is_best_where_it_is_and_cropping_is_named(comparison):
     section = comparison['scales'][4]['sections'][0]
     section['metrics'] = {'niqe': {'type': 'calculate_niqe', 'crop_border': 0}}
@@ -173,6 +186,7 @@ def test_lower_is_best_where_it_is_and_cropping_is_named(comparison):
     section['test']['cropped_to_multiples_of'] = 12
     comparison['scales'][4]['sections'][0]['crops'] = []
     assert 'multiples of 12 (the scale is 4)' in as_markdown(comparison)
+    assert as_html(comparison).count('<th scope="col" data-rising>') == 5 + 1 + 2  # names, costs, NIQE; names, NIQE
 
 
 @pytest.mark.parametrize(
