@@ -1,19 +1,25 @@
 """Networks trained on equal terms: the same processor time, images, patches, batches, schedule and precision.
 
-Each network has its own best learning rate, and as many steps as fit into the time. A step is timed as it runs in the
+Each network has a learning rate of its own, and as many steps as fit into the time. A step is timed as it runs in the
 training, data included, in turn with those of the other networks; one that is added later is timed in turn with the
 first, and the ratio counts: a busy machine favours nobody. Networks see the same samples where their seeds agree.
 
-    python benchmarks/equal_terms.py LabNet-S=1.2e-3 EDSR=4e-4 --cpu-minutes 16 --seeds 0 1 2
+    python benchmarks/equal_terms.py LabNet-S=1.2e-3 EDSR=4e-4 --cpu-minutes 16 --seeds 0 1 2 --kernels 4 --images 10
 
 NAME=RATE is options/train/NAME_x4.yml with this learning rate. A variant has a label and other values too, as of
 --force_yml; a search is a few variants with little time:
 
-    python benchmarks/equal_terms.py --out benchmarks/search.json --cpu-minutes 8 \\
+    python benchmarks/equal_terms.py --out results/search.json --cpu-minutes 8 \\
         --variant deep LabNet-S=1.6e-3 network_g:num_blocks=[2,2,4,2,1,1] --variant L2 LabNet-S=8e-4 ...
 
-The same command continues what was stopped and repeats nothing. Without networks the table and the plot are made from
-the JSON. Weights: experiments/<stem of --out>_<label>_seed<seed>/models/net_g_latest.pth. Linux and macOS.
+The same command continues what was stopped and repeats nothing; --out holds results on the same terms and tests only.
+Without networks the table and the plot are made from it, those that are published from what was measured for them:
+
+    python benchmarks/equal_terms.py --out benchmarks/equal_terms.json --plot benchmarks/equal_terms.png
+
+Weights: experiments/<stem of --out>_<label>_seed<seed>/models/net_g_latest.pth. A run's cpu_minutes are of all its
+starts, added up in its folder; in benchmarks/equal_terms*.json a resumed run counts only from its last start. Linux and
+macOS.
 """
 
 import argparse
@@ -36,6 +42,7 @@ from stea_arch.compare.evaluate import compare_one, metric_options
 from stea_arch.compare.networks import Network, describe
 from stea_arch.compare.testsets import TestSet
 from stea_arch.options import read_options
+from stea_arch.results.files import read_json, write_json
 from stea_arch.system.allocator import give_back_memory, keep_freed_memory
 from stea_arch.system.versions import get_versions
 
@@ -145,17 +152,35 @@ def train(network, seed, args):
     opt = training_options(network, args, seed, network['iterations'])
     file.write_text(yaml.safe_dump(opt, sort_keys=False), encoding='utf-8')
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, '-m', 'stea_arch.train', '-opt', file, '--auto_resume'], check=False)
+    try:
+        done = subprocess.run([sys.executable, '-m', 'stea_arch.train', '-opt', file, '--auto_resume'], check=False)
+    finally:
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        seconds = add_up(seconds, Path('experiments', name))
     if done.returncode:
         raise SystemExit(f'{file}: the training ended with status {done.returncode}; its message is above.')
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     lines = Path('experiments', name, 'validations.jsonl').read_text(encoding='utf-8').splitlines()
     return {
         'network': network['label'],
         'seed': seed,
-        'cpu_minutes': round((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / 60, 2),
+        'cpu_minutes': round(seconds / 60, 2),
         'curve': [[line['iter'], round(line['mean']['psnr'], 4)] for line in map(json.loads, lines)],
     }
+
+
+def add_up(seconds, folder):
+    """Processor time of all starts of a run, of which the last has just ended; its folder keeps it, if there is one."""
+    file = folder / 'cpu_seconds.txt'
+    if file.is_file():
+        seconds += float(file.read_text(encoding='utf-8'))
+    if folder.is_dir():
+        file.write_text(f'{seconds}\n', encoding='utf-8')
+    return seconds
+
+
+def find_sets(args):
+    return [dataset for dataset in SETS if (args.benchmark / dataset).is_dir()]
 
 
 def test(network, seed, args):
@@ -169,7 +194,7 @@ def test(network, seed, args):
     opt = {'scales': [4], 'num_gpu': 0, 'networks': {name: section}}
     opened = functools.cache(lambda: Network(opt, name, 4))
     results = {}
-    for dataset in [dataset for dataset in SETS if (args.benchmark / dataset).is_dir()]:
+    for dataset in find_sets(args):
         how = {'protocol': 'gaussian8', 'gt': str(args.benchmark / dataset), 'num_kernels': args.kernels}
         testset = TestSet(dataset, how, 4)
         if args.images:
@@ -236,7 +261,7 @@ def main():
     parser.add_argument('--rounds', type=int, default=15, help='how often the steps are timed')
     parser.add_argument('--kernels', type=int, default=8, help='blur kernels of the tests')
     parser.add_argument('--images', type=int, help='at most this many images of each test set, evenly chosen')
-    parser.add_argument('--out', type=Path, default=ROOT / 'benchmarks/equal_terms.json')
+    parser.add_argument('--out', type=Path, default=Path('results/equal_terms.json'), help='JSON of all runs')
     parser.add_argument('--plot', type=Path, help='draw the curves here')
     args = parser.parse_args()
     networks = list(args.networks)
@@ -244,7 +269,13 @@ def main():
         networks.append({**read_network(name), 'label': label, 'overrides': overrides})
     pyplot = load_pyplot() if args.plot else None
 
-    report = json.loads(args.out.read_text(encoding='utf-8')) if args.out.is_file() else {'networks': {}, 'runs': []}
+    report = read_json(args.out) or {'networks': {}, 'runs': []}
+
+    def save():
+        write_json(report, args.out)
+
+    if not networks and not args.out.is_file():
+        parser.error(f'there is no {args.out} to make a table from: name networks to train, or another --out')
     if networks:
         terms = {**{key: getattr(args, key) for key in TERMS}, 'data': str(args.data)}
         if report.setdefault('terms', terms) != terms:
@@ -253,18 +284,17 @@ def main():
             kept = report['networks'].get(network['label'], network)
             if any(kept[key] != value for key, value in network.items()):
                 parser.error(f'{args.out} holds another {network["label"]}, {kept}: give it another label')
-        tested = {'kernels': args.kernels, 'images': args.images}
-        if report.get('tested') != tested:
-            for run in report['runs']:
-                run.pop('sets', None)
+        tested, sets = {'kernels': args.kernels, 'images': args.images}, find_sets(args)
+        if SETS[0] not in sets:
+            parser.error(f'expected {SETS[0]}, which the curve is measured on, in {args.benchmark}, but it has {sets}')
+        held = next((list(run['sets']) for run in report['runs'] if 'sets' in run), None)
+        if held and (report.get('tested'), held) != (tested, sets):
+            own = f'holds results of {held} with {report.get("tested")}, not of {sets} with {tested}'
+            parser.error(f'{args.out} {own}: test as there, or name another --out')
         report |= {'tested': tested, 'threads': torch.get_num_threads(), 'versions': get_versions()}
-
-    def save():
-        args.out.write_text(json.dumps(report, indent=1) + '\n', encoding='utf-8')
-
-    plan(networks, report['networks'], args)
-    give_back_memory()
-    save()
+        plan(networks, report['networks'], args)
+        give_back_memory()
+        save()
     for seed, network in ((seed, report['networks'][n['label']]) for seed in args.seeds for n in networks):
         found = [run for run in report['runs'] if (run['network'], run['seed']) == (network['label'], seed)]
         if not found:

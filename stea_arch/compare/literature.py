@@ -21,8 +21,8 @@ def published_source():
 def published_results(testset_name, test, kernels):
     """The published rows that may stand beside results of a test set.
 
-    Only those of the same protocol at the same scale, and only where the set was tested as published: under all eight
-    kernels.
+    Only those of the same protocol at the same scale, and only where the set was tested as published: all its images,
+    none left out or chosen by a list, cropped to multiples of the scale alone, under all eight kernels.
 
     Args:
         testset_name (str): E.g. ``Set5``.
@@ -32,7 +32,8 @@ def published_results(testset_name, test, kernels):
     Returns:
         dict[str, dict[str, float]]: method -> metric -> value, often empty.
     """
-    if kernels != 8:
+    whole = test['images'] == _content()['images'].get(testset_name) and not (test.keys() & {'leave_out', 'meta_info'})
+    if not whole or test['cropped_to_multiples_of'] != test['scale'] or kernels != 8:
         return {}
     methods = _content().get(test['protocol'], {}).get(test['scale'], {}).get(testset_name, {})
     return {method: {metric: values[at] for metric, at in SCHEME.items()} for method, values in methods.items()}

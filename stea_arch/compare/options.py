@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stea_arch.compare.networks import BICUBIC, as_section, as_test_options, scale_of
-from stea_arch.compare.testsets import TestSet
+from stea_arch.compare.testsets import SAMPLE, TestSet
 from stea_arch.options.check import check_options
 from stea_arch.options.comparison import (
     COST,
@@ -176,6 +176,8 @@ def _useless(section):
         yield from ((key, 'without a truth') for key in ('gt', 'crop_to') if key in section)
     if protocol == 'gaussian8' and paired:
         yield 'lq', 'with gaussian8, which makes it of gt'
+    if 'meta_info' in section and SAMPLE in (section.get('gt'), section.get('lq')):
+        yield 'meta_info', f'beside {SAMPLE}, whose images are fixed'
     if 'leave_out' in section and 'gt' in section and paired:
         yield 'leave_out', 'where lq and gt are paired; move the images away'
     if 'num_kernels' in section and protocol != 'gaussian8':

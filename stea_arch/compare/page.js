@@ -4,7 +4,8 @@ for (const button of document.querySelectorAll('thead button')) {
     const head = button.parentElement;
     const column = head.cellIndex;
     const body = head.closest('table').tBodies[0];
-    const rising = head.getAttribute('aria-sort') === 'descending';
+    const sorted = head.getAttribute('aria-sort');
+    const rising = sorted ? sorted === 'descending' : 'rising' in head.dataset;
     const value = (row) => {
       const cell = row.cells[column];
       return column === 0 ? cell.textContent.trim().toLowerCase() : parseFloat(cell.dataset.v);

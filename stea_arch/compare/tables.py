@@ -16,12 +16,17 @@ WITHOUT_VALUE = {  # why
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a table. ``value`` sorts it; ``best`` marks the best of ours in its column; ``more`` is small."""
+    """What stands in a table.
+
+    ``value`` sorts it; ``best`` marks the best of ours in its column; ``more`` is small; ``rising`` is of a head over
+    what is best, or first, where it is smallest.
+    """
 
     text: str
     value: float | None = None
     best: bool = False
     more: str = ''
+    rising: bool = False
 
     def __str__(self):
         return f'{self.text} ({self.more})' if self.more else self.text
@@ -58,25 +63,27 @@ def overview(sections, costs):
     measured = costs['networks'] if costs else {}
     head = ['network', 'parameters', *(['MACs', 'latency', 'memory'] if measured else [])]
     first = len(head) - 1  # of the sets' cells in a row
-    sets = [Cell(section['dataset'], more=' / '.join(section['metrics']).upper()) for section in sections]
-    table = Table([*map(Cell, head), *sets])
+    table = Table([Cell(text, rising=True) for text in head])
+    for section in sections:
+        lower = next(iter(section['metrics']), None) in LOWER_IS_BETTER
+        table.head.append(Cell(section['dataset'], more=' / '.join(section['metrics']).upper(), rising=lower))
     for label in labels:
         results = [section['results'].get(label, {}) for section in sections]
         parameters = next((result['parameters'] for result in results if 'parameters' in result), None)
         cells = [Cell(f'{parameters:,}' if parameters is not None else NOTHING, parameters)]
         if measured:
             cells += _cost_cells(measured.get(label))
-        cells += [_mean_cell(result, section) for result, section in zip(results, sections)]
+        cells += [
+            Cell('failed') if 'error' in result else _means_cell(result.get('mean'), section['metrics'])
+            for result, section in zip(results, sections)
+        ]
         failed = all('error' in result for result in results if result)
         table.rows.append(Row(label, cells, 'failed' if failed else 'ours'))
-    for column, section in enumerate(sections, first):
-        _mark_best(table, column, next(iter(section['metrics']), None) in LOWER_IS_BETTER)
+    for column in range(first, first + len(sections)):
+        _mark_best(table, column)
     for method in dict.fromkeys(name for section in sections for name in section['published']):
         cells = [Cell(NOTHING) for _ in range(first)]
-        for section in sections:
-            values = section['published'].get(method)
-            known = [format_number(values[m]) for m in section['metrics'] if m in values] if values else []
-            cells.append(Cell(' / '.join(known) or NOTHING, values.get('psnr') if values else None))
+        cells += [_means_cell(section['published'].get(method), section['metrics']) for section in sections]
         table.rows.append(Row(method, cells, 'published'))
     return table
 
@@ -92,7 +99,9 @@ def set_table(section):
     """
     metrics, kernels = list(section['metrics']), kernels_of(section)
     columns = [*metrics, *(metrics[0] for _ in kernels)]
-    table = Table([*map(Cell, ('network', *map(str.upper, metrics), *map(kernel_title, kernels)))])
+    titles = [*map(str.upper, metrics), *map(kernel_title, kernels)]
+    heads = [Cell(title, rising=metric in LOWER_IS_BETTER) for title, metric in zip(titles, columns)]
+    table = Table([Cell('network', rising=True), *heads])
     for label, result in section['results'].items():
         if 'error' in result:
             table.rows.append(
@@ -102,10 +111,10 @@ def set_table(section):
         cells = [_number_cell(result['mean'].get(metric)) for metric in metrics]
         cells += [_number_cell(result['groups'][kernel].get(metrics[0])) for kernel in kernels]
         table.rows.append(Row(label, cells))
-    for column, metric in enumerate(columns):
-        _mark_best(table, column, metric in LOWER_IS_BETTER)
+    for column in range(len(columns)):
+        _mark_best(table, column)
     for method, values in section['published'].items():
-        cells = [_number_cell(values[m]) if m in values else Cell(NOTHING) for m in metrics]
+        cells = [_number_cell(values.get(metric)) for metric in metrics]
         table.rows.append(Row(method, cells + [Cell(NOTHING) for _ in kernels], 'published'))
     return table
 
@@ -154,19 +163,18 @@ def describe_metrics(metrics):
     return '; '.join(texts)
 
 
-def _mean_cell(result, section):
-    if 'error' in result:
-        return Cell('failed')
-    if not result or not section['metrics']:
+def _means_cell(values, metrics):
+    """The values of a set, a dash for each that there is not, to be sorted by the first; one dash without any set."""
+    if values is None or not metrics:
         return Cell(NOTHING)
-    cells = [_number_cell(result['mean'].get(metric)) for metric in section['metrics']]
+    cells = [_number_cell(values.get(metric)) for metric in metrics]
     return Cell(' / '.join(cell.text for cell in cells), cells[0].value)
 
 
 def _number_cell(value):
     if value is None:  # no image had one
         return Cell(NOTHING)
-    return Cell('exact' if value == math.inf else format_number(value), value if math.isfinite(value) else None)
+    return Cell('exact' if value == math.inf else format_number(value), value)
 
 
 def _cost_cells(cost):
@@ -182,11 +190,11 @@ def _cost_cells(cost):
     ]
 
 
-def _mark_best(table, column, lower):
+def _mark_best(table, column):
     ours = [row for row in table.rows if row.kind == 'ours' and row.cells[column].value is not None]
     if len(ours) < 2:
         return
-    best = (min if lower else max)(row.cells[column].value for row in ours)
+    best = (min if table.head[column + 1].rising else max)(row.cells[column].value for row in ours)
     for row in ours:
         cell = row.cells[column]
         if cell.value == best:

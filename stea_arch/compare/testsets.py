@@ -11,7 +11,7 @@ import skimage
 from basicsr.utils import img2tensor
 
 from stea_arch.data.gaussian8 import gaussian8
-from stea_arch.data.image_io import stem
+from stea_arch.data.image_io import list_images, stem
 from stea_arch.data.image_source import ImageSource
 from stea_arch.degradations.classical import (
     SETTING2_KERNEL_NOISE,
@@ -106,11 +106,19 @@ class TestSet:
         return source
 
     def _made(self):
+        whole = self._whole() if self.protocol == 'setting2' else []
+        numbers = {name: number for number, name in enumerate(dict.fromkeys([*whole, *self.gt.names]))}
         return [
             Case(_label(gt), group, gt, None, params)
-            for number, gt in enumerate(self.gt.names)
-            for group, params in self._kernels(number)
+            for gt in self.gt.names
+            for group, params in self._kernels(numbers[gt])
         ]
+
+    def _whole(self):
+        """All images that lie in gt: where only some are used, each has the kernel that it has among all."""
+        if self.section['gt'] == SAMPLE:
+            return SAMPLE_IMAGES['gt']
+        return self.gt.store.names if self.gt.store else list_images(self.gt.dataroot)
 
     def _kernels(self, number):
         if self.protocol == 'gaussian8':

@@ -2,15 +2,16 @@
 
 import functools
 import hashlib
-import inspect
 import platform
 import subprocess
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 import cv2
 import torch
+
+from stea_arch.system.sources import find_sources
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOMS = 'archs', 'data', 'degradations', 'images', 'inference', 'metrics', 'models', 'results', 'weights', 'triton_ops'
@@ -45,16 +46,29 @@ def code_fingerprint(registry, names):
 
     Args:
         registry (str): One of BasicSR's registries, e.g. ``'ARCH_REGISTRY'``.
-        names (list[str]): What is used of it, of whatever package: its source files count.
+        names (list[str]): What is used of it, of whatever package: its source files count, with all that they import,
+            and of installed packages the versions.
 
     Returns:
         str: A SHA-256, also of the rooms of this package that an image passes through.
     """
     from basicsr.utils import registry as registries
 
-    used = [getattr(registries, registry).get(name) for name in names]
-    files = sorted({Path(inspect.getsourcefile(one)) for one in used})
-    return hashlib.sha256(b''.join([_rooms(), *(file.read_bytes() for file in files)])).hexdigest()
+    found = [find_sources(getattr(registries, registry).get(name)) for name in names]
+    code = sorted(hashlib.sha256(file.read_bytes()).digest() for file in set().union(*(files for files, _ in found)))
+    versions = sorted(text for name in set().union(*(installed for _, installed in found)) for text in _versions(name))
+    return hashlib.sha256(b''.join([_rooms(), *code, *map(str.encode, versions)])).hexdigest()
+
+
+def _versions(module):
+    """What brings an installed module, with its version; most packages are called as their module."""
+    try:
+        return [f'{module} {version(module)}']
+    except PackageNotFoundError:
+        return [f'{name} {version(name)}' for name in _distributions().get(module, ())]
+
+
+_distributions = functools.cache(packages_distributions)  # it reads about every package
 
 
 @functools.cache

@@ -4,8 +4,9 @@
 
 At 1280, 1200 and 500 pixels (the narrowest window Chromium makes): no script error, every picture decoded, nothing
 wider than the window except what scrolls by itself, and from 1200 on no overview does; no crop alone in a line from
-1280 on; a click on a column's head sorts the rows by value and a second click turns them round; a crop opens large and
-an arrow shows the next network's. Writes a screenshot of each width. Not part of run_tests.sh, which needs no browser.
+1280 on; a click on a column's head sorts the rows, the best value first, and a second click turns them round; a crop
+opens large and an arrow shows the next network's. Writes a screenshot of each width. Not part of run_tests.sh, which
+needs no browser.
 """
 
 import argparse
@@ -31,7 +32,9 @@ window.addEventListener('load', () => {
   for (const table of document.querySelectorAll('table')) {
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => {
-      for (const sign of [-1, 1]) {
+      const named = head.textContent.includes('\u03c3') ? heads[1] : head;  // a kernel's column holds the first metric
+      const lower = /^(parameters|MACs|latency|memory)|NIQE|LPIPS/.test(named.textContent.trim().split('/')[0]);
+      for (const sign of lower ? [1, -1] : [-1, 1]) {
         head.querySelector('button').click();
         const cells = [...table.tBodies[0].rows].map((row) => row.cells[column]);
         const all = cells.map((cell) => parseFloat(cell.dataset.v));

@@ -75,6 +75,11 @@ def test_several_scales_need_one_for_each_network(read, mini):
         ({'seed': 1}, 'seed', 'nothing reads this key unless setting2 makes the images'),
         ({'lq': '.'}, 'lq', 'nothing reads this key with gaussian8, which makes it of gt'),
         ({'scales': [4]}, 'scales', r'4 is none of the scales \[2\] of this file'),
+        (
+            {'gt': 'scikit-image', 'meta_info': 'x.txt'},
+            'meta_info',
+            'nothing reads this key beside scikit-image, whose',
+        ),
         ({'crop_to': 5}, 'crop_to', 'expected ~ or 4 or 12, got 5'),
         ({'leave_out': ['x.png']}, 'gt', r'leave_out should name images of .*, but x\.png is not there'),
         ({'crop': {'image': 'photo9', 'region': [0, 0, 8]}}, 'crop.image', "'photo9' is none .did you mean 'photo"),

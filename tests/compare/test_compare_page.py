@@ -14,7 +14,7 @@ from stea_arch.compare.curve import draw_curve, ticks
 from stea_arch.compare.literature import published_results
 from stea_arch.compare.markdown import as_markdown
 from stea_arch.compare.page import as_html
-from stea_arch.compare.tables import NOTHING, overview, set_table
+from stea_arch.compare.tables import NOTHING, Cell, overview, set_table
 from stea_arch.compare.testsets import TestSet
 
 VOID = ('meta', 'img', 'br')
@@ -162,6 +162,19 @@ def test_a_mean_of_nothing_is_not_called_exact(comparison):
     assert overview([section], None).rows[1].cells[-1].text == 'exact'
 
 
+def test_exact_is_better_than_any_number(comparison):
+    section = comparison['scales'][4]['sections'][0]
+    section['results']['C']['mean']['psnr'] = math.inf
+    section['results']['D'] = fake('D', 29.0)
+    comparison['scales'][4]['costs'] = None
+    for column, table in ((1, overview([section], None)), (0, set_table(section))):
+        assert [row.cells[column].best for row in table.rows if row.kind == 'ours'] == [False, True, False]
+    text = as_html(comparison)
+    assert '<td data-v="Infinity"><b>exact / 0.8000</b>' in text  # as JavaScript reads it
+    rising = [bool(mark) for mark in re.findall('<th scope="col"( data-rising)?>', text)]
+    assert rising == [True, True, False, True] + 4 * [False]  # names, parameters, the set; names, two metrics, kernels
+
+
 def test_lower_is_best_where_it_is_and_cropping_is_named(comparison):
     section = comparison['scales'][4]['sections'][0]
     section['metrics'] = {'niqe': {'type': 'calculate_niqe', 'crop_border': 0}}
@@ -173,16 +186,51 @@ def test_lower_is_best_where_it_is_and_cropping_is_named(comparison):
     section['test']['cropped_to_multiples_of'] = 12
     comparison['scales'][4]['sections'][0]['crops'] = []
     assert 'multiples of 12 (the scale is 4)' in as_markdown(comparison)
+    assert as_html(comparison).count('<th scope="col" data-rising>') == 5 + 1 + 2  # names, costs, NIQE; names, NIQE
 
 
-def test_published_results_stand_beside_the_same_protocol_only():
-    test = {'protocol': 'gaussian8', 'scale': 4}
-    found = published_results('Set5', test, 8)
-    assert found['DANv2'] == {'psnr': 32.00, 'ssim': 0.8885} and list(found) == ['IKC', 'DANv1', 'DANv2']
-    assert published_results('Urban100', {**test, 'scale': 2}, 8)['IKC'] == {'psnr': 29.85, 'ssim': 0.8928}
-    assert published_results('Set5', test, 4) == {}
-    assert published_results('Set5', {**test, 'protocol': 'bicubic'}, 8) == {}
-    assert published_results('sample_val', test, 8) == {}
+@pytest.mark.parametrize(
+    ('metrics', 'text', 'value'),
+    [
+        (['psnr', 'lpips', 'ssim'], f'32.50 / {NOTHING} / 0.9000', 32.5),
+        (['lpips', 'psnr'], f'{NOTHING} / 32.50', None),
+        (['ssim', 'psnr'], '0.9000 / 32.50', 0.9),
+    ],
+)
+def test_published_numbers_stand_under_their_metric(comparison, metrics, text, value):
+    section = comparison['scales'][4]['sections'][0]
+    section['metrics'] = {metric: {} for metric in metrics}
+    assert overview([section], None).rows[-1].cells[-1] == Cell(text, value)
+    cells = [cell.text for cell in set_table(section).rows[-1].cells]
+    assert cells == [*text.split(' / '), NOTHING, NOTHING]  # by kernel nothing is published
+
+
+def test_published_results_stand_beside_the_same_protocol_only(photo_folder, tmp_path):
+    """Those of five images stand beside five images, not beside a sixth, fewer, other crops or another protocol."""
+    for number in range(5):
+        (tmp_path / f'{number}.png').symlink_to(photo_folder / f'photo{number}.png')
+    (tmp_path / 'list.txt').write_text(''.join(f'{number}.png\n' for number in range(5)))
+
+    def found(name='Set5', scale=4, kernels=8, folder=tmp_path, **changes):
+        section = {'protocol': 'gaussian8', 'gt': str(folder), **changes}
+        return published_results(name, TestSet(name, section, scale).describe(), kernels)
+
+    assert found()['DANv2'] == {'psnr': 32.00, 'ssim': 0.8885} and list(found()) == ['IKC', 'DANv1', 'DANv2']
+    assert found(scale=2)['IKC'] == {'psnr': 37.19, 'ssim': 0.9526}
+    assert found(crop_to=4) == found()  # at x4 that is the scale
+    for changes in (
+        {'kernels': 4},
+        {'protocol': 'bicubic'},
+        {'name': 'Set14'},
+        {'name': 'sample_val'},
+        {'folder': photo_folder},
+        {'folder': photo_folder, 'leave_out': ['photo5.png']},
+        {'leave_out': ['0.png']},
+        {'meta_info': str(tmp_path / 'list.txt')},
+        {'crop_to': 12},
+        {'crop_to': 4, 'scale': 2},
+    ):
+        assert found(**changes) == {}, changes
 
 
 def test_curve_places_values_to_scale():

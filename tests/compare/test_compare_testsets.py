@@ -16,7 +16,7 @@ from stea_arch.archs.bicubic_arch import Bicubic
 from stea_arch.compare.evaluate import evaluate, metric_options
 from stea_arch.compare.testsets import TestSet, pair_names
 from stea_arch.data.classical_dataset import ClassicalDegradationDataset
-from stea_arch.degradations.classical import degrade
+from stea_arch.degradations.classical import ClassicalSampler, degrade
 
 
 @pytest.fixture
@@ -84,9 +84,9 @@ def test_bicubic_does_not_blur(folder):
     )
 
 
-def test_setting2_draws_a_kernel_an_image_from_the_seed(photo_folder):
-    def make(seed):
-        return TestSet('x', {'protocol': 'setting2', 'gt': str(photo_folder), 'seed': seed}, 4)
+def test_setting2_draws_a_kernel_an_image_from_the_seed(photo_folder, photo_lmdb, tmp_path):
+    def make(seed, gt=photo_folder, **changes):
+        return TestSet('x', {'protocol': 'setting2', 'gt': str(gt), 'seed': seed, **changes}, 4)
 
     one, same, other = make(3), make(3), make(4)
     assert [case.params for case in one.cases] == [case.params for case in same.cases]
@@ -95,6 +95,20 @@ def test_setting2_draws_a_kernel_an_image_from_the_seed(photo_folder):
     assert params.kernel_size == 31 and min(params.sigma_x, params.sigma_y) >= 0.6 and params.kernel_noise == 0.25
     lq, gt = (one[2][name].numpy().transpose(1, 2, 0) for name in ('lq', 'gt'))
     np.testing.assert_array_equal(lq, degrade(gt, params))
+    # the seed and the place among all images decide, as in stea-data setting2, whatever is left out
+    draw = ClassicalSampler(4, 'anisotropic', 31, kernel_noise=0.25)
+    expected = {f'photo{number}': draw(np.random.default_rng((3, number))) for number in range(6)}
+    assert {case.image: case.params for case in one.cases} == expected
+    (tmp_path / 'list.txt').write_text('photo4.png\nphoto1.png\n')
+    for gt in (photo_folder, photo_lmdb):
+        for changes in ({'leave_out': make(3, gt).gt.names[:2]}, {'meta_info': str(tmp_path / 'list.txt')}):
+            some = {case.image: case.params for case in make(3, gt, **changes).cases}
+            assert len(some) in (2, 4) and some == {name: expected[name] for name in some}
+    sample = [
+        {case.image: case.params for case in make(3, 'scikit-image', leave_out=out).cases}
+        for out in ([], ['chelsea.png'])
+    ]
+    assert sample[1]['coffee'] == sample[0]['coffee'] == expected['photo1']
 
 
 @pytest.mark.parametrize('names', [('a.png', 'b.png'), ('im_1.png', 'im_2.png')])
