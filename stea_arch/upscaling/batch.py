@@ -1,5 +1,6 @@
 """Many files: what becomes of which, and reading, upscaling and writing side by side."""
 
+import functools
 import glob
 import os
 import re
@@ -285,7 +286,7 @@ def run(jobs, upscale, workers=2, done=None, warn=None, film=None, **encoding):
                     reading.append((job, None if is_film(job.source) else pool.submit(read_photo, job.source)))
                 job, future = reading.popleft()
                 if future is None:
-                    _note(failed, job, lambda job=job: _write_film(job, upscale, film or {}))
+                    _note(failed, job, lambda job=job: _write_film(job, upscale, film or {}, warn))
                 elif photo := _note(failed, job, future.result):
                     for warning in photo.warnings if warn else ():
                         warn(job.source, warning)
@@ -314,9 +315,10 @@ def _note(failed, job, function):
         return None
 
 
-def _write_film(job, upscale, settings):
+def _write_film(job, upscale, settings, warn):
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    video.upscale_video(job.source, job.target, upscale, **settings)
+    warn = warn and functools.partial(warn, job.source)
+    video.upscale_video(job.source, job.target, upscale, warn=warn, **settings)
 
 
 def _write(job, photo, result, encoding):
