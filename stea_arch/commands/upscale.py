@@ -107,6 +107,9 @@ def _report(jobs, left, failed):
         folders = ', '.join(folders[:3] + ['...'] * (len(folders) > 3))
         there = f' {len(jobs) - len(left)} were there already.' if len(left) < len(jobs) else ''
         print(f'Wrote {written} of {len(jobs)} images{f" to {folders}" if written else ""}.{there}')
+    alone = [job for job in set(jobs) - set(left) if job.comparison and not job.comparison.is_file()]
+    if alone:
+        print(f'{len(alone)} of these without a comparison, which is made with a result: leave --skip-existing out.')
     if failed:
         print(f'{len(failed)} failed:', file=sys.stderr)
     for source, reason in failed:
