@@ -12,7 +12,7 @@ INIT = (ROOT / 'stea_arch' / '__init__.py').read_text(encoding='utf-8')
 VERSION = re.search(r"""^__version__ = ['"](.+)['"]$""", INIT, re.MULTILINE).group(1)
 
 EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.7']
-VIDEO = ['av>=14.2']
+VIDEO = ['av>=18.0']
 FORMATS = ['pillow-heif>=0.20', 'pillow-jxl-plugin>=1.3.4']
 NCNN = ['ncnn>=1.0.20261020', 'pnnx>=20261020']
 RAY = ['ray>=2.60']

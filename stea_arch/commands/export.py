@@ -5,6 +5,8 @@ import hashlib
 import sys
 from pathlib import Path
 
+from stea_arch.system.errors import InputError
+
 EXAMPLES = """\
 examples:
   stea-export onnx net_g_latest.pth labnet.onnx            any height and width; checked against PyTorch
@@ -28,8 +30,12 @@ def main(argv=None):
         from stea_arch.weights.export import export_onnx, export_published, export_safetensors, read_option_file
 
         source = find_weights(args.model)
+        _check_out(args, source)
         if args.format == 'onnx':
-            largest = export_onnx(load_network(args.model), args.out, args.fuse, args.opset, args.half)
+            network = load_network(args.model)
+            if not hasattr(network, 'fuse'):
+                raise InputError(f'A LabNet or RealNet was expected, the weights in {source} are of another network.')
+            largest = export_onnx(network, args.out, args.fuse, args.opset, args.half)
             print(f'Wrote {args.out}; it differs from PyTorch by at most {largest:.1e}.')
             return 0
         if args.format == 'safetensors':
@@ -45,6 +51,16 @@ def main(argv=None):
     except KeyboardInterrupt:
         print('\nInterrupted; nothing was written.', file=sys.stderr)
         return 130
+
+
+def _check_out(args, source):
+    """Refuse names under which nothing would read what is written, and that of the input."""
+    out, ending = Path(args.out), '.safetensors'
+    if out.resolve() == source.resolve():
+        raise InputError(f'{out} is the file of MODEL, which would be replaced: give OUT another name.')
+    if (out.suffix == ending) != (args.format == 'safetensors'):
+        expected = ending if args.format == 'safetensors' else '.onnx' if args.format == 'onnx' else '.pth'
+        raise InputError(f'OUT must end in {expected} to be read again, got {out}.')
 
 
 def _parser():

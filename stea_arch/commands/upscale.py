@@ -1,6 +1,7 @@
 """The console command stea-upscale."""
 
 import argparse
+import hashlib
 import sys
 
 from stea_arch.system.allocator import keep_freed_memory
@@ -52,8 +53,8 @@ def _upscale(args):
         plan(images, *names)
     if args.base and args.strength is None:
         raise ValueError('--base needs --strength: 0 gives its weights, 1 those of --model, in between a mixture.')
-    for model in filter(None, (args.model, args.base)):
-        find_weights(model)
+    weights = [find_weights(model) for model in (args.model, args.base) if model]
+    settings = _settings(args, weights)  # before they are loaded: a training may write them anew
 
     from stea_arch.upscaling import cluster
     from stea_arch.upscaling.progress import Progress
@@ -76,7 +77,7 @@ def _upscale(args):
         rest = {
             'done': progress.done,
             'warn': progress.warn,
-            'film': {'settings': _settings(args), 'resume': args.skip_existing},
+            'film': {'settings': settings, 'resume': args.skip_existing},
             'quality': args.quality,
             'compression': args.compression,
         }
@@ -90,10 +91,11 @@ def _upscale(args):
     return 1 if failed else 0
 
 
-def _settings(args):
+def _settings(args, weights):
     """What a result depends on beside its source."""
-    names = ('model', 'base', 'strength', 'scale', 'colours', 'dtype', 'backend')
-    return ' '.join(f'{name}={getattr(args, name)}' for name in names)
+    names = ('strength', 'scale', 'colours', 'dtype', 'backend')
+    sums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in weights]
+    return ' '.join([*sums, *(f'{name}={getattr(args, name)}' for name in names)])
 
 
 def _report(jobs, left, failed):
@@ -105,6 +107,9 @@ def _report(jobs, left, failed):
         folders = ', '.join(folders[:3] + ['...'] * (len(folders) > 3))
         there = f' {len(jobs) - len(left)} were there already.' if len(left) < len(jobs) else ''
         print(f'Wrote {written} of {len(jobs)} images{f" to {folders}" if written else ""}.{there}')
+    alone = [job for job in set(jobs) - set(left) if job.comparison and not job.comparison.is_file()]
+    if alone:
+        print(f'{len(alone)} of these without a comparison, which is made with a result: leave --skip-existing out.')
     if failed:
         print(f'{len(failed)} failed:', file=sys.stderr)
     for source, reason in failed:

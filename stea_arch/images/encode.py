@@ -4,6 +4,7 @@ import io
 import math
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -31,13 +32,16 @@ WIDEST = {'JPEG': 65500, 'WEBP': 16383, 'AVIF': 65536}  # pixels, also high
 LONGEST_SEGMENT = 65533  # bytes in a JPEG, without those that hold its length
 HELP = 'choose another format (--format png)'
 METRE = 0.0254  # in inches
+LARGEST = 2**31 - 1  # of a number in a PNG or BMP
+HIGHEST_DPI = {'PNG': LARGEST * METRE, 'BMP': LARGEST * METRE, 'JPEG': 2**16 - 1, 'TIFF': 2**32 - 1}
 
 
 def encode_photo(photo, extension, quality=None, compression=None):
     """The bytes of a file.
 
     PNG and TIFF are lossless and keep 16 bits, BMP is lossless; the others get 8. A JPEG or BMP gets no transparency
-    where nothing is transparent. Each holds the metadata that it has a place for; a JPEG none of more than 64 KiB.
+    where nothing is transparent. Each holds the metadata that it has a place for, if numbers are not too large for it;
+    a JPEG none of more than 64 KiB.
 
     Args:
         photo (Photo): The image.
@@ -60,6 +64,8 @@ def encode_photo(photo, extension, quality=None, compression=None):
         kind in ('WEBP', 'AVIF') or (kind == 'TIFF' and pixels.shape[2] == 2 and pixels.dtype == np.uint16)
     ):
         pixels = pixels[..., [0, 0, 0, 1][: pixels.shape[2] + 2]]  # these hold no gray, or none with transparency
+    if photo.dpi and max(photo.dpi) > HIGHEST_DPI.get(kind, 0):
+        photo = replace(photo, dpi=None)
     icc = photo.icc if _fits(photo.icc, pixels.shape[2], kind) else None
     if kind == 'TIFF':
         return _encode_tiff(pixels, icc, photo)
@@ -140,7 +146,7 @@ def _with_metadata(png, icc, photo):
     chunks = []
     if icc:
         chunks.append((b'iCCP', b'ICC profile\0\0' + zlib.compress(icc)))
-    elif photo.gamma:
+    elif photo.gamma and max([photo.gamma[0], *(photo.gamma[1] or ())]) * 1e5 <= LARGEST:
         gamma, primaries = photo.gamma
         chunks.append((b'gAMA', struct.pack('>I', round(gamma * 1e5))))
         if primaries:

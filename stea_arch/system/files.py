@@ -1,6 +1,7 @@
 """No file is ever half-written."""
 
 import functools
+import hashlib
 import os
 import platform
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ def whole_or_nothing(path):
     """
     path = Path(path)
     remove_partials(path.parent)
-    partial = path.with_name(f'.{path.name}.{platform.node()}.{os.getpid()}.partial')
+    partial = path.with_name(f'.{_short(path.name)}.{_short(platform.node())}.{os.getpid()}.partial')
     try:
         yield partial
         with open(partial, 'rb') as file:
@@ -36,7 +37,12 @@ def whole_or_nothing(path):
 @functools.cache
 def remove_partials(folder):
     """Remove what processes of this machine that are dead left unfinished in a folder; once a process and folder."""
-    for file in Path(folder).glob(f'.*.{platform.node()}.*.partial'):
+    for file in Path(folder).glob(f'.*.{_short(platform.node())}.*.partial'):
         process = file.name.split('.')[-2]
         if process.isdigit() and not psutil.pid_exists(int(process)):
             file.unlink(missing_ok=True)
+
+
+def _short(name):
+    """Always as many letters, so that a name that a file system takes can be written to, on a machine of any name."""
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]

@@ -1,5 +1,6 @@
 """Many files: what becomes of which, and reading, upscaling and writing side by side."""
 
+import functools
 import glob
 import os
 import re
@@ -18,7 +19,7 @@ from stea_arch.upscaling.compare import make_comparison
 
 READABLE = (*FORMATS, *READ_ONLY)
 WRITABLE = (*FORMATS, *video.FORMATS)
-LONGEST_NAME = 230  # bytes: file systems allow 255, and a result is written under a longer name first
+LONGEST_NAME = 230  # bytes: file systems allow 255, and the parts of a film lie under a name that is longer by 24
 AHEAD = 2  # images that are decoded before their turn, and results that wait to be written: bounds the memory
 
 
@@ -44,7 +45,8 @@ def find_images(inputs, out=None, suffix=None, note=None):
         note (callable | None): called with a sentence on what a folder or pattern leaves out.
 
     Returns:
-        dict[Path, Path | None]: each file once, with the folder it was found in; None for a file or a pattern.
+        dict[Path, Path | None]: each file once, with the folder it was found in, the innermost of several; None for a
+            file or a pattern, which goes before folders.
 
     Raises:
         FileNotFoundError: nothing is there under a name, or no image in a folder.
@@ -53,7 +55,7 @@ def find_images(inputs, out=None, suffix=None, note=None):
     for entry in inputs:
         path = Path(entry).expanduser()
         if path.is_file():
-            found[path] = None
+            found[path] = None  # also where a folder of it was given before
             continue
         folder = path if path.is_dir() else None
         there = sorted(_below(path) if folder else map(Path, glob.glob(str(path), recursive=True)))
@@ -61,7 +63,8 @@ def find_images(inputs, out=None, suffix=None, note=None):
         files = [file for file in there if file.suffix.lower() in endings and file.name[0] != '.' and file.is_file()]
         root = path if folder else Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
         results = _earlier_results(files, suffix, out if out and root.resolve() in out.parents else None)
-        if note and (text := _left_out(there, files, results)):
+        linked = [path for path in there if folder and path.is_dir()]
+        if note and (text := _left_out(there, files, results, linked)):
             note(f'{entry}: left out {text}.')
         files = [file for file in files if file not in results]
         if not files:
@@ -69,15 +72,18 @@ def find_images(inputs, out=None, suffix=None, note=None):
                 f'There is no image under {entry}: a file, a folder of images ({", ".join(READABLE)}) or a pattern '
                 'that fits some was expected.'
             )
-        found.update(dict.fromkeys(files, folder))
+        for file in files:
+            given = folder, found.get(file, folder)
+            found[file] = None if None in given else max(given, key=lambda path: len(path.parts))
     return found
 
 
 def _below(folder):
-    """All files of a folder and its sub-folders, without hidden ones."""
+    """All files of a folder and its sub-folders, without hidden ones; and links to folders, which are not followed."""
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith('.')]
         yield from (Path(parent, name) for name in files)
+        yield from (path for name in folders if (path := Path(parent, name)).is_symlink())
 
 
 def _earlier_results(files, suffix, out):
@@ -88,12 +94,13 @@ def _earlier_results(files, suffix, out):
     return beside | {file for file in files if out and out in file.resolve().parents}
 
 
-def _left_out(there, files, results):
+def _left_out(there, files, results, linked):
     """What is in ``there`` and is not taken, in words; hidden files are not worth a word."""
     seen, files = [path for path in there if not path.name.startswith('.')], set(files)
     groups = {
         'other types': [path for path in seen if path.is_file() and path not in files],
         'earlier results': sorted(results),
+        'linked folders': linked,
     }
     return '; '.join(f'{what} ({_some(paths)})' for what, paths in groups.items() if paths)
 
@@ -188,8 +195,8 @@ def check_results(jobs, scale):
             header = read_header(job.source)
             clear = FORMATS[job.target.suffix.lower()] in OPAQUE and header.channels in (2, 4)
             clear = clear and not is_opaque(read_photo(job.source).pixels)
-        except (ValueError, OSError, MemoryError):
-            continue  # it fails alone when its turn comes
+        except Exception:  # it fails alone when its turn comes
+            continue
         try:
             check_size(round(header.height * scale), round(header.width * scale), job.target.suffix)
         except ValueError as error:
@@ -285,7 +292,7 @@ def run(jobs, upscale, workers=2, done=None, warn=None, film=None, **encoding):
                     reading.append((job, None if is_film(job.source) else pool.submit(read_photo, job.source)))
                 job, future = reading.popleft()
                 if future is None:
-                    _note(failed, job, lambda job=job: _write_film(job, upscale, film or {}))
+                    _note(failed, job, lambda job=job: _write_film(job, upscale, film or {}, warn))
                 elif photo := _note(failed, job, future.result):
                     for warning in photo.warnings if warn else ():
                         warn(job.source, warning)
@@ -309,14 +316,22 @@ def _note(failed, job, function):
     """``function()``, or None after noting why it failed."""
     try:
         return function()
-    except (ValueError, OSError, MemoryError, RuntimeError) as error:
-        failed.append((job.source, str(error) or type(error).__name__))
+    except Exception as error:  # of any kind: whatever is in one file, the others are to be done
+        failed.append((job.source, describe(error)))
         return None
 
 
-def _write_film(job, upscale, settings):
+def describe(error):
+    """What to say of an exception: its message, and its class where that is needed to make sense of it."""
+    kind, meant = type(error), isinstance(error, (ValueError, OSError, MemoryError, RuntimeError))
+    name = kind.__name__ if kind.__module__ == 'builtins' else f'{kind.__module__}.{kind.__name__}'
+    return (str(error) if meant else f'{name}: {error}') or name
+
+
+def _write_film(job, upscale, settings, warn):
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    video.upscale_video(job.source, job.target, upscale, **settings)
+    warn = warn and functools.partial(warn, job.source)
+    video.upscale_video(job.source, job.target, upscale, warn=warn, **settings)
 
 
 def _write(job, photo, result, encoding):

@@ -108,6 +108,9 @@ def _run(ray, jobs, arguments, scale, done, warn, settings):
                 reasons, warnings = None, ['its worker was lost; another one takes it']
             else:
                 reasons, warnings = [f'{TRIES} workers were lost over it'], []
+        except ray.exceptions.RayTaskError as error:
+            give_work(worker)
+            reasons, warnings = [batch.describe(error.cause)], []
         for warning in warnings if warn else ():
             warn(job.source, warning)
         if reasons:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 from stea_arch.images.decode import READ_ONLY
 from stea_arch.images.encode import FORMATS, encode_photo
 from stea_arch.results.html import render
+from stea_arch.upscaling.batch import describe
 from stea_arch.weights import shipped
 
 LARGEST = 256 * 2**20  # bytes of an uploaded file
@@ -172,8 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(400, f'The format must be one of {", ".join(SAVED)}, got {kind}.')
         try:
             data = encode_photo(result, f'.{kind}')
-        except (ValueError, MemoryError) as error:
-            return self._answer(400, str(error).partition(';')[0])
+        except Exception as error:  # of any kind: whoever waits is to be told
+            return self._answer(400, describe(error).partition(';')[0])
         self._answer(200, data, 'application/octet-stream')
 
     def do_POST(self):
@@ -197,8 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
             strength = _number('strength', query.get('strength', '1'))
             name, job = query.get('name', 'image'), query.get('job')
             page = self.server.upscale(data, query.get('model'), name, strength, streams, job, self._is_open)
-        except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: a GPU without enough memory
-            return self._answer(400, f'{query.get("name", "image")}: {error}')
+        except Exception as error:  # here too
+            return self._answer(400, f'{query.get("name", "image")}: {describe(error)}')
         if page is not None:
             self._answer(200, page, 'text/html')
 

@@ -97,7 +97,7 @@ class Upscaler:
 
         Args:
             image (ndarray): ``(H, W)`` or ``(H, W, C)``, C = 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA), uint8,
-                uint16, or floating in [0, 1]. Alpha is straight, not premultiplied.
+                uint16, or floating in [0, 1], with overshoot within [-1, 2]. Alpha is straight, not premultiplied.
             scale (float | None): another scale than the network's: its result is resized, by an antialiased bicubic.
 
         Returns:
@@ -256,6 +256,11 @@ def _check(image, scale):
     if dtype.kind == 'f' and not np.isfinite(image).all():
         raise ValueError(
             'The image holds values that are not finite (NaN or infinite): numbers in [0, 1] were expected.'
+        )
+    if dtype.kind == 'f' and not (image.min() >= -1 and image.max() <= 2):  # a little beyond is overshoot
+        raise ValueError(
+            f'Floating images must be in [0, 1], got values from {image.min():g} to {image.max():g}: divide by the '
+            'largest possible one, such as 255.'
         )
     if scale is not None and not 0 < scale < float('inf'):
         raise ValueError(f'scale must be a number above 0, got {scale!r}.')

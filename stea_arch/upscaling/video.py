@@ -13,11 +13,15 @@ import math
 import os
 import re
 import shutil
+import tempfile
 from collections import deque
 from contextlib import ExitStack, suppress
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
+from stea_arch import __version__
 from stea_arch.system.errors import InputError
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.packages import require_for_file
@@ -30,14 +34,16 @@ X264 = {'crf': '17', 'bf': '0'}  # hardly to be told from the original; without 
 VP9 = {'crf': '20', 'b:v': '0', 'row-mt': '1', 'cpu-used': '3'}
 UNKNOWN, LIMITED, FULL = 2, 1, 2  # FFmpeg's numbers: of matrix, primaries and curve; and of the range
 BT601, BT709 = 6, 1
+ALPHA = 'alpha_mode'  # FFmpeg's name, in either case, of what MKV and WebM say of a stream: '1' is transparent
 
 
-def upscale_video(source, target, upscale, settings='', resume=False):
+def upscale_video(source, target, upscale, settings='', resume=False, warn=None):
     """Upscale a film.
 
-    Kept are the times of the pictures, also where they are not regular, matrix and range of the colours, 8 or more bits
-    (as 10) and the resolution of colour; what is stored turned is turned upright. Sound, subtitles, chapters and titles
-    are copied; other streams are left out.
+    Kept are the times of the pictures, also where they are not regular, and how long the last is shown, matrix and
+    range of the colours, 8 or more bits (as 10) and the resolution of colour; what is stored turned is turned upright.
+    Sound, subtitles, chapters and titles are copied, which is tried before the first picture is computed; other streams
+    and transparency are left out.
 
     Args:
         source (Path): a film that FFmpeg can read.
@@ -45,20 +51,26 @@ def upscale_video(source, target, upscale, settings='', resume=False):
         upscale (callable): ``(H, W, 3)`` uint8 or uint16 -> the same, larger.
         settings (str): what else the result depends on: parts that were made with others are not used.
         resume (bool): use the parts that an interrupted run has left.
+        warn (callable | None): called with a sentence on what of the pictures is lost.
 
     Raises:
-        ValueError: PyAV is not installed, or the film cannot be read, has no pictures or is interlaced.
+        ValueError: PyAV is not installed, the film cannot be read, has no pictures or is interlaced, or a file of the
+            target's kind cannot hold its sound or subtitles.
         OSError: it cannot be written.
     """
     av = _load_av()
     status = source.stat()
-    state = f'{source.resolve()} {status.st_size} {status.st_mtime_ns} {target.suffix} {LENGTH} {settings}'
+    made_by = f'{LENGTH} {__version__} {av.__version__} {settings}'
+    state = f'{source.resolve()} {status.st_size} {status.st_mtime_ns} {target.suffix} {made_by}'
     parts = target.with_name(f'.{target.name}.{hashlib.sha256(os.fsencode(state)).hexdigest()[:16]}.parts')
     if not resume:
         shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True, exist_ok=True)
     try:
-        _join(av, source, list(_make_parts(av, source, target, parts, upscale)), target)
+        _try_to_join(av, source, target, warn)
+        made, end = _make_parts(av, source, target, parts, upscale)
+        with whole_or_nothing(target) as partial:
+            _join(av, source, made, end, target.suffix, partial)
         for left in target.parent.glob(f'.{glob.escape(target.name)}.*.parts'):  # also those of other settings
             shutil.rmtree(left)
     except av.FFmpegError as error:
@@ -73,10 +85,10 @@ def count_pixels(path):
     try:
         av = _load_av()
         with av.open(os.fspath(path)) as film:
-            stream = film.streams.video[0]
+            stream = _find_pictures(film)
             seconds = (film.duration or 0) / av.time_base
             return stream.width * stream.height * (stream.frames or round(seconds * (stream.average_rate or 0)))
-    except (InputError, IndexError, OSError, ValueError):
+    except (OSError, ValueError):
         return 0
 
 
@@ -84,14 +96,40 @@ def _load_av():
     return require_for_file('av', 'video', 'for films')
 
 
+def _find_pictures(film):
+    if not film.streams.video:
+        raise InputError('a film was expected, but there are no pictures in this file')
+    stream = film.streams.video[0]
+    if stream.codec_context is None:
+        raise InputError('its pictures are of a kind that FFmpeg, as PyAV brings it, cannot decode: convert it first')
+    return stream
+
+
+def _try_to_join(av, source, target, warn):
+    """Copy all that is not pictures to nowhere, beside one picture: what fails there need not fail hours later."""
+    with av.open(os.fspath(source)) as film, tempfile.TemporaryDirectory() as folder:
+        stream, part = _find_pictures(film), Path(folder, 'trial.nut')
+        if warn and _is_clear(stream):
+            warn('its pictures are transparent, which the result is not')
+        picture = av.VideoFrame(64, 64, 'yuv420p')
+        picture.pts, picture.time_base = 0, stream.time_base
+        _encode(av, [picture], part, stream, target.suffix)
+        _join(av, source, [part], 0, target.suffix, os.devnull)
+
+
+def _is_clear(stream):
+    """Whether pictures have transparency, be it beside them, where WebM has it and the decoder does not look."""
+    inside = stream.format and any(component.is_alpha for component in stream.format.components)
+    return inside or any(name.lower() == ALPHA and value == '1' for name, value in stream.metadata.items())
+
+
 def _make_parts(av, source, target, parts, upscale):
-    """Yield the file of each part once it is there."""
+    """The files of the parts, and the second at which the last picture ends."""
+    made, ends = [], deque(maxlen=1)
     with av.open(os.fspath(source)) as film:
-        if not film.streams.video:
-            raise InputError('a film was expected, but there are no pictures in this file')
-        stream = film.streams.video[0]
+        stream = _find_pictures(film)
         stream.thread_type = 'AUTO'
-        frames = _in_order(film.decode(stream))
+        frames = _in_order(film.decode(stream), ends)
         for number in itertools.count():
             some = itertools.islice(frames, LENGTH)
             first = next(some, None)
@@ -103,11 +141,17 @@ def _make_parts(av, source, target, parts, upscale):
             else:
                 pictures = (_enlarge(av, frame, upscale) for frame in itertools.chain([first], some))
                 with whole_or_nothing(path) as partial:
-                    _encode(av, pictures, partial, stream, target.suffix.lower() == '.webm')
-            yield path
+                    _encode(av, pictures, partial, stream, target.suffix)
+            made.append(path)
+        if not made:
+            raise InputError('a film was expected, but there are no pictures in this file')
+        if stream.duration is None and film.duration:  # as of MKV, where a picture does not tell how long it is shown
+            ends.append(max(*ends, Fraction(film.duration, av.time_base)))
+    return made, ends[0]
 
 
-def _in_order(frames):
+def _in_order(frames, ends):
+    """The frames; the second at which each ends is added to ``ends``."""
     last = -math.inf
     for frame in frames:
         if frame.pts is None or frame.pts < last:  # as H.264 in AVI and MPEG, which have no place for it
@@ -115,6 +159,7 @@ def _in_order(frames):
                 'rising times of the pictures were expected, but the film lacks them: convert it to MKV first'
             )
         last = frame.pts
+        ends.append((frame.pts + (frame.duration or 0)) * frame.time_base)
         yield frame
 
 
@@ -149,8 +194,8 @@ def _enlarge(av, frame, upscale):
     return picture
 
 
-def _encode(av, pictures, path, stream, as_webm):
-    codec, options = ('libvpx-vp9', VP9) if as_webm else ('libx264', X264)
+def _encode(av, pictures, path, stream, ending):
+    codec, options = ('libvpx-vp9', VP9) if ending.lower() == '.webm' else ('libx264', X264)
     with av.open(os.fspath(path), 'w', format='nut') as out:
         encoder = None
         for picture in pictures:
@@ -169,23 +214,26 @@ def _encode(av, pictures, path, stream, as_webm):
         out.mux(encoder.encode(None))
 
 
-def _join(av, source, parts, target):
+def _join(av, source, parts, end, ending, path):
     """The pictures of the parts and all that is not pictures of the source, in the order of time."""
-    kind = FORMATS[target.suffix.lower()]
-    with whole_or_nothing(target) as partial, ExitStack() as open_files:
+    with ExitStack() as open_files:
         film = open_files.enter_context(av.open(os.fspath(source)))
-        out = open_files.enter_context(av.open(os.fspath(partial), 'w', format=kind))
+        out = open_files.enter_context(av.open(os.fspath(path), 'w', format=FORMATS[ending.lower()]))
         with av.open(os.fspath(parts[0])) as first:
             streams = {None: out.add_stream_from_template(first.streams.video[0])}
-        streams[None].time_base = film.streams.video[0].time_base
+        before = film.streams.video[0]
+        streams[None].time_base = before.time_base
+        streams[None].codec_context.framerate = before.average_rate or 0  # a part's own is one picture a tick
         copied = [stream for stream in film.streams if stream.type in ('audio', 'subtitle')]
-        streams |= {stream.index: out.add_stream_from_template(stream) for stream in copied}
-        for old, new in zip((film.streams.video[0], *copied), streams.values()):
+        streams |= {stream.index: _add_copy(out, stream, ending) for stream in copied}
+        for old, new in zip((before, *copied), streams.values()):
             new.metadata.update(old.metadata)
             new.disposition = old.disposition
+            for name in [name for name in new.metadata if name.lower() == ALPHA]:
+                del new.metadata[name]  # the result is opaque
         out.metadata.update(film.metadata)
         out.set_chapters(film.chapters())
-        pictures = ((None, packet) for packet in _packets(av, parts))
+        pictures = ((None, packet) for packet in _packets(av, parts, end))
         others = ((packet.stream.index, packet) for packet in film.demux(copied)) if copied else ()
         timed = (((index, packet) for index, packet in each if packet.dts is not None) for each in (pictures, others))
         for index, packet in heapq.merge(*timed, key=lambda pair: pair[1].dts * pair[1].time_base):
@@ -193,7 +241,34 @@ def _join(av, source, parts, target):
             out.mux(packet)
 
 
-def _packets(av, parts):
+def _add_copy(out, stream, ending):
+    """A stream for what is copied from one of the source."""
+    sound = 'sound' if stream.type == 'audio' else 'subtitles'
+    if stream.codec_context is None:
+        raise InputError(
+            f'its {sound} in stream {stream.index} cannot be copied, as FFmpeg does not know what it is: convert that '
+            'stream first, or make a copy of the film without it'
+        )
+    try:
+        return out.add_stream_from_template(stream)
+    except ValueError as error:
+        raise InputError(
+            f'a {ending} file cannot hold its {sound} in stream {stream.index} ({stream.codec_context.name}): give the '
+            'result another ending with --out; .mkv takes nearly everything'
+        ) from error
+
+
+def _packets(av, parts, end):
+    """Those of all parts; the last lasts until the second ``end``, as parts do not keep it."""
+    last = None
     for path in parts:
         with av.open(os.fspath(path)) as part:
-            yield from part.demux(part.streams.video[0])
+            for packet in part.demux(part.streams.video[0]):
+                if packet.dts is None:
+                    continue
+                if last is not None:
+                    yield last
+                last = packet
+    if (duration := round(end / last.time_base) - last.pts) > 0:
+        last.duration = duration
+    yield last

@@ -153,6 +153,13 @@ def test_a_jpeg_leaves_out_what_is_too_long_for_it():
         Image.open(io.BytesIO(data)).load()
 
 
+@pytest.mark.parametrize('extension', METADATA)
+@pytest.mark.parametrize('gamma', [(1e5, None), (0.5, (1e5,) * 8)])
+def test_numbers_that_are_too_large_for_a_format_are_left_out(extension, gamma):
+    photo = decode_photo(encode_photo(Photo(make_pixels(dtype=np.uint8), dpi=(300, 5e9), gamma=gamma), extension))
+    assert photo.gamma is None and photo.dpi in (None, pytest.approx((96, 96), abs=0.02))  # what Pillow takes in a BMP
+
+
 def test_a_profile_stands_in_for_gamma():
     data = encode_photo(Photo(make_pixels(), SRGB, gamma=(0.5, None)), '.png')
     assert b'gAMA' not in data and b'iCCP' in data

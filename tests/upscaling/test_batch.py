@@ -1,3 +1,4 @@
+import struct
 import threading
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from PIL import Image
 
 from stea_arch.images.decode import read_photo
-from stea_arch.upscaling import batch
+from stea_arch.upscaling import batch, progress
 from stea_arch.upscaling.batch import Job, check_results, find_images, plan, run
 
 
@@ -26,14 +27,15 @@ def planned(inputs, **arguments):
     return {str(job.source): str(job.target) for job in plan(find_images(inputs), **arguments)}
 
 
-def test_folders_files_and_patterns(folder):
-    found = planned(['photos', 'd.webp', 'photos/**/c*', 'photos/a.png'])
-    assert found == {
+@pytest.mark.parametrize('order', [1, -1])
+def test_folders_files_and_patterns(folder, order):
+    assert planned(['photos', 'd.webp', 'photos/**/c*', 'photos/a.png'][::order]) == {
         'photos/a.png': 'photos/a_x4.png',  # named twice, done once
         'photos/b.jpg': f'{folder}/photos_x4/b.jpg',
         'd.webp': 'd_x4.webp',
         'photos/deep/c.png': 'photos/deep/c_x4.png',
     }
+    assert planned(['photos', 'photos/deep'][::order])['photos/deep/c.png'] == f'{folder}/photos/deep_x4/c.png'
     assert planned(['photos/*'], out='out') == {'photos/a.png': 'out/a.png', 'photos/b.jpg': 'out/b.jpg'}
     assert planned(['d.webp'], scale=1.5, extension='.png') == {'d.webp': 'd_x1.5.png'}
     assert planned(['d.webp'], out='some/e.tiff') == {'d.webp': 'some/e.tiff'}
@@ -101,10 +103,13 @@ def double(pixels):
 
 def test_all_but_the_broken_are_done(folder):
     (folder / 'photos' / 'a0.png').write_bytes(b'broken')
-    jobs = plan(find_images(['photos/*', 'd.webp']), out='out', extension='.png')
+    Image.new('RGB', (6, 4), (9, 9, 9)).save('odd.png')
+    jobs = plan(find_images(['photos/*', 'd.webp', 'odd.png']), out='out', extension='.png')
     finished = []
 
     def upscale(pixels):
+        if pixels[0, 0, 0] == 9:
+            struct.pack('B', 256)
         if pixels[0, 0, 0] > 100:  # d.webp
             raise MemoryError('too large')
         return double(pixels)
@@ -114,9 +119,17 @@ def test_all_but_the_broken_are_done(folder):
     assert [(str(source), reason.split(' (')[0]) for source, reason in failed] == [
         ('photos/a0.png', 'not readable as PNG, JPEG, WebP, AVIF, TIFF or BMP'),
         ('d.webp', 'too large'),
+        ('odd.png', 'struct.error: ubyte format requires 0 <= number <= 255'),
     ]
     assert sorted(path.name for path in (folder / 'out').iterdir()) == ['a.png', 'b.png']
     np.testing.assert_array_equal(read_photo('out/b.png').pixels, double(read_photo('photos/b.jpg').pixels))
+
+
+def test_what_is_looked_at_beforehand_may_fail_in_any_way(folder, monkeypatch):
+    for module in (batch, progress):
+        monkeypatch.setattr(module, 'read_header', {}.__getitem__)
+    check_results([Job(folder / 'd.webp', folder / 'x.png')], 4)
+    assert progress._pixels(folder / 'd.webp') == 0
 
 
 def test_a_failure_to_write_is_reported_too(folder):
@@ -166,7 +179,8 @@ def test_an_ending_that_is_not_known_makes_no_folder(folder, inputs, out, messag
         assert all(target.startswith(meant) for target in planned(inputs, out=meant).values())
 
 
-def test_names_that_are_too_long_are_said_before(folder):
+def test_names_that_are_too_long_are_said_before(folder, monkeypatch):
+    monkeypatch.setattr('platform.node', lambda: 'n' * 64)  # a name of a computer is no part of it
     (folder / 'd.webp').rename(folder / f'{"d" * 226}.webp')
     with pytest.raises(ValueError, match=r'can have 230 bytes, but d+_x4\.webp has 234'):
         planned([f'{"d" * 226}.webp'])
@@ -218,10 +232,12 @@ def test_a_folder_says_what_it_leaves_out(folder):
     Image.new('RGB', (4, 4)).save('photos/a_x4.png')
     for name in ('raw.cr2', 'b.gif'):
         (folder / 'photos' / name).write_bytes(b'')
+    (folder / 'elsewhere').mkdir()
+    (folder / 'photos' / 'deep' / 'link').symlink_to(folder / 'elsewhere')
     notes = []
     find_images(['photos', 'd.webp'], note=notes.append)
     assert notes == [
-        'photos: left out other types (b.gif, notes.txt, raw.cr2); earlier results (a_x4.png).',
+        'photos: left out other types (b.gif, notes.txt, raw.cr2); earlier results (a_x4.png); linked folders (link).',
     ]
 
 

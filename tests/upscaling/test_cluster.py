@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import struct
 import sys
 
 import numpy as np
@@ -25,7 +26,7 @@ def two_workers(monkeypatch, tmp_path):
 
 
 class Mortal(cluster.Worker):
-    """Notes what it begins, and is killed once, when it has read c.png and would upscale it."""
+    """Notes what it begins, and is killed once, when it has read c.png and would upscale it; it fails at e.png."""
 
     def run(self, job, settings):
         folder = job.source.parents[1]
@@ -34,6 +35,8 @@ class Mortal(cluster.Worker):
         if job.source.name == 'c.png' and not (folder / 'killed').exists():
             (folder / 'killed').touch()
             self.upscaler = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        if job.source.name == 'e.png':
+            struct.pack('B', 256)
         return super().run(job, settings)
 
 
@@ -49,9 +52,12 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(tmp_path, monke
     monkeypatch.setattr(cluster, 'Worker', Mortal)
     assert main([*command, 'there', '--ray', 'local']) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert lines[-2:] == said and said[0] == '1 failed:' and 'photos/damaged.jpg' in said[1]
+    assert said[0] == '1 failed:' and 'photos/damaged.jpg' in said[1]
+    odd = '  photos/e.png: struct.error: ubyte format requires 0 <= number <= 255'
+    assert lines[-3] == '2 failed:' and sorted(lines[-2:]) == sorted([said[1], odd])
     assert [line for line in lines if 'worker' in line] == ['photos/c.png: its worker was lost; another one takes it']
     assert sorted((tmp_path / 'begun.txt').read_text().split()) == sorted([*names, 'c.png', 'damaged.jpg'])
+    names.remove('e.png')
     assert sorted(path.name for path in (tmp_path / 'there').iterdir()) == names
     for name in names:
         one, other = (read_photo(tmp_path / folder / name).pixels for folder in ('here', 'there'))

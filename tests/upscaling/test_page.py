@@ -138,6 +138,16 @@ def test_what_cannot_be_saved_is_said(server, monkeypatch):
     ask(server, '/upscale?model=one.pth&job=4', image(4)[1])
     assert ask(server, '/result?job=4&format=jpg') == (400, 'a JPEG cannot hold its transparency')
     assert ask(server, '/result?job=4&format=gif')[0] == 400
+    with monkeypatch.context() as patch:
+        patch.setattr(page_server, 'encode_photo', lambda *_: struct.pack('B', 256))
+        assert ask(server, '/result?job=4&format=png') == (
+            400,
+            'struct.error: ubyte format requires 0 <= number <= 255',
+        )
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, 'decode_photo', {}.__getitem__)
+        status, text = ask(server, '/upscale?model=one.pth&name=a.png', image()[1])
+        assert status == 400 and text.startswith('a.png: KeyError: ')
     monkeypatch.setattr(page_server, 'KEPT', 0)
     ask(server, '/upscale?model=one.pth&job=5', image()[1])
     for job, status in (('4', 404), ('5', 200)):  # the latest is kept in any case

@@ -218,12 +218,18 @@ def test_free_memory_where_neither_sysconf_nor_proc_tells(monkeypatch, tmp_path)
         (np.zeros((4, 4), np.int32), r'uint8, uint16 or floating.*int32'),
         (np.full((4, 4, 3), np.nan, np.float32), r'values that are not finite'),
         (np.full((4, 4), np.inf), r'values that are not finite'),
+        (np.full((4, 4), 255.0), r'in \[0, 1\], got values from 255 to 255: divide'),
+        (np.full((4, 4, 3), -128, np.float16), r'got values from -128 to -128'),
         (torch.zeros(4, 4), r'array .* torch\.float32 of shape \(4, 4\)'),
     ],
 )
 def test_what_is_no_image_is_refused(upscaler, image, message):
     with pytest.raises(ValueError, match=message):
         upscaler(image)
+
+
+def test_overshoot_is_clipped(upscaler):
+    assert upscaler(np.array([[-0.5, 1.5]])).shape == (2, 4)
 
 
 @pytest.mark.parametrize('scale', [0, -1, float('inf'), float('nan')])

@@ -1,5 +1,6 @@
 """Films made here by FFmpeg's own encoders, and what FFmpeg says of the results."""
 
+import itertools
 import subprocess
 import sys
 from fractions import Fraction
@@ -7,11 +8,14 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+import torch
 from waiting import wait_until
 
 from stea_arch.commands import upscale as command
+from stea_arch.system.errors import InputError
 from stea_arch.upscaling import video
 from stea_arch.upscaling.batch import find_images, plan, run
+from stea_arch.upscaling.upscaler import Upscaler
 from stea_arch.upscaling.video import count_pixels, upscale_video
 
 TICK = Fraction(1, 15360)
@@ -32,9 +36,14 @@ def make_film(
     levels=(120, 110, 140),
     matrix=None,
     sound=True,
+    last=None,
     **traits,
 ):
-    """Pictures of 64x48 whose first plane gets brighter by one each, with a corner of another brightness."""
+    """Pictures of 64x48 whose first plane gets brighter by one each, with a corner of another brightness.
+
+    The last is shown for ``last`` ticks.
+    """
+    times = times or [512 * number for number in range(count)]
     with av.open(str(path), 'w') as out:
         pictures = out.add_stream(codec, rate=30, options=LOSSLESS[codec])
         pictures.width, pictures.height, pictures.pix_fmt = 64, 48, kind
@@ -43,6 +52,8 @@ def make_film(
             setattr(pictures.codec_context, name, value)
         if matrix:
             pictures.set_display_matrix(matrix)
+        if kind.startswith('yuva'):
+            pictures.metadata['alpha_mode'] = '1'
         streams = [pictures]
         if sound:
             streams.append(out.add_stream('aac' if path.suffix != '.webm' else 'libopus', rate=48000, layout='mono'))
@@ -60,7 +71,7 @@ def make_film(
                     values += number
                     values[:16, :16] += 40
                 plane.update(values.tobytes())
-            frame.pts, frame.time_base = times[number] if times else 512 * number, TICK
+            frame.pts, frame.time_base = times[number], TICK
             for name in ('colorspace', 'color_range'):
                 setattr(frame, name, getattr(pictures.codec_context, name))
             out.mux(pictures.encode(frame))
@@ -69,8 +80,10 @@ def make_film(
             frame = av.AudioFrame.from_ndarray(wave, 'fltp', 'mono')
             frame.sample_rate, frame.pts = 48000, 1024 * number
             out.mux(streams[1].encode(frame))
-        for stream in streams:
-            out.mux(stream.encode(None))
+        for packet in [packet for stream in streams for packet in stream.encode(None)]:
+            if last and packet.stream is pictures and packet.pts == times[count - 1]:
+                packet.duration = last
+            out.mux(packet)
         if sound and path.suffix == '.mkv':
             packet = av.Packet(b'some words')
             packet.stream, packet.time_base = words, Fraction(1, 1000)
@@ -124,12 +137,66 @@ def test_pictures_keep_their_times_and_sound_is_copied(tmp_path, ending):
         assert {name.lower(): value for name, value in opened.metadata.items()}['title'] == 'A film'
 
 
-def test_a_regular_film_has_the_same_rate(tmp_path):
-    film = make_film(tmp_path / 'a.mp4', count=8)
-    upscale_video(film, tmp_path / 'b.mp4', double)
-    with av.open(str(film)) as old, av.open(str(tmp_path / 'b.mp4')) as new:
+@pytest.mark.parametrize(
+    ('name', 'codec', 'result'),
+    [
+        ('a.mp4', 'libx264', 'b.mp4'),
+        ('a.mov', 'libx264', 'b.mov'),
+        ('a.mkv', 'libx264', 'b.mkv'),
+        ('a.webm', 'libvpx-vp9', 'b.webm'),
+        ('a.mp4', 'libx264', 'b.mkv'),
+    ],
+)
+def test_a_regular_film_has_the_same_rate(tmp_path, name, codec, result):
+    film = make_film(tmp_path / name, count=8, codec=codec)
+    upscale_video(film, tmp_path / result, double)
+    with av.open(str(film)) as old, av.open(str(tmp_path / result)) as new:
         assert new.streams.video[0].average_rate == old.streams.video[0].average_rate == 30
-        assert new.streams.video[0].frames == 8
+        assert sum(1 for _ in new.decode(video=0)) == 8
+
+
+@pytest.mark.parametrize('ending', ['mp4', 'mov', 'mkv', 'webm'])
+def test_the_last_picture_is_shown_as_long(tmp_path, ending):
+    codec = 'libvpx-vp9' if ending == 'webm' else 'libx264'
+    film = make_film(tmp_path / f'a.{ending}', 7, codec, sound=False, last=5 / TICK, max_b_frames=0)
+    upscale_video(film, tmp_path / f'b.{ending}', double)
+    with av.open(str(film)) as old, av.open(str(tmp_path / f'b.{ending}')) as new:
+        assert new.duration == pytest.approx(old.duration, abs=1000) == pytest.approx(5.2 * av.time_base, abs=1000)
+
+
+@pytest.mark.parametrize(
+    ('name', 'damage', 'result', 'message'),
+    [
+        (
+            'a.mp4',
+            None,
+            'b.webm',
+            r'a \.webm file cannot hold its sound in stream 1 \(aac\): give .* --out; \.mkv takes',
+        ),
+        ('a.mkv', None, 'b.mp4', r'a \.mp4 file cannot hold its subtitles in stream 2 \((srt|subrip)\)'),
+        ('a.mkv', (b'A_AAC', b'A_ZZZ'), 'b.mkv', r'its sound in stream 1 cannot be copied, as FFmpeg does not know'),
+        ('a.mkv', (b'V_MPEG4/ISO/AVC', b'V_MPEG4/ISO/ZZZ'), 'b.mkv', r'its pictures are of a kind that FFmpeg'),
+    ],
+)
+def test_what_cannot_be_copied_is_said_before_a_picture_is_computed(tmp_path, name, damage, result, message):
+    film, calls = make_film(tmp_path / name), []
+    if damage:
+        film.write_bytes(film.read_bytes().replace(*damage))
+    with pytest.raises(InputError, match=message):
+        upscale_video(film, tmp_path / result, calls.append)
+    assert calls == [] and list(tmp_path.iterdir()) == [film]
+    assert (count_pixels(film) == 0) == ('pictures' in message)
+
+
+@pytest.mark.parametrize(('name', 'codec'), [('a.mkv', 'ffv1'), ('a.webm', 'libvpx-vp9')])
+@pytest.mark.parametrize('clear', [True, False])
+def test_transparency_is_lost_with_a_word(tmp_path, name, codec, clear):
+    film = make_film(tmp_path / name, 1, codec, 'yuva420p' if clear else 'yuv420p', sound=False)
+    warnings, jobs = [], plan(find_images([str(film)]))
+    assert run(jobs, double, warn=lambda *warning: warnings.append(warning)) == []
+    assert warnings == [(film, 'its pictures are transparent, which the result is not')] * clear
+    with av.open(str(jobs[0].target)) as result:  # and it does not say that it were
+        assert 'alpha_mode' not in {name.lower() for name in result.streams.video[0].metadata}
 
 
 # Y'CbCr of these levels by the equations of ITU-R BT.601, BT.709 and BT.2020, and the ranges of BT.601
@@ -249,6 +316,30 @@ def test_who_is_killed_goes_on(tmp_path, checkpoint):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['a.mkv', 'a_x2.mkv']
 
 
+@pytest.mark.parametrize(('changed', 'again'), [(None, 7 - 3), ('--model', 7), ('--base', 7)])
+def test_no_film_is_of_two_networks(tmp_path, network, monkeypatch, changed, again):
+    """Weights that are trained on under the same name are others: nothing that was made with the former is used."""
+    film, calls, until, upscale = make_film(tmp_path / 'a.mkv', sound=False), [], 5, Upscaler.__call__
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) > until:
+            raise KeyboardInterrupt
+        return upscale(*args)
+
+    monkeypatch.setattr(Upscaler, '__call__', interrupted)
+    files = {flag: str(tmp_path / f'net{flag}.pth') for flag in ('--model', '--base')}
+    for file in files.values():
+        torch.save(network.state_dict(), file)
+    line = [str(film), '--strength', '0.5', '--skip-existing', '--device', 'cpu', *itertools.chain(*files.items())]
+    assert command.main(line) == 130
+    if changed:
+        torch.save({name: value * 1.01 for name, value in network.state_dict().items()}, files[changed])
+    calls.clear()
+    until = 99
+    assert command.main(line) == 0 and len(calls) == again
+
+
 def test_the_command(tmp_path, checkpoint, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     make_film(tmp_path / 'a.avi', 2)
@@ -295,6 +386,8 @@ def test_older_films_keep_their_times_or_say_that_they_have_none(tmp_path, endin
     upscale_video(tmp_path / f'a.{ending}', tmp_path / 'b.mkv', double)
     times = [time for time, _ in pictures_of(tmp_path / 'b.mkv')]
     assert np.diff(times) == pytest.approx([0.04] * 11, abs=0.0011)  # MKV counts milliseconds
+    with av.open(str(tmp_path / 'b.mkv')) as result:
+        assert result.streams.video[0].average_rate == 25
 
 
 def test_what_is_no_film_of_whole_pictures_is_refused(tmp_path):

@@ -9,6 +9,7 @@ import pnnx
 import pytest
 import torch
 import yaml
+from basicsr.archs import build_network
 from published_fill import REFERENCES
 from small_networks import SMALL, keep_one_block, opened_labnet
 
@@ -213,6 +214,25 @@ def test_dilations_that_shapes_do_not_tell_are_not_named_after_the_authors(tmp_p
     write_safetensors(LabNet(**arguments).state_dict(), source, 'LabNet', arguments)
     assert main(['published', str(source), str(tmp_path / 'LabNet.pth')]) == 2
     assert "has the dilations [3, 5, 7], and the authors' code knows 2, 4, 6 alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('format', 'out', 'message'),
+    [
+        ('onnx', 'edsr.onnx', 'A LabNet or RealNet was expected, the weights in edsr.pth are of another network.'),
+        ('onnx', 'net.safetensors', 'OUT must end in .onnx to be read again, got net.safetensors.'),
+        ('safetensors', 'net.pth', 'OUT must end in .safetensors to be read again, got net.pth.'),
+        ('published', 'net.safetensors', 'OUT must end in .pth to be read again, got net.safetensors.'),
+        ('published', './edsr.pth', 'edsr.pth is the file of MODEL, which would be replaced: give OUT another name.'),
+    ],
+)
+def test_what_nobody_could_read_is_not_written(tmp_path, monkeypatch, capsys, format, out, message):
+    monkeypatch.chdir(tmp_path)
+    save(build_network({'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1}), 'edsr.pth')
+    before = (tmp_path / 'edsr.pth').read_bytes()
+    assert main([format, 'edsr.pth', out]) == 2
+    assert capsys.readouterr().err == f'stea-export {format}: {message}\n'
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
 
 
 @pytest.mark.parametrize('format', ['onnx', 'safetensors', 'published'])
