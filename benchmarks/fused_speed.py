@@ -26,6 +26,9 @@ from plain_form import make_labnet, make_plain
 
 from stea_arch.backends import load_backend
 from stea_arch.system.versions import get_versions
+from stea_arch.weights.export import read_option_file
+
+OPTIONS = Path(__file__).resolve().parents[1] / 'options/train/LabNet_x4.yml'
 
 BACKENDS = {
     'torch fp32': ('torch', torch.float32),
@@ -37,10 +40,10 @@ BACKENDS = {
 CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
 
 
-def load_forms(num_feat, num_blocks, names, threads):
+def load_forms(arguments, names, threads):
     """Callables by name, ``plain`` first."""
     torch.manual_seed(0)
-    network = make_labnet(num_feat=num_feat, num_blocks=num_blocks).eval().requires_grad_(False)
+    network = make_labnet(**arguments).eval().requires_grad_(False)
     forms = {'plain': make_plain(network), 'labnet': network, 'fused': network.fuse()}
     for name in names:
         start = time.perf_counter()
@@ -87,13 +90,13 @@ def main():
         help="'cpu' is the process's own time, for one thread on a machine that others use too",
     )
     parser.add_argument('--sizes', type=int, nargs='+', default=[64, 128], help='height and width of the inputs')
-    parser.add_argument('--num-feat', type=int, default=64)
-    parser.add_argument('--num-blocks', type=int, nargs=6, default=[6, 8, 10, 6, 8, 8])
+    parser.add_argument('-opt', type=Path, default=OPTIONS, metavar='FILE', help='option file of a LabNet')
     parser.add_argument('--backends', nargs='*', choices=BACKENDS, default=list(BACKENDS))
     args = parser.parse_args()
     if args.clock == 'cpu' and args.threads != 1:
         parser.error('--clock cpu adds up the time of all threads: use it with --threads 1.')
     torch.set_num_threads(args.threads)
+    _, arguments = read_option_file(args.opt)
 
     versions = get_versions()
     for package in ('onnxruntime', 'openvino'):
@@ -102,12 +105,12 @@ def main():
         except PackageNotFoundError:
             versions[package] = None
     report = {
-        'protocol': f'interleaved, 1 round to warm up, median of the rounds, {args.clock} time, batch 1, x4, CPU, '
-        f'C = {args.num_feat}, blocks {args.num_blocks}',
+        'protocol': f'interleaved, 1 round to warm up, median of the rounds, {args.clock} time, batch 1, CPU, '
+        f'{args.opt.stem}',
         'versions': versions,
         'cases': [],
     }
-    forms = load_forms(args.num_feat, tuple(args.num_blocks), args.backends, args.threads)
+    forms = load_forms(arguments, args.backends, args.threads)
     for size in args.sizes:
         report['cases'].append(measure(forms, size, args.rounds, CLOCKS[args.clock]))
         print(json.dumps(report['cases'][-1], indent=2), flush=True)
