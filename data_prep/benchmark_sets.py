@@ -104,7 +104,7 @@ def _write(paths, out, groups, protocol, way):
     identity = identity_of(stamps, kind='benchmark', **protocol)
     if is_complete(out, identity) and not way.replace:
         return Outcome(str(out), None)
-    with resumable(out, identity, way.replace) as part:
+    with resumable(out, identity, way.replace, sources=paths.values()) as part:
         inside = replace(way, replace=False)
         for name, parameters in (('gt', None), *groups.items()):
             _write_group(paths, part / name, protocol['scale'], parameters, inside)

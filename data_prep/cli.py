@@ -162,7 +162,9 @@ def _parser():
     def making(sub):
         working(sub)
         sub.add_argument('--skip-broken', action='store_true', help='leave out images that cannot be used, list them')
-        sub.add_argument('--replace', action='store_true', help='take the place of an older result, in one step')
+        sub.add_argument(
+            '--replace', action='store_true', help='take the place of an earlier result of the same command'
+        )
 
     def cutting(sub):
         sub.add_argument('--multiscale', action='store_true', help="also smaller copies, as Real-ESRGAN's training")

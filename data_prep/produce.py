@@ -87,7 +87,7 @@ def produce(paths, make, target, way, expected_bytes=0, skipped=(), **settings):
     if is_complete(target, identity) and not way.replace:
         Path(target, JOURNAL).unlink(missing_ok=True)
         return Outcome(str(target), None, skipped=_lines(Path(target, SKIPPED)))
-    with resumable(target, identity, way.replace, same=('settings',)) as part:
+    with resumable(target, identity, way.replace, ('settings',), paths.values()) as part:
         sink = sink_for(target)(part, stamps, expected_bytes)
         try:
             kept = len(sink.done)

@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -74,6 +77,19 @@ def test_subimages_go_where_the_name_says(photo_folder, tmp_path, capsys):
     assert 'nothing is overwritten' in capsys.readouterr().err
     assert main([*command, '--quiet', '--level', '3', '--replace']) == 0
     assert (tmp_path / 'tiles.lmdb' / 'meta_info.txt').read_text().startswith('photo0_s001.png (40,40,3) 3\n')
+
+
+def test_originals_are_never_replaced(photo_folder, tmp_path, capsys):
+    shutil.copytree(photo_folder, tmp_path / 'sets' / 'photos')
+    cutting = ['subimages', '--size', '40', '--step', '20']
+    for command in (cutting, ['gaussian8', '--scale', '2'], ['setting2', '--scale', '2']):
+        for out in (tmp_path / 'sets', tmp_path / 'sets' / 'photos'):
+            whole = [*command, str(tmp_path / 'sets' / 'photos'), '--out', str(out), '--quiet', '--replace']
+            assert main(whole) == 2
+            assert (
+                f'Only an earlier result of the same command is replaced, but {out} is none' in capsys.readouterr().err
+            )
+    assert sorted(path.name for path in (tmp_path / 'sets').rglob('*.png')) == sorted(os.listdir(photo_folder))
 
 
 def test_subimages_refuse(photo_folder, tmp_path, capsys):
