@@ -128,6 +128,18 @@ def test_tiffs_of_opencv_with_lzw_and_predictor(tmp_path, dtype):
         check(data, pixels, tmp_path)
 
 
+@pytest.mark.parametrize(
+    'compression', [None, 'packbits', 'tiff_lzw', 'tiff_adobe_deflate', 'tiff_deflate', 'lzma', 'zstd']
+)
+def test_a_predictor_counts_where_other_programs_read_it(tmp_path, compression):
+    file = io.BytesIO()
+    Image.fromarray(noise(3)).save(file, 'TIFF', compression=compression, tiffinfo={317: 2})  # as Pillow takes it
+    with Image.open(io.BytesIO(file.getvalue())) as img:
+        assert img.tag_v2[317] == 2
+        np.testing.assert_array_equal(img, noise(3))
+    check(file.getvalue(), noise(3), tmp_path)
+
+
 def test_large_tiffs_of_64_bit_offsets(tmp_path):
     for dtype in (np.uint8, np.uint16):
         check(write_tiff(noise(3, dtype), bigtiff=True, compression='zlib'), noise(3, dtype), tmp_path)
