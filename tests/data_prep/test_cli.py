@@ -79,6 +79,29 @@ def test_subimages_go_where_the_name_says(photo_folder, tmp_path, capsys):
     assert (tmp_path / 'tiles.lmdb' / 'meta_info.txt').read_text().startswith('photo0_s001.png (40,40,3) 3\n')
 
 
+@pytest.mark.parametrize('name', ['lost.png', os.fsdecode(b'\xff.png')])
+@pytest.mark.parametrize(
+    'command',
+    [
+        ['lmdb'],
+        ['subimages', '--size', '40', '--step', '20'],
+        ['gaussian8', '--scale', '2'],
+        ['setting2', '--scale', '2'],
+    ],
+)
+def test_a_lost_link_and_an_impossible_name_are_named_or_left_out(photo_folder, tmp_path, capsys, command, name):
+    (tmp_path / 'f').mkdir()
+    (tmp_path / 'f' / 'a.png').write_bytes((photo_folder / 'photo0.png').read_bytes())
+    (tmp_path / 'f' / name).symlink_to('nowhere' if name == 'lost.png' else 'a.png')
+    command = [*command, str(tmp_path / 'f'), '--out', str(tmp_path / 'o.lmdb'), '--quiet']
+    assert main(command) == 2
+    assert (said := ascii(name)[1:-1]) in capsys.readouterr().err and not (tmp_path / 'o.lmdb').exists()
+    assert main([*command, '--skip-broken']) == 0
+    assert 'Source images left out: 1' in (out := capsys.readouterr().out) and said in out
+    assert main(['check', str(tmp_path / 'f'), '--quiet']) == (name == 'lost.png')
+    assert (f'{tmp_path}/f/lost.png' in capsys.readouterr().out) == (name == 'lost.png')
+
+
 def test_originals_are_never_replaced(photo_folder, tmp_path, capsys):
     shutil.copytree(photo_folder, tmp_path / 'sets' / 'photos')
     cutting = ['subimages', '--size', '40', '--step', '20']
