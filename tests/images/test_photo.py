@@ -156,6 +156,16 @@ def test_other_programs_read_our_metadata_and_so_do_we(extension, dtype):
     assert photo.gamma == (given['gamma'] if extension == '.png' else None)
 
 
+def test_captions_of_phones_that_keep_several_pictures_in_a_jpeg():
+    img, file = Image.fromarray(smooth_pixels(3)), io.BytesIO()
+    img.save(file, 'MPO', save_all=True, append_images=[img])
+    marked = encode_photo(Photo(smooth_pixels(3), iptc=IPTC), '.jpg')
+    start = marked.index(b'\xff\xed')
+    segment = marked[start : start + 2 + struct.unpack_from('>H', marked, start + 2)[0]]
+    data = file.getvalue()[:2] + segment + file.getvalue()[2:]
+    assert Image.open(io.BytesIO(data)).format == 'MPO' and decode_photo(data).iptc == IPTC
+
+
 def test_a_jpeg_leaves_out_what_is_too_long_for_it():
     for name in ('exif', 'xmp', 'iptc'):
         data = encode_photo(Photo(smooth_pixels(3), **{name: b'Exif\0\0' + bytes(2**16)}), '.jpg')
