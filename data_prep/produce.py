@@ -124,7 +124,7 @@ def usable(paths, way):
                 'names cannot hold: rename it'
             )
         elif not path.exists():
-            unusable.append(f'{name}: {path} is a link that leads nowhere')
+            unusable.append(f'{name}: {path} is a link that leads nowhere.')
         else:
             good[name] = path
     if unusable and not (way.skip_broken and good):
