@@ -17,7 +17,7 @@ import numpy as np
 from data_prep.lmdb_writer import write_lmdb
 from data_prep.manifest import MANIFEST, pixel_checksums
 from data_prep.output import identity_of, is_complete, resumable, stamp_of, write_whole
-from data_prep.produce import Outcome, produce
+from data_prep.produce import Outcome, produce, usable
 from data_prep.record import FAST, Record, encode_png
 from data_prep.tiles import folder_paths
 from stea_arch.data.gaussian8 import gaussian8
@@ -100,19 +100,22 @@ def write_setting2(folder, out, scale, way, seed=0, kernel_size=None):
 def _write(paths, out, groups, protocol, way):
     """``groups`` maps the name of a folder to the parameters of each image."""
     protocol = {**protocol, **PROTOCOL}
+    given, (paths, unusable) = paths, usable(paths, way)
     stamps = {name: stamp_of(path) for name, path in paths.items()}
     identity = identity_of(stamps, kind='benchmark', **protocol)
     if is_complete(out, identity) and not way.replace:
         return Outcome(str(out), None)
-    with resumable(out, identity, way.replace) as part:
+    with resumable(out, identity, way.replace, sources=paths.values()) as part:
         inside = replace(way, replace=False)
         for name, parameters in (('gt', None), *groups.items()):
             _write_group(paths, part / name, protocol['scale'], parameters, inside)
         sums = {name: pixel_checksums(part / name) for name in ('gt', *groups)}
-        left_out = [name for name in paths if f'{stem(name)}.png' not in sums['gt']]
+        left_out = [name for name in given if f'{stem(name)}.png' not in sums['gt']]
         manifest = {**protocol, 'pixels_sha256': sums, 'left_out': left_out, 'versions': get_versions()}
         write_whole(part / MANIFEST, [json.dumps(manifest, indent=1), '\n'])
-    return Outcome(str(out), sum(map(len, sums.values())), 0, left_out)
+    return Outcome(
+        str(out), sum(map(len, sums.values())), 0, [*unusable, *(name for name in left_out if name in paths)]
+    )
 
 
 def _write_group(paths, target, scale, parameters, way):

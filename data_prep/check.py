@@ -118,8 +118,10 @@ def _look(source, sums, gt_size, name):
         if label in sums and checksum(data) != sums[label]:
             problems.append(f'{where} has another checksum than when it was written: it was changed or damaged.')
         size = decode(data, os.path.join(source.dataroot, name), source.allow_gray).shape[:2]
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         return None, [*problems, str(error)]
+    except OSError as error:  # as of a link that leads nowhere
+        return None, [*problems, f'{where} could not be read: {error.strerror or error}. Replace it or leave it out.']
     noted = source.store and source.store.shapes.get(name)
     if noted and tuple(noted[:2]) != size:
         problems.append(

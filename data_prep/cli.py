@@ -67,35 +67,28 @@ def _df2k(args):
 def _subimages(args):
     from data_prep.tiles import folder_paths, write_tiles
 
-    print(write_tiles(folder_paths(args.images), args.out, _cut(args), _way(args)))
+    _say(write_tiles(folder_paths(args.images), args.out, _cut(args), _way(args)))
     return 0
 
 
 def _lmdb(args):
-    from data_prep.lmdb_writer import unknown_to_basicsr, write_lmdb
-    from stea_arch.data.meta_info import read_meta_info
+    from data_prep.lmdb_writer import write_lmdb
 
-    print(write_lmdb(args.folders, args.out, args.allow_gray, **vars(_way(args))))
-    foreign = unknown_to_basicsr(read_meta_info(f'{args.out}/meta_info.txt'))
-    if foreign:
-        print(
-            f"BasicSR's own datasets will not find {len(foreign)} of them, as their names have dots or letters beyond "
-            f'ASCII: {", ".join(foreign[:5])}{", ..." if len(foreign) > 5 else ""}. ClassicalDegradationDataset does.'
-        )
+    _say(write_lmdb(args.folders, args.out, args.allow_gray, **vars(_way(args))))
     return 0
 
 
 def _gaussian8(args):
     from data_prep.benchmark_sets import write_gaussian8
 
-    print(write_gaussian8(args.images, args.out, args.scale, _way(args)))
+    _say(write_gaussian8(args.images, args.out, args.scale, _way(args)))
     return 0
 
 
 def _setting2(args):
     from data_prep.benchmark_sets import write_setting2
 
-    print(write_setting2(args.images, args.out, args.scale, _way(args), args.seed, args.kernel_size))
+    _say(write_setting2(args.images, args.out, args.scale, _way(args), args.seed, args.kernel_size))
     return 0
 
 
@@ -126,6 +119,23 @@ def _check(args):
         report = check_images(args.path, args.gt_size, args.allow_gray, args.workers, not args.quiet)
     print(report)
     return 1 if report.problems else 0
+
+
+def _say(outcome):
+    """Print what came of it and, of an LMDB in it, what BasicSR's own readers will not find."""
+    from pathlib import Path
+
+    from data_prep.lmdb_writer import unknown_to_basicsr
+    from stea_arch.data.meta_info import read_meta_info
+
+    print(outcome)
+    lists = [Path(outcome.target, name, 'meta_info.txt') for name in ('', 'gt.lmdb')]  # of an LMDB, of a benchmark set
+    foreign = [name for path in lists if path.is_file() for name in unknown_to_basicsr(read_meta_info(path))]
+    if foreign:
+        print(
+            f"BasicSR's own datasets will not find {len(foreign)} of them, as their names have dots or letters beyond "
+            f'ASCII: {", ".join(foreign[:5])}{", ..." if len(foreign) > 5 else ""}. ClassicalDegradationDataset does.'
+        )
 
 
 def _cut(args):
@@ -162,7 +172,9 @@ def _parser():
     def making(sub):
         working(sub)
         sub.add_argument('--skip-broken', action='store_true', help='leave out images that cannot be used, list them')
-        sub.add_argument('--replace', action='store_true', help='take the place of an older result, in one step')
+        sub.add_argument(
+            '--replace', action='store_true', help='take the place of an earlier result of the same command'
+        )
 
     def cutting(sub):
         sub.add_argument('--multiscale', action='store_true', help="also smaller copies, as Real-ESRGAN's training")

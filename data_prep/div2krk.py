@@ -20,7 +20,7 @@ from data_prep.record import FAST, Record, encode_png, file_record
 from stea_arch.data.image_io import list_images, read_header
 from stea_arch.images.decode import read_photo
 
-NAMES = {'gt': re.compile(r'img_(\d+)_gt\.png'), 'lq': re.compile(r'im_(\d+)\.png')}
+NAMES = {'gt': re.compile(r'img_([1-9]\d*)_gt\.png'), 'lq': re.compile(r'im_([1-9]\d*)\.png')}
 EXAMPLES = {'gt': 'img_1_gt.png', 'lq': 'im_1.png'}
 
 

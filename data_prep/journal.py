@@ -12,7 +12,8 @@ class Journal:
         stamps (dict[str, list]): Source name -> what tells its present state from others.
 
     Attributes:
-        done (dict[str, int]): Source name -> where its line starts; of sources that have not changed since.
+        done (dict[str, int]): Source name -> where its line starts; of sources that have not changed since. Those whose
+            records turn out to be lost may be deleted.
     """
 
     def __init__(self, path, stamps):

@@ -38,7 +38,7 @@ def write_lmdb(folders, target, allow_gray=False, **way):
             f'The name of an LMDB must end in .lmdb, because BasicSR asks for it, got {target}. Write {target}.lmdb.'
         )
     paths = _paths_by_name(folders)
-    needed = sum(path.stat().st_size + RECORD_BYTES for path in paths.values())
+    needed = sum(path.stat().st_size + RECORD_BYTES for path in paths.values() if path.exists())
     check_space(target, needed, way.progress)
 
     def make(name, path):

@@ -2,7 +2,8 @@
 
 Real-ESRGAN's training data are DF2K at the factors 0.75, 0.5 and 1/3 and once with a shortest edge of 400 pixels,
 resized by Lanczos, called NAMET0 to NAMET3; it then cuts tiles of 400. Source: Real-ESRGAN's documentation of training.
-Here a copy that is smaller than a tile is left out: a training crop would not fit into it.
+Here a copy that is smaller than a tile is left out: a training crop would not fit into it; so is one of 400 pixels that
+would be larger than the image.
 """
 
 import numpy as np
@@ -20,11 +21,12 @@ def copy_sizes(height, width, smallest):
         smallest (int): Copies with a shorter edge are left out.
 
     Returns:
-        list[tuple[str, tuple[int]]]: Suffix (``T0`` to ``T3``) and (height, width), rounded down.
+        list[tuple[str, tuple[int]]]: Suffix (``T0`` to ``T3``) and (height, width), rounded down, none enlarged.
     """
     sizes = [(int(height * factor), int(width * factor)) for factor in FACTORS]
     longest = int(SHORTEST_EDGE * (max(height, width) / min(height, width)))
-    sizes.append((longest, SHORTEST_EDGE) if width < height else (SHORTEST_EDGE, longest))
+    if min(height, width) >= SHORTEST_EDGE:  # else it would be an enlargement, blurred
+        sizes.append((longest, SHORTEST_EDGE) if width < height else (SHORTEST_EDGE, longest))
     return [(f'T{number}', size) for number, size in enumerate(sizes) if min(size) >= smallest]
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,7 +20,7 @@ IDENTITY = '.prepared.json'  # in a result: what it was made of and how
 
 
 @contextmanager
-def resumable(target, identity, replace=False, same=('settings', 'sources')):
+def resumable(target, identity, replace=False, same=('settings', 'sources'), sources=()):
     """Give the folder to write into, with what an interrupted run left in it.
 
     On success it becomes ``target``; on an exception, or a kill, it stays for the next run.
@@ -27,19 +28,20 @@ def resumable(target, identity, replace=False, same=('settings', 'sources')):
     Args:
         target (str | Path): Folder to make.
         identity (dict): What it is made of and how; see :func:`identity_of`.
-        replace (bool): Put the new folder in the place of an old one; between two renames the name is free.
+        replace (bool): Put the new folder in the place of an earlier result; between two renames the name is free.
         same (tuple[str]): Parts of the identity in which the interrupted run must agree; else what it left is removed.
+        sources (Iterable[Path]): Files that it is made of, which no replaced folder may hold.
 
     Yields:
         Path: The folder to write into.
 
     Raises:
-        FileExistsError: ``target`` exists and is not to be replaced.
+        FileExistsError: ``target`` exists and is not to be replaced, or is no earlier result of the same command.
         BlockingIOError: Another process is writing the same result.
     """
-    target = Path(target)
-    if not replace:
-        refuse_existing(target)
+    target = _named(target)
+    check_free = partial(_refuse_foreign, target, identity, sources) if replace else partial(refuse_existing, target)
+    check_free()
     target.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(target)
     with _locked(part):
@@ -50,9 +52,8 @@ def resumable(target, identity, replace=False, same=('settings', 'sources')):
         yield part
         old = target.with_name(f'.{target.name}.old')
         shutil.rmtree(old, ignore_errors=True)
+        check_free()
         if target.exists():
-            if not replace:
-                refuse_existing(target)
             os.rename(target, old)
         os.rename(part, target)
         shutil.rmtree(old, ignore_errors=True)
@@ -60,10 +61,13 @@ def resumable(target, identity, replace=False, same=('settings', 'sources')):
 
 def part_of(target):
     """Where a result is written until it is complete."""
-    target = Path(target)
-    if target.name in ('', '..'):  # the working directory or one above, when a check looks for what was left there
-        target = target.resolve()
+    target = _named(target)
     return target.with_name(f'.{target.name}.part')
+
+
+def _named(target):
+    target = Path(target)
+    return target.resolve() if target.name in ('', '..') else target  # the working directory or one above
 
 
 def is_complete(target, identity):
@@ -95,12 +99,31 @@ def identity_of(stamps, **settings):
 
 def refuse_existing(target):
     """Raise a FileExistsError if there is anything at ``target``."""
-    if Path(target).exists():
+    if os.path.lexists(target):
         raise FileExistsError(
             f'The result is to be written to {target}, a name that must be free, but something is '
             'there already and nothing is overwritten. Choose another name, or remove or rename '
             'what is there.'
         )
+
+
+def _refuse_foreign(target, identity, sources):
+    """Raise a FileExistsError if what is at ``target`` may be more than an earlier result of the same command."""
+    if not os.path.lexists(target):
+        return
+    inside = os.path.join(os.path.realpath(target), '')
+    if target.is_symlink():
+        found = 'is a link'
+    elif (_read(target) or {}).get('settings', {'kind': ''}).get('kind') != identity['settings'].get('kind'):
+        found = 'is none'
+    elif held := next((path for path in sources if os.path.realpath(path).startswith(inside)), None):
+        found = f'holds {held}, of which the result is to be made'
+    else:
+        return
+    raise FileExistsError(
+        f'Only an earlier result of the same command is replaced, but {target} {found}. Nothing was changed. Choose '
+        'another name, or remove or rename what is there.'
+    )
 
 
 def write_whole(path, lines):

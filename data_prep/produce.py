@@ -78,16 +78,14 @@ def produce(paths, make, target, way, expected_bytes=0, skipped=(), **settings):
         FileExistsError: ``target`` exists and is something else.
         ValueError: Images that cannot be used, all of them; what is done stays for the next run.
     """
-    paths, unlisted = _by_names(paths)
-    if unlisted and not (way.skip_broken and paths):
-        raise ValueError(_refusal(unlisted, len(paths) + len(unlisted)))
-    skipped = [*skipped, *unlisted]
+    paths, unusable = usable(paths, way)
+    skipped = [*skipped, *unusable]
     stamps = {name: stamp_of(path) for name, path in paths.items()}
     identity = identity_of(stamps, **settings)
     if is_complete(target, identity) and not way.replace:
         Path(target, JOURNAL).unlink(missing_ok=True)
         return Outcome(str(target), None, skipped=_lines(Path(target, SKIPPED)))
-    with resumable(target, identity, way.replace, same=('settings',)) as part:
+    with resumable(target, identity, way.replace, ('settings',), paths.values()) as part:
         sink = sink_for(target)(part, stamps, expected_bytes)
         try:
             kept = len(sink.done)
@@ -113,15 +111,25 @@ def produce(paths, make, target, way, expected_bytes=0, skipped=(), **settings):
     return Outcome(str(target), records, kept, left_out)
 
 
-def _by_names(paths):
-    """Those whose names the lists of a result can hold, and a sentence for each of the others."""
-    good = {name: path for name, path in paths.items() if can_be_listed(name)}
-    return good, [
-        f'{name!a}: the name has line breaks, blanks at its ends or bytes that are not UTF-8, which lists of names '
-        'cannot hold: rename it'
-        for name in paths
-        if name not in good
-    ]
+def usable(paths, way):
+    """The files that are there and whose names the lists of a result can hold, and a sentence for each of the others.
+
+    A ValueError if there are others and ``way`` does not skip them, or nothing would be left.
+    """
+    good, unusable = {}, []
+    for name, path in paths.items():
+        if not can_be_listed(name):
+            unusable.append(
+                f'{name!a}: the name has line breaks, blanks at its ends or bytes that are not UTF-8, which lists of '
+                'names cannot hold: rename it'
+            )
+        elif not path.exists():
+            unusable.append(f'{name}: {path} is a link that leads nowhere.')
+        else:
+            good[name] = path
+    if unusable and not (way.skip_broken and good):
+        raise ValueError(_refusal(unusable, len(paths)))
+    return good, unusable
 
 
 def _lines(path):

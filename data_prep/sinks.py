@@ -8,14 +8,19 @@ NAME/*.png                      the files, nothing else that is not hidden: Basi
 NAME/.checksums.txt             a line ``sha256  name`` for each: sha256sum -c .checksums.txt
 """
 
+import os
 import shutil
+from contextlib import contextmanager
 
 import lmdb
 
 from data_prep.journal import Journal
 from data_prep.output import write_whole
+from data_prep.record import checksum
 from stea_arch.data.image_io import stem
+from stea_arch.data.lmdb_store import check_length
 from stea_arch.data.meta_info import read_meta_info
+from stea_arch.system.errors import InputError
 
 JOURNAL = '.journal'
 LMDB_CHECKSUMS, FOLDER_CHECKSUMS = 'checksums.txt', '.checksums.txt'
@@ -36,6 +41,8 @@ class _Sink:
         self.part, self.pending, self.pending_bytes = part, [], 0
         self.journal = Journal(part / JOURNAL, stamps)
         self.open(expected_bytes)
+        for source in [source for source in self.done if not all(map(self.holds, self.journal.records([source])))]:
+            del self.done[source]
         self.keep_only({name for name, *_ in self.journal.records(self.done)})
 
     @property
@@ -81,7 +88,11 @@ class LmdbSink(_Sink):
     label = staticmethod(stem)
 
     def open(self, expected_bytes):
-        self.env = lmdb.open(str(self.part), map_size=_map_size(expected_bytes))
+        data = self.part / 'data.mdb'
+        with self._explained():
+            if data.exists():
+                check_length(data)
+            self.env = lmdb.open(str(self.part), map_size=_map_size(expected_bytes))
 
     def store(self, records):
         def put_all(txn):
@@ -89,6 +100,10 @@ class LmdbSink(_Sink):
                 txn.put(record.key.encode(), record.data)
 
         self._write(put_all)
+
+    def holds(self, record):
+        with self._explained(), self.env.begin() as txn:
+            return txn.get(stem(record[0]).encode()) is not None
 
     def keep_only(self, names):
         keys = {stem(name).encode() for name in names}
@@ -104,17 +119,27 @@ class LmdbSink(_Sink):
         """``change(txn)`` in a transaction of its own, enlarging the map as often as it does not fit."""
         while True:
             try:
-                with self.env.begin(write=True) as txn:
+                with self._explained(), self.env.begin(write=True) as txn:
                     change(txn)
                 return
             except lmdb.MapFullError:
                 self.env.set_mapsize(self.env.info()['map_size'] * 2)
-            except lmdb.Error as error:
-                free = shutil.disk_usage(self.part).free
-                raise OSError(
-                    f'The disk did not take what {self.part} needs: {error} ({free / 1e6:,.0f} MB are free there). '
-                    'What was written before is kept. Make room, and start the same command again.'
-                ) from error
+
+    @contextmanager
+    def _explained(self):
+        """Errors of lmdb, but for a map that can grow, as an OSError that says what to do."""
+        try:
+            yield
+        except lmdb.MapFullError:
+            raise
+        except (lmdb.Error, InputError) as error:
+            free = shutil.disk_usage(self.part).free
+            raise OSError(
+                f'An LMDB could not be written in {self.part}: {error} ({free / 1e6:,.0f} MB are free there). What was '
+                'written before is kept. Make room if the disk is full; choose a local disk by --out if this one '
+                'cannot map files into memory; remove that folder if its data.mdb is damaged. Then start the same '
+                'command again.'
+            ) from error
 
     def write_meta_info(self, records):
         records = list(records)
@@ -145,7 +170,17 @@ class FolderSink(_Sink):
         for record in records:
             path = self.part / record.name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(record.data)
+            with open(path, 'wb') as file:
+                file.write(record.data)
+                file.flush()
+                os.fsync(file.fileno())
+
+    def holds(self, record):
+        name, *_, digest = record
+        try:
+            return checksum((self.part / name).read_bytes()) == digest
+        except OSError:
+            return False
 
     def keep_only(self, names):
         for path in self.part.rglob('[!.]*'):

@@ -81,9 +81,11 @@ def write_tiles(paths, target, cut, way):
 
     Raises:
         FileExistsError: ``target`` exists and is something else.
-        ValueError: Images that are smaller than a tile, broken or not RGB; or too little space.
+        ValueError: Images that are smaller than a tile, broken or not RGB, or whose tiles would have the same names.
+        OSError: Too little space.
     """
     shapes, unusable = _headers(paths, cut, way)
+    _check_names(shapes, cut)
     usable = {name: path for name, path in paths.items() if name in shapes}
     size = expected_bytes(
         (path, height * width, cut.tiles_of(height, width), cut.size**2)
@@ -125,9 +127,26 @@ def _headers(paths, cut, way):
     return shapes, [f'{what}: smaller than a tile' for what in small] + unreadable
 
 
+def _check_names(shapes, cut):
+    """Raise a ValueError that names two images whose tiles would overwrite each other; ``shapes`` is (h, w) by name."""
+    owners = {}
+    for name, (height, width) in shapes.items():
+        for suffix in ('', *(suffix for suffix, _ in copy_sizes(height, width, cut.size) if cut.multiscale)):
+            other = owners.setdefault(f'{_own(name)}{suffix}', name)
+            if other != name:
+                raise ValueError(
+                    f'Tiles of different images need different names, but those of {other} and {name} would both be '
+                    f'called {_own(name)}{suffix}_s001.png and so on. Rename one, or cut them into two results.'
+                )
+
+
+def _own(name):
+    return SCALE.sub('', stem(name))
+
+
 def _cut(cut, name, path):
     img = decode(Path(path).read_bytes(), str(path), allow_gray=False)
-    own, records = SCALE.sub('', stem(name)), []
+    records = []
     for suffix, whole in [('', img), *(copies(img, cut.size) if cut.multiscale else ())]:
         corners = [
             (top, left)
@@ -137,6 +156,6 @@ def _cut(cut, name, path):
         for number, (top, left) in enumerate(corners, 1):
             tile = whole[top : top + cut.size, left : left + cut.size]
             records.append(
-                Record(f'{own}{suffix}_s{number:03d}.png', tile.shape, cut.level, encode_png(tile, cut.level))
+                Record(f'{_own(name)}{suffix}_s{number:03d}.png', tile.shape, cut.level, encode_png(tile, cut.level))
             )
     return records

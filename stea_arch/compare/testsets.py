@@ -82,6 +82,7 @@ class TestSet:
         for source, smallest in ((self.gt, self.scale), (self.lq, 1)):
             if source is not None:
                 source.check(smallest, f'scale is {scale}')
+                source.check_labels()
         if self.lq is None:
             self.cases = self._made()
         elif self.gt is None:

@@ -8,8 +8,7 @@ from torch.utils.data import Dataset
 
 from stea_arch.data.device_images import DeviceImages, place_tensor
 from stea_arch.data.gaussian8 import gaussian8
-from stea_arch.data.image_io import stem
-from stea_arch.data.image_source import ImageSource
+from stea_arch.data.image_source import ImageSource, label
 from stea_arch.data.loading import ErrorsAsItems
 from stea_arch.data.patches import Recipe, cut, draw_place, generator_of, to_tensor
 from stea_arch.data.training_images import TrainingImages
@@ -106,6 +105,7 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
         else:
             self.source = ImageSource(*where, allow_gray=True)
             self.source.check(self.scale, f'scale is {self.scale}')
+            self.source.check_labels()
         self._last = None, None  # name and pixels of the image read last: it comes num_kernels times in a row
 
     def _given(self, *keys):
@@ -183,10 +183,9 @@ class ClassicalDegradationDataset(ErrorsAsItems, Dataset):
                 f'{self.source.location(name)} has {img.shape[0]}x{img.shape[1]}. Leave it out by listing '
                 'the others in a file given as meta_info.'
             )
-        label = stem(name).replace('/', '_')  # a result is named by it: images of sub-folders must stay apart
         return {
             **_pair(img[:height, :width], params),
-            'lq_path': f'{label}_{group}.png',
+            'lq_path': f'{label(name)}_{group}.png',
             'gt_path': self.source.location(name),
             'group': group,
         }

@@ -23,6 +23,9 @@ GRAY_HELP = 'Convert it to RGB, or leave it out by listing the other images in a
 def list_images(folder, sub_folders=False):
     """The image files of a folder, sorted by name, and no hidden files.
 
+    Links are followed, but not to a folder that they lie in. One that leads nowhere and has the name of an image counts
+    as one that cannot be read.
+
     Args:
         folder (str): Path.
         sub_folders (bool): Also those of its sub-folders, hidden ones left out.
@@ -52,14 +55,16 @@ def list_images(folder, sub_folders=False):
     return names
 
 
-def _images_below(folder, prefix, sub_folders):
+def _images_below(folder, prefix, sub_folders, above=()):
+    above = (*above, os.path.realpath(folder))
     for entry in os.scandir(folder):
         if entry.name.startswith('.'):
             continue
-        if entry.is_file() and entry.name.lower().endswith(EXTENSIONS):
+        lost = entry.is_symlink() and not os.path.exists(entry.path)
+        if (lost or entry.is_file()) and entry.name.lower().endswith(EXTENSIONS):
             yield prefix + entry.name
-        elif sub_folders and entry.is_dir():
-            yield from _images_below(entry.path, f'{prefix}{entry.name}/', sub_folders)
+        elif sub_folders and not lost and entry.is_dir() and os.path.realpath(entry.path) not in above:
+            yield from _images_below(entry.path, f'{prefix}{entry.name}/', sub_folders, above)
 
 
 def check_stems(names, where):

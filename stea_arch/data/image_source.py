@@ -2,7 +2,7 @@
 
 import os
 
-from stea_arch.data.image_io import check_kind, check_stems, decode, list_images, read_header
+from stea_arch.data.image_io import check_kind, check_stems, decode, list_images, read_header, stem
 from stea_arch.data.lmdb_store import LmdbStore
 from stea_arch.data.meta_info import read_meta_info
 from stea_arch.system.errors import InputError
@@ -65,6 +65,18 @@ class ImageSource:
     def __len__(self):
         return len(self.names)
 
+    def check_labels(self):
+        """Raise a ValueError if two images have the same :func:`label`, so that one's results would be the other's."""
+        labels = {}
+        for name in self.names:
+            other = labels.setdefault(label(name), name)
+            if other != name:
+                raise InputError(
+                    f'Results are called by the names of images, with _ between folder and file, but {self.dataroot} '
+                    f'has {other} and {name}: the result of one would overwrite that of the other. Rename one, or '
+                    'list the images to use in a file given as meta_info.'
+                )
+
     def location(self, name):
         """Where an image lies: its path, or its key in the LMDB."""
         return self.store.key(name) if self.store else os.path.join(self.dataroot, name)
@@ -117,6 +129,11 @@ class ImageSource:
             shape = self.store.shapes.get(name)
             return (*shape, 8) if shape else None
         return read_header(self.location(name))
+
+
+def label(name):
+    """What results of an image are called: images of sub-folders stay apart, and no folder is needed."""
+    return stem(name).replace('/', '_')
 
 
 def _some(names, total, what='are missing'):

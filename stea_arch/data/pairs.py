@@ -20,6 +20,8 @@ def pair_problems(gt, lq, scale, cropped=True, template='{}', listed=False):
     Returns:
         list[str]: A sentence or more for each; what holds for many is said once.
     """
+    if not _takes_a_name(template):
+        return [f"filename_tmpl must have {{}} where the name of an image comes, as '{{}}x{scale}', got {template!r}."]
     stems = {stem(name): name for name in lq.names}
     wanted = {template.format(os.path.basename(stem(n)) if template != '{}' else stem(n)): n for n in gt.names}
     mark = f'x{scale}'
@@ -50,6 +52,13 @@ def pair_problems(gt, lq, scale, cropped=True, template='{}', listed=False):
             )
             unfit.append((name, text))
     return [*_once(lonely), *_once(superfluous), *_once(unfit)]
+
+
+def _takes_a_name(template):
+    try:
+        return isinstance(template, str) and template.format('a') != template.format('b')
+    except (ValueError, LookupError, AttributeError):  # as of {:d}, of {}{} or {name}, of {.x}
+        return False
 
 
 def _once(found):

@@ -67,6 +67,8 @@ def poisson_noise(img, levels, gray, generator):
 def jpeg(img, qualities):
     """Compress and decompress, by BasicSR's DiffJPEG (4:2:0, standard tables, padded with black to multiples of 16).
 
+    At quality 100, where DiffJPEG would divide by 0, all steps of the tables are 1, as libjpeg has them.
+
     Args:
         img (Tensor): (B, 3, H, W), float32 RGB in [0, 1].
         qualities (Sequence[float]): For each sample, in (0, 100].
@@ -75,18 +77,29 @@ def jpeg(img, qualities):
         Tensor: (B, 3, H, W), float32 in [0, 1], contiguous.
     """
     quality = torch.tensor(qualities, dtype=img.dtype)
-    factor = (torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100).to(img.device)
+    best = quality == 100
+    if best.any() and not best.all():
+        result = torch.empty(img.shape, dtype=img.dtype, device=img.device)
+        for some in (best, ~best):
+            result[some.to(img.device)] = jpeg(img[some.to(img.device)], quality[some].tolist())
+        return result
+    factor = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
+    factor = torch.where(best, 1, factor).to(img.device)
     height, width = img.shape[-2:]
     padded = F.pad(img, (0, -width % 16, 0, -height % 16))
-    codec = _codec(img.device)
+    codec = _codec(img.device, bool(best.all()))
     planes = codec.compress(padded, factor=factor)
     return codec.decompress(*planes, *padded.shape[-2:], factor=factor)[..., :height, :width].contiguous()
 
 
 @lru_cache
-def _codec(device):
+def _codec(device, finest):
     # a copy, because all DiffJPEG modules share their tables: moving one to a device would move those of the others
-    return copy.deepcopy(DiffJPEG(differentiable=False)).requires_grad_(False).to(device)
+    codec = copy.deepcopy(DiffJPEG(differentiable=False)).requires_grad_(False).to(device)
+    for name, table in codec.named_parameters():
+        if finest and name.endswith(('y_table', 'c_table')):
+            table.fill_(1)
+    return codec
 
 
 SIZE = 51  # pixels: of the Gaussian, whose sigma is 8 by OpenCV's rule

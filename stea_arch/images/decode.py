@@ -29,6 +29,9 @@ HEIF_BRANDS = (b'heic', b'heix', b'heim', b'heis', b'mif1')
 JXL_STARTS = (b'\xff\x0a', b'\0\0\0\x0cJXL ')
 JPEG_START = b'\xff\xd8'
 PNG_START = b'\x89PNG\r\n\x1a\n'
+CICP, NCLX = re.compile(rb'\x00{3}\x04cICP(..)', re.DOTALL), re.compile(rb'colrnclx(....)', re.DOTALL)
+NAMED_COLOURS = {'PNG': CICP, 'AVIF': NCLX, 'HEIF': NCLX}  # PNG, third edition, 11.3.2.6; ISO/IEC 14496-12, 12.1.5
+LIKE_SRGB = (1, 2, 6, 13, 14, 15)  # transfers: of BT.709, BT.601 and BT.2020 too, which are one, and not said
 TIFF_STARTS = (b'II\x2a\0', b'MM\0\x2a', b'II\x2b\0', b'MM\0\x2b')
 
 
@@ -147,6 +150,8 @@ def _decode(data):
         exif = b'' if img.format == 'TIFF' else _attempt(_exif, img, b'', 'EXIF', warnings)
         beside = _attempt(_beside, img, {}, 'metadata', warnings)
         icc = img.info.get('icc_profile')
+        if not icc and (points := _foreign_colours(img.format, data)):
+            warnings.append(f'its colours ({points} of H.273) were taken for sRGB; convert it to sRGB to keep them')
         if bits == 16:
             pixels = _deep_png(data, img.info.get('transparency'))
         else:
@@ -190,7 +195,7 @@ def _beside(img):
     """The metadata that Pillow reads, by their names in :class:`Photo`."""
     info = img.info
     found = {'xmp': info.get('xmp') or info.get('XML:com.adobe.xmp'), 'dpi': info.get('dpi')}
-    if img.format == 'JPEG' and isinstance(info.get('photoshop'), dict):
+    if img.format in ('JPEG', 'MPO') and isinstance(info.get('photoshop'), dict):
         found['iptc'] = info['photoshop'].get(0x0404)
     if img.format == 'TIFF':
         return _beside_tiff(img.tag_v2)
@@ -203,6 +208,15 @@ def _beside_tiff(tags):
     unit, sides = tags.get(tiff.RESOLUTION_UNIT, 2), [tags.get(tag) for tag in (tiff.X_RESOLUTION, tiff.Y_RESOLUTION)]
     dpi = [float(side) * {2: 1, 3: 2.54}[unit] for side in sides] if all(sides) and unit in (2, 3) else None
     return _sound({'xmp': tags.get(tiff.XMP), 'iptc': tags.get(tiff.IPTC), 'dpi': dpi})
+
+
+def _foreign_colours(kind, data):
+    """The code points by which a file names colours that are not those of sRGB or BT.709, in words, or None."""
+    png = kind == 'PNG'
+    head = data[: data.find(b'IDAT')] if png else data
+    named = NAMED_COLOURS[kind].search(head) if kind in NAMED_COLOURS else None
+    primaries, transfer = struct.unpack('>BB' if png else '>HH', named[1]) if named else (1, 13)
+    return None if primaries in (1, 2) and transfer in LIKE_SRGB else f'primaries {primaries}, transfer {transfer}'
 
 
 def _sound(found):

@@ -29,6 +29,8 @@ FULL_COLOURS = {'JPEG': {'subsampling': 0}, 'AVIF': {'subsampling': '4:4:4'}}  #
 OPAQUE = ('JPEG', 'BMP')  # hold no transparency
 EIGHT_BITS = (*LOSSY, 'BMP')
 WIDEST = {'JPEG': 65500, 'WEBP': 16383, 'AVIF': 65536}  # pixels, also high
+IDAT_BYTES = 2**20  # in a chunk of a PNG's pixels; the specification allows less than 2**31
+BIG_TIFF = 2**32 - 2**25  # bytes of pixels from which on the offsets of a TIFF may need 64 bits
 LONGEST_SEGMENT = 65533  # bytes in a JPEG, without those that hold its length
 HELP = 'choose another format (--format png)'
 METRE = 0.0254  # in inches
@@ -133,8 +135,9 @@ def _encode_deep_png(pixels, level):
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     start = struct.pack('>IIBBBBB', width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
-    chunks = [_chunk(b'IHDR', start), _chunk(b'IDAT', zlib.compress(filtered, level)), _chunk(b'IEND', b'')]
-    return b''.join([b'\x89PNG\r\n\x1a\n', *chunks])
+    packed = memoryview(zlib.compress(filtered, level))
+    chunks = [_chunk(b'IDAT', packed[at : at + IDAT_BYTES]) for at in range(0, len(packed), IDAT_BYTES)]
+    return b''.join([b'\x89PNG\r\n\x1a\n', _chunk(b'IHDR', start), *chunks, _chunk(b'IEND', b'')])
 
 
 def _chunk(name, content):
@@ -179,6 +182,7 @@ def _encode_tiff(pixels, icc, photo):
         planarconfig='contig' if pixels.shape[2] > 1 else None,
         extrasamples=['unassalpha'] if pixels.shape[2] in (2, 4) else None,
         compression='zlib',
+        bigtiff=pixels.nbytes > BIG_TIFF,  # how small they become is not known
         iccprofile=icc,
         resolution=photo.dpi,
         resolutionunit=2 if photo.dpi else None,  # inches

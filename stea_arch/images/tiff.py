@@ -16,7 +16,8 @@ STRIP_OFFSETS, CHANNELS, ROWS_PER_STRIP, STRIP_BYTES, PLANAR = 273, 277, 278, 27
 PREDICTOR, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = 317, 322, 323, 324, 325
 EXTRA_SAMPLES, SAMPLE_FORMAT = 338, 339
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, XMP, IPTC = 282, 283, 296, 700, 33723
-LOSSLESS = {1, 5, 8, 32773, 32946, 34925, 50000}  # none, LZW, deflate, PackBits, deflate, LZMA, Zstandard
+PREDICTED = {5, 8, 32946, 34925, 50000}  # LZW, deflate, deflate, LZMA, Zstandard: with others libtiff has no PREDICTOR
+LOSSLESS = {1, 32773, *PREDICTED}  # none and PackBits too
 WHITE_IS_ZERO, RGB = 0, 2
 PREMULTIPLIED, STRAIGHT = 1, 2  # EXTRA_SAMPLES: the channel after the colours is transparency
 
@@ -106,7 +107,9 @@ def _as_gray(data, tags, channels, parts):
     with TiffImagePlugin.TiffImageFile(io.BytesIO(start + data[8:] + _header(gray, order, len(data)))) as img:
         samples = np.asarray(img).reshape(height, width, channels)
     samples = samples.astype(np.uint16 if tags[BITS][0] == 16 else np.uint8)  # in the order of this machine
-    return _undo_predictor(samples, tags[TILE_WIDTH] if tiled else width) if tags.get(PREDICTOR, 1) == 2 else samples
+    if tags.get(PREDICTOR, 1) == 2 and tags.get(COMPRESSION, 1) in PREDICTED:
+        return _undo_predictor(samples, tags[TILE_WIDTH] if tiled else width)
+    return samples
 
 
 def _header(tags, order, at):

@@ -101,7 +101,7 @@ def _pairs(problems, path, section, scale):
         try:
             sides = ImageSource(gt, backend, listed, True), ImageSource(lq, backend, None, True)
             found = pair_problems(*sides, scale, False, template, bool(listed))
-        except (ValueError, OSError, KeyError, IndexError) as error:  # the latter two: of the template
+        except (ValueError, OSError) as error:
             found = [str(error)]
         if found:
             more = f' ({len(found) - 1} more such problems; stea-data check FILE lists them)' if len(found) > 1 else ''

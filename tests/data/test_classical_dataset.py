@@ -8,6 +8,7 @@ from scipy.ndimage import correlate
 from skimage import data as skimage_data
 
 from data_prep.lmdb_writer import write_lmdb
+from stea_arch.compare.testsets import TestSet
 from stea_arch.data.classical_dataset import ClassicalDegradationDataset
 
 PHOTO = skimage_data.coffee()[100:170, 200:261]  # 70 x 61: no multiple of 2, 3 or 4 along both axes
@@ -108,6 +109,23 @@ def test_meta_info_lists_a_subset(photo_folder, photo_lmdb, tmp_path, backend):
     (tmp_path / 'list.txt').write_text('photo4.png\nother.png\n')
     with pytest.raises(FileNotFoundError, match=r'should be an image in .* but 1 of 2 are missing: other.png'):
         ClassicalDegradationDataset(options(folder, 'val', **changes))
+
+
+@pytest.mark.parametrize('backend', ['disk', 'lmdb'])
+def test_images_whose_results_would_have_one_name_are_refused_in_evaluation(photo_folder, tmp_path, backend):
+    for name in ('a/b.png', 'a_b.png'):
+        (tmp_path / 'f' / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'f' / name).write_bytes((photo_folder / 'photo0.png').read_bytes())
+    (tmp_path / 'list.txt').write_text('a/b.png\na_b.png\n')
+    write_lmdb([str(tmp_path / 'f')], str(tmp_path / 'f.lmdb'), progress=False)
+    root = tmp_path / ('f' if backend == 'disk' else 'f.lmdb')
+    changes = {'io_backend': {'type': backend}, 'meta_info': str(tmp_path / 'list.txt')}
+    assert len(ClassicalDegradationDataset(options(root, **changes))) == 2  # training makes no results
+    message = rf'{root.name} has a/b\.png and a_b\.png: the result of one would overwrite'
+    with pytest.raises(ValueError, match=message):
+        ClassicalDegradationDataset(options(root, 'val', **changes))
+    with pytest.raises(ValueError, match=message):
+        TestSet('set', {'protocol': 'gaussian8', 'gt': str(root), 'meta_info': changes['meta_info']}, 4)
 
 
 def test_basicsr_trains_and_validates_its_own_network(photo_folder, tmp_path, tiny_options, build):

@@ -86,6 +86,25 @@ def test_lists_sub_folders_on_request(tmp_path):
     assert list_images(str(tmp_path)) == ['b.png']
 
 
+def test_links_are_followed_but_not_in_circles_and_lost_images_are_not_forgotten(tmp_path):
+    (tmp_path / 'f' / 'sub').mkdir(parents=True)
+    (tmp_path / 'f' / 'a.png').touch()
+    targets = {
+        'b.png': 'a.png',
+        'sub/up': '..',
+        'other': 'sub',
+        'lost.png': 'nowhere',
+        'self.png': 'self.png',
+        'gone': 'x',
+    }
+    for link, target in targets.items():
+        (tmp_path / 'f' / link).symlink_to(target)
+    (tmp_path / 'f' / 'sub' / 'c.png').touch()
+    here = ['a.png', 'b.png', 'lost.png', 'self.png']
+    assert list_images(str(tmp_path / 'f')) == here
+    assert list_images(str(tmp_path / 'f'), sub_folders=True) == sorted([*here, 'sub/c.png', 'other/c.png'])
+
+
 def test_list_refuses(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'A folder of images was expected at .*none'):
         list_images(str(tmp_path / 'none'))

@@ -63,6 +63,21 @@ def test_pairs_that_do_not_fit_end_a_training_before_it_begins(
     assert said in error and '(1 more such problems; stea-data check FILE lists them)' in error
 
 
+@pytest.mark.parametrize('template', ['{}{}', '{name}', '{.x}', '{:d}', '{', 'x2', 3, None])
+def test_a_template_without_a_place_for_the_name_is_said_by_both(
+    written, tiny_options, fail_main, tmp_path, capsys, template
+):
+    for side, length in (('gt', 64), ('lq', 32)):
+        write_image(tmp_path / side / 'a.png', np.zeros((length, length, 3), np.uint8))
+    changes = {'datasets': {'val': {**paired(tmp_path), 'filename_tmpl': template}}}
+    said = f"filename_tmpl must have {{}} where the name of an image comes, as '{{}}x2', got {template!r}"
+    assert main(['check', written(changes), '--quiet']) == 1
+    assert f'datasets.val: {said}' in capsys.readouterr().out
+    assert (said if isinstance(template, str) else 'datasets.val.filename_tmpl') in fail_main(
+        2, train.main, tiny_options(changes)
+    )
+
+
 def test_several_roots_are_all_looked_at_with_their_lists(written, tmp_path, capsys):
     for root in 'ab':
         for name in ('one', 'two'):

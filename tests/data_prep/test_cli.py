@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -5,6 +8,13 @@ import pytest
 from data_prep.cli import main
 from data_prep.sample import REAL, TRAIN, VAL
 from stea_arch.data.image_io import decode
+
+COMMANDS = [
+    ['lmdb'],
+    ['subimages', '--size', '40', '--step', '20'],
+    ['gaussian8', '--scale', '2'],
+    ['setting2', '--scale', '2'],
+]
 
 
 def test_help_names_every_command(capsys):
@@ -76,6 +86,35 @@ def test_subimages_go_where_the_name_says(photo_folder, tmp_path, capsys):
     assert (tmp_path / 'tiles.lmdb' / 'meta_info.txt').read_text().startswith('photo0_s001.png (40,40,3) 3\n')
 
 
+@pytest.mark.parametrize('name', ['lost.png', os.fsdecode(b'\xff.png')])
+@pytest.mark.parametrize('command', COMMANDS)
+def test_a_lost_link_and_an_impossible_name_are_named_or_left_out(photo_folder, tmp_path, capsys, command, name):
+    (tmp_path / 'f').mkdir()
+    (tmp_path / 'f' / 'a.png').write_bytes((photo_folder / 'photo0.png').read_bytes())
+    (tmp_path / 'f' / name).symlink_to('nowhere' if name == 'lost.png' else 'a.png')
+    command = [*command, str(tmp_path / 'f'), '--out', str(tmp_path / 'o.lmdb'), '--quiet']
+    assert main(command) == 2
+    assert (said := ascii(name)[1:-1]) in capsys.readouterr().err and not (tmp_path / 'o.lmdb').exists()
+    assert main([*command, '--skip-broken']) == 0
+    assert 'Source images left out: 1' in (out := capsys.readouterr().out) and said in out
+    assert main(['check', str(tmp_path / 'f'), '--quiet']) == (name == 'lost.png')
+    said = f'lost.png of {tmp_path}/f could not be read: No such file or directory. Replace it or leave it out.'
+    assert (said in capsys.readouterr().out) == (name == 'lost.png')
+
+
+def test_originals_are_never_replaced(photo_folder, tmp_path, capsys):
+    shutil.copytree(photo_folder, tmp_path / 'sets' / 'photos')
+    cutting = ['subimages', '--size', '40', '--step', '20']
+    for command in (cutting, ['gaussian8', '--scale', '2'], ['setting2', '--scale', '2']):
+        for out in (tmp_path / 'sets', tmp_path / 'sets' / 'photos'):
+            whole = [*command, str(tmp_path / 'sets' / 'photos'), '--out', str(out), '--quiet', '--replace']
+            assert main(whole) == 2
+            assert (
+                f'Only an earlier result of the same command is replaced, but {out} is none' in capsys.readouterr().err
+            )
+    assert sorted(path.name for path in (tmp_path / 'sets').rglob('*.png')) == sorted(os.listdir(photo_folder))
+
+
 def test_subimages_refuse(photo_folder, tmp_path, capsys):
     assert main(['subimages', str(photo_folder), '-o', str(tmp_path / 't'), '--size', '68', '--step', '69']) == 2
     assert 'step between tiles must be between 1 and their size 68' in capsys.readouterr().err
@@ -97,12 +136,14 @@ def test_numbers_out_of_range(tmp_path, capsys, wrong, message):
     assert exit_info.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_lmdb_says_what_basicsr_will_not_find(photo_folder, tmp_path, capsys):
+@pytest.mark.parametrize('command', COMMANDS)
+def test_wherever_an_lmdb_is_made_it_is_said_what_basicsr_will_not_find_there(photo_folder, tmp_path, capsys, command):
     (tmp_path / 'f').mkdir()
     for name in ('a', 'a.b', 'ü'):
         (tmp_path / 'f' / f'{name}.png').write_bytes((photo_folder / 'photo0.png').read_bytes())
-    assert main(['lmdb', str(tmp_path / 'f'), '-o', str(tmp_path / 'f.lmdb'), '--quiet']) == 0
-    assert "BasicSR's own datasets will not find 2 of them" in capsys.readouterr().out
+    assert main([*command, str(tmp_path / 'f'), '-o', str(tmp_path / 'f.lmdb'), '--quiet']) == 0
+    found = 18 if command[0] == 'subimages' else 2
+    assert f"BasicSR's own datasets will not find {found} of them" in capsys.readouterr().out
 
 
 def test_interrupted_by_hand(photo_folder, tmp_path, monkeypatch, capsys):

@@ -82,8 +82,9 @@ def test_refuses(div2krk, tmp_path):
     write_image(div2krk / 'gt' / 'img_7_gt.png', coffee()[:8, :8])
     with pytest.raises(ValueError, match=r'1 are alone: .*gt/img_7_gt\.png\. Unpack'):
         list_pairs(div2krk, 4)
-    write_image(div2krk / 'lr_x4' / 'img_7.png', coffee()[:8, :8])
-    with pytest.raises(ValueError, match=r'called im_1\.png and so on .* 1 have other names: img_7\.png'):
+    for name in ('im_01.png', 'img_7.png'):  # the first would take the place of im_1
+        write_image(div2krk / 'lr_x4' / name, coffee()[:8, :8])
+    with pytest.raises(ValueError, match=r'called im_1\.png and so on .* 2 have other names: im_01\.png, img_7\.png'):
         list_pairs(div2krk, 4)
 
 

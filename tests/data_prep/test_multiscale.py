@@ -14,9 +14,10 @@ def real_esrgan_sizes(width, height):
     return [*sizes, (int(400 * (width / height)), 400)]
 
 
-@pytest.mark.parametrize(('height', 'width'), [(1404, 2040), (2040, 1356), (1000, 1000), (649, 2041)])
+@pytest.mark.parametrize(('height', 'width'), [(1404, 2040), (2040, 1356), (1000, 1000), (649, 2041), (500, 399)])
 def test_sizes_are_real_esrgans(height, width):
     expected = [(f'T{i}', (rows, columns)) for i, (columns, rows) in enumerate(real_esrgan_sizes(width, height))]
+    expected = [(name, size) for name, size in expected if min(size) <= min(height, width)]  # no enlargement
     assert copy_sizes(height, width, 1) == expected
     assert copy_sizes(height, width, 400) == [(name, size) for name, size in expected if min(size) >= 400]
 

@@ -59,6 +59,26 @@ def test_replacing(tmp_path):
     assert os.listdir(tmp_path) == ['result']
 
 
+@pytest.mark.parametrize(
+    'found', ['is none', 'is another command', 'is a link', 'is a lost link', 'holds .*/own, of which']
+)
+def test_only_an_earlier_result_of_the_same_command_is_replaced(tmp_path, found):
+    target, own = tmp_path / 'result', tmp_path / 'result' / 'own'
+    if found != 'is none':
+        make(target, {**of(1), 'settings': {'kind': 'other' if 'command' in found else None}})
+    target.mkdir(exist_ok=True)
+    own.write_text('mine')
+    if 'link' in found:
+        target = tmp_path / 'link'
+        target.symlink_to('nowhere' if 'lost' in found else own.parent)
+    (tmp_path / 'source').symlink_to(own)
+    sources = [tmp_path / 'source'] if 'holds' in found else []
+    message = f'Only an earlier result .* but {target} {found.replace("another command", "none").replace("lost ", "")}'
+    with pytest.raises(FileExistsError, match=message.replace('/own', '/source')):
+        make(target, of(2), replace=True, sources=sources)
+    assert own.read_text() == 'mine' and not part_of(target).exists()
+
+
 def test_identity_changes_with_every_source_and_setting(tmp_path):
     files = {name: tmp_path / name for name in ('a', 'b')}
 

@@ -2,6 +2,7 @@ import os
 import time
 from pathlib import Path
 
+import lmdb
 import pytest
 from real_files import kill_me, killed, read_lmdb
 
@@ -152,6 +153,54 @@ def test_what_was_stored_but_not_noted_goes_when_its_image_has_changed(sources, 
     assert sorted(content(target)) == sorted(EXPECTED)
 
 
+def test_records_that_a_power_cut_took_are_made_again(sources, target):
+    """The journal is on the disk, but of what it notes a file is missing, empty or cut short."""
+    with pytest.raises(ValueError, match='2 of 9'):
+        produce({**sources, 'y': sources['a'], 'z': sources['a']}, only_letters, str(target), QUIET)
+    part = part_of(target)
+    if target.suffix == '.lmdb':
+        with lmdb.open(str(part)) as env, env.begin(write=True) as txn:
+            assert all(txn.delete(key) for key in (b'a_1', b'b_2', b'c_1'))
+    else:
+        (part / 'a_1.png').unlink()
+        (part / 'b_2.png').write_bytes(b'')
+        (part / 'c_1.png').write_bytes(bytes(2001))
+    assert produce(sources, twice, str(target), QUIET).kept == 4
+    assert content(target) == EXPECTED
+
+
+def only_letters(name, path):
+    return broken(name, path) if name in 'yz' else twice(name, path)
+
+
+def test_files_are_on_the_disk_before_the_journal_says_so(sources, tmp_path, monkeypatch):
+    synced, fsync = set(), os.fsync
+
+    def add(journal, entries):
+        entries = list(entries)
+        files = [part_of(tmp_path / 'out') / name for _, records in entries for name, *_ in records]
+        assert {path.stat().st_ino for path in files} <= synced
+        original_add(journal, entries)
+
+    monkeypatch.setattr(os, 'fsync', lambda number: synced.add(os.fstat(number).st_ino) or fsync(number))
+    monkeypatch.setattr(Journal, 'add', add)
+    monkeypatch.setattr(sinks, 'BATCH_BYTES', 6000)
+    assert produce(sources, twice, str(tmp_path / 'out'), QUIET).records == 14
+
+
+@pytest.mark.parametrize('damage', [b'no LMDB at all' * 999, None])
+def test_a_damaged_lmdb_of_an_interrupted_run_is_named_with_what_to_do(sources, tmp_path, damage):
+    target = tmp_path / 'o.lmdb'
+    with pytest.raises(ValueError, match='7 of 7'):
+        produce(sources, broken, str(target), QUIET)
+    data = part_of(target) / 'data.mdb'
+    data.write_bytes(damage or data.read_bytes()[:4096])
+    with pytest.raises(
+        OSError, match=r'could not be written in .*o\.lmdb\.part: .* remove that folder if its data\.mdb'
+    ):
+        produce(sources, twice, str(target), QUIET)
+
+
 def test_other_settings_begin_anew(sources, target):
     with pytest.raises(ValueError, match='7 of 7 are not'):
         produce(sources, broken, str(target), QUIET, size=1)
@@ -223,7 +272,9 @@ def test_a_full_disk_is_named_and_the_work_goes_on_when_there_is_room(sources, s
     big = {name: [Record(f'{name}.png', (1, 1, 3), 1, os.urandom(100_000))] for name in sources}
     with small_disk(750_000) as disk:
         (disk / 'filler').write_bytes(bytes(300_000))
-        with pytest.raises(OSError, match=r'The disk did not take what .*o\.lmdb.part needs: .* are free there'):
+        with pytest.raises(
+            OSError, match=r'An LMDB could not be written in .*o\.lmdb\.part: .* are free there\)\. .* Make room'
+        ):
             produce(sources, lambda name, path: big[name], str(disk / 'o.lmdb'), QUIET)
         assert not (disk / 'o.lmdb').exists()
         (disk / 'filler').unlink()

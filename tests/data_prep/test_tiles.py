@@ -92,6 +92,24 @@ def test_small_and_unreadable_images_are_named_before_anything_is_made(photo_fol
     assert outcome.skipped[0] == 'photo0.png (72x64): smaller than a tile'
 
 
+@pytest.mark.parametrize('target', ['tiles', 'tiles.lmdb'])
+@pytest.mark.parametrize(
+    ('names', 'multiscale', 'tile'),
+    [(('0001x2', '0001x4'), False, '0001'), (('0001', '0001x4'), False, '0001'), (('a', 'aT0'), True, 'aT0')],
+)
+def test_images_whose_tiles_would_share_a_name_are_named_before_anything_is_made(
+    tmp_path, names, multiscale, tile, target
+):
+    for number, name in enumerate(names):
+        write_image(tmp_path / 'f' / f'{name}.png', np.full((64, 64, 3), number, np.uint8))
+    message = rf'{names[0]}\.png and {names[1]}\.png would both be called {tile}_s001\.png'
+    with pytest.raises(ValueError, match=message):
+        write_tiles(folder_paths(tmp_path / 'f'), str(tmp_path / target), Cut(40, 20, multiscale), QUIET)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['f']
+    if multiscale:  # without copies the names differ
+        assert write_tiles(folder_paths(tmp_path / 'f'), str(tmp_path / target), Cut(40, 20), QUIET).records == 18
+
+
 def test_impossible_steps():
     with pytest.raises(ValueError, match=r'between 1 and their size 68, or pixels would be lost, got 240'):
         Cut(68)

@@ -1,4 +1,6 @@
+import copy
 import dataclasses
+import io
 import random
 
 import numpy as np
@@ -7,6 +9,7 @@ import torch
 from basicsr.data.degradations import generate_gaussian_noise_pt, generate_poisson_noise_pt
 from basicsr.data.transforms import paired_random_crop
 from basicsr.utils import DiffJPEG, USMSharp
+from PIL import Image
 from skimage.data import astronaut
 
 from stea_arch.degradations import batch_steps
@@ -98,10 +101,26 @@ def test_jpeg_equals_basicsr(shape):
     assert result.is_contiguous() and not result.requires_grad
 
 
+def test_jpeg_of_quality_100_has_the_tables_of_libjpeg():
+    file, expected = io.BytesIO(), copy.deepcopy(DiffJPEG(differentiable=False)).requires_grad_(False)
+    Image.fromarray(astronaut()).save(file, 'JPEG', quality=100)
+    for name, table in expected.named_parameters():
+        if name.endswith('_table'):
+            table.copy_(torch.tensor(Image.open(file).quantization[name.endswith('c_table')]).view(8, 8))
+    img = photographs(48, 64)
+    for qualities in ((100.0, 95.0, 100.0), (100.0, 100.0, 100.0)):
+        result = jpeg(img, qualities)
+        for sample, quality, found in zip(img.split(1), qualities, result.split(1)):
+            codec, arguments = (
+                (expected, {'quality': 50}) if quality == 100 else (DiffJPEG(False), {'quality': quality})
+            )
+            assert torch.equal(found, codec(sample, **arguments))  # 50: the tables as they are
+
+
 def test_tables_of_other_codecs_stay_where_they_are():
     other = DiffJPEG(differentiable=False)
     jpeg(photographs(16, 16), (50.0, 50.0, 50.0))
-    ours = {id(parameter) for parameter in batch_steps._codec(torch.device('cpu')).parameters()}
+    ours = {id(parameter) for parameter in batch_steps._codec(torch.device('cpu'), False).parameters()}
     assert ours.isdisjoint(map(id, other.parameters()))
 
 

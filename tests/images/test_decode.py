@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from stea_arch.data.image_io import decode
 from stea_arch.images.decode import ORIENTATION, Photo, decode_photo, read_header
@@ -126,6 +126,18 @@ def test_tiffs_of_opencv_with_lzw_and_predictor(tmp_path, dtype):
         pixels = noise(channels, dtype)
         data = cv2.imencode('.tif', pixels[..., order], [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
         check(data, pixels, tmp_path)
+
+
+@pytest.mark.parametrize(
+    'compression', [None, 'packbits', 'tiff_lzw', 'tiff_adobe_deflate', 'tiff_deflate', 'lzma', 'zstd']
+)
+def test_a_predictor_counts_where_other_programs_read_it(tmp_path, compression):
+    file = io.BytesIO()
+    Image.fromarray(noise(3)).save(file, 'TIFF', compression=compression, tiffinfo={317: 2})  # as Pillow takes it
+    with Image.open(io.BytesIO(file.getvalue())) as img:
+        assert img.tag_v2[317] == 2
+        np.testing.assert_array_equal(img, noise(3))
+    check(file.getvalue(), noise(3), tmp_path)
 
 
 def test_large_tiffs_of_64_bit_offsets(tmp_path):
@@ -290,6 +302,37 @@ def test_a_png_with_damaged_metadata_is_read():
     damaged[200] ^= 1
     with pytest.raises(ValueError, match='not readable as PNG'):
         decode_photo(bytes(damaged))
+
+
+@pytest.mark.parametrize('kind', ['PNG', '16 bits', 'AVIF', 'HEIF'])
+@pytest.mark.parametrize(
+    ('points', 'like'), [((1, 13), True), ((1, 1), True), ((2, 2), True), ((12, 13), False), ((9, 16), False)]
+)
+def test_colours_that_are_named_and_not_those_of_srgb_are_said(kind, points, like):
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    file, icc = io.BytesIO(), ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+    if kind in ('PNG', '16 bits'):
+        bits = 8 if kind == 'PNG' else 16
+        pixels = noise(3, np.uint8 if bits == 8 else np.uint16)
+        data, profiled = (
+            write_png(pixels.reshape(HEIGHT, -1), bits, 2, (b'cICP', bytes([*points, 0, 1])), *more)
+            for more in ([], [(b'iCCP', b'x\0\0' + zlib.compress(icc))])
+        )
+        assert decode_photo(profiled).warnings == ()  # by which the colours are known
+    else:
+        img = Image.fromarray(np.full((64, 64, 3), 90, np.uint8))
+        names = dict(zip(('color_primaries', 'transfer_characteristics'), points))
+        img.save(file, kind, **({} if kind == 'AVIF' else {**names, 'save_nclx_profile': True}))
+        data = file.getvalue()
+        if kind == 'AVIF':  # Pillow writes sRGB's
+            assert data.count(b'colrnclx\0\1\0\x0d') == 1
+            data = data.replace(b'colrnclx\0\1\0\x0d', b'colrnclx' + struct.pack('>HH', *points))
+    said = (
+        f'its colours (primaries {points[0]}, transfer {points[1]} of H.273) were taken for sRGB; convert it to sRGB to'
+    )
+    assert decode_photo(data).warnings == (() if like else (f'{said} keep them',))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
+from stea_arch.images import encode
 from stea_arch.images.decode import ORIENTATION, Photo, decode_photo, read_header, read_photo
 from stea_arch.images.encode import encode_photo
 
@@ -44,12 +45,21 @@ def test_lossless_files_come_back_exactly(tmp_path, channels, dtype, extension):
 
 
 @pytest.mark.parametrize('channels', [1, 2, 3, 4])
-def test_other_programs_read_our_16_bits(channels):
+@pytest.mark.parametrize('large', [False, True])
+def test_other_programs_read_our_16_bits(monkeypatch, channels, large):
+    if large:
+        monkeypatch.setattr(encode, 'IDAT_BYTES', 100)
+        monkeypatch.setattr(encode, 'BIG_TIFF', 100)
     pixels = make_pixels(channels=channels, dtype=np.uint16)
-    png = cv2.imdecode(np.frombuffer(encode_photo(Photo(pixels), '.png'), np.uint8), cv2.IMREAD_UNCHANGED)
+    data = encode_photo(Photo(pixels), '.png')
+    lengths = [int.from_bytes(part[-4:], 'big') for part in data.split(b'IDAT')[:-1]]
+    assert (len(lengths) > 1) == large and (max(lengths) <= 100 or not large)
+    png = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     order = {1: [0], 2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
     np.testing.assert_array_equal(png.reshape(9, 14, -1), pixels[..., order])
-    tiff = tifffile.imread(io.BytesIO(encode_photo(Photo(pixels), '.tiff')))
+    data = encode_photo(Photo(pixels), '.tiff')
+    assert struct.unpack_from('<H', data, 2)[0] == (43 if large else 42)  # of BigTIFF, and of TIFF 6.0
+    tiff = tifffile.imread(io.BytesIO(data))
     np.testing.assert_array_equal(tiff.reshape(9, 14, -1), pixels[..., [0, 0, 0, 1]] if channels == 2 else pixels)
 
 
@@ -144,6 +154,16 @@ def test_other_programs_read_our_metadata_and_so_do_we(extension, dtype):
     assert photo.iptc == (IPTC if 'iptc' in METADATA[extension] else b'')
     assert photo.dpi == (pytest.approx((300, 150), abs=0.02) if 'dpi' in METADATA[extension] else None)
     assert photo.gamma == (given['gamma'] if extension == '.png' else None)
+
+
+def test_captions_of_phones_that_keep_several_pictures_in_a_jpeg():
+    img, file = Image.fromarray(smooth_pixels(3)), io.BytesIO()
+    img.save(file, 'MPO', save_all=True, append_images=[img])
+    marked = encode_photo(Photo(smooth_pixels(3), iptc=IPTC), '.jpg')
+    start = marked.index(b'\xff\xed')
+    segment = marked[start : start + 2 + struct.unpack_from('>H', marked, start + 2)[0]]
+    data = file.getvalue()[:2] + segment + file.getvalue()[2:]
+    assert Image.open(io.BytesIO(data)).format == 'MPO' and decode_photo(data).iptc == IPTC
 
 
 def test_a_jpeg_leaves_out_what_is_too_long_for_it():
