@@ -173,7 +173,9 @@ def _parser():
         working(sub)
         sub.add_argument('--skip-broken', action='store_true', help='leave out images that cannot be used, list them')
         sub.add_argument(
-            '--replace', action='store_true', help='take the place of an earlier result of the same command'
+            '--replace',
+            action='store_true',
+            help='take the place of an earlier result of its kind, with all that is in it',
         )
 
     def cutting(sub):

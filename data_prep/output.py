@@ -114,7 +114,7 @@ def _refuse_foreign(target, identity, sources):
     inside = os.path.join(os.path.realpath(target), '')
     if target.is_symlink():
         found = 'is a link'
-    elif (_read(target) or {}).get('settings', {'kind': ''}).get('kind') != identity['settings'].get('kind'):
+    elif _command(_read(target)) != _command(identity):
         found = 'is none'
     elif held := next((path for path in sources if os.path.realpath(path).startswith(inside)), None):
         found = f'holds {held}, of which the result is to be made'
@@ -124,6 +124,11 @@ def _refuse_foreign(target, identity, sources):
         f'Only an earlier result of the same command is replaced, but {target} {found}. Nothing was changed. Choose '
         'another name, or remove or rename what is there.'
     )
+
+
+def _command(identity):
+    settings = (identity or {}).get('settings')
+    return settings and (settings.get('kind'), settings.get('protocol'))
 
 
 def write_whole(path, lines):

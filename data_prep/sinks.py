@@ -18,9 +18,8 @@ from data_prep.journal import Journal
 from data_prep.output import write_whole
 from data_prep.record import checksum
 from stea_arch.data.image_io import stem
-from stea_arch.data.lmdb_store import check_length
+from stea_arch.data.lmdb_store import needed_length
 from stea_arch.data.meta_info import read_meta_info
-from stea_arch.system.errors import InputError
 
 JOURNAL = '.journal'
 LMDB_CHECKSUMS, FOLDER_CHECKSUMS = 'checksums.txt', '.checksums.txt'
@@ -89,9 +88,12 @@ class LmdbSink(_Sink):
 
     def open(self, expected_bytes):
         data = self.part / 'data.mdb'
+        if data.exists() and data.stat().st_size < needed_length(data):
+            raise OSError(
+                f'What an interrupted run has left in {self.part} is damaged: its data.mdb was cut short. Remove that '
+                'folder and start the same command again.'
+            )
         with self._explained():
-            if data.exists():
-                check_length(data)
             self.env = lmdb.open(str(self.part), map_size=_map_size(expected_bytes))
 
     def store(self, records):
@@ -102,7 +104,7 @@ class LmdbSink(_Sink):
         self._write(put_all)
 
     def holds(self, record):
-        with self._explained(), self.env.begin() as txn:
+        with self._explained(), self.env.begin(buffers=True) as txn:
             return txn.get(stem(record[0]).encode()) is not None
 
     def keep_only(self, names):
@@ -132,7 +134,7 @@ class LmdbSink(_Sink):
             yield
         except lmdb.MapFullError:
             raise
-        except (lmdb.Error, InputError) as error:
+        except lmdb.Error as error:
             free = shutil.disk_usage(self.part).free
             raise OSError(
                 f'An LMDB could not be written in {self.part}: {error} ({free / 1e6:,.0f} MB are free there). What was '
@@ -154,6 +156,9 @@ class LmdbSink(_Sink):
 
     def close(self):
         self.env.close()
+        data = self.part / 'data.mdb'
+        if data.stat().st_size < (length := needed_length(data)):  # pages at the end were never used, nor written
+            os.truncate(data, length)
         self.journal.close()
 
 
@@ -170,10 +175,7 @@ class FolderSink(_Sink):
         for record in records:
             path = self.part / record.name
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(path, 'wb') as file:
-                file.write(record.data)
-                file.flush()
-                os.fsync(file.fileno())
+            path.write_bytes(record.data)
 
     def holds(self, record):
         name, *_, digest = record
@@ -189,6 +191,11 @@ class FolderSink(_Sink):
 
     def write_meta_info(self, records):
         pass  # BasicSR would take a text file among the images for one of them
+
+    def finish(self, sources):
+        count = super().finish(sources)
+        os.sync()  # before the result has its name; until then each file is compared with its digest
+        return count
 
     def close(self):
         self.journal.close()

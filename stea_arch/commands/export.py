@@ -55,11 +55,10 @@ def main(argv=None):
 
 def _check_out(args, source):
     """Refuse names under which nothing would read what is written, and that of the input."""
-    out, ending = Path(args.out), '.safetensors'
+    out, expected = Path(args.out), {'onnx': '.onnx', 'safetensors': '.safetensors', 'published': '.pth'}[args.format]
     if out.resolve() == source.resolve():
         raise InputError(f'{out} is the file of MODEL, which would be replaced: give OUT another name.')
-    if (out.suffix == ending) != (args.format == 'safetensors'):
-        expected = ending if args.format == 'safetensors' else '.onnx' if args.format == 'onnx' else '.pth'
+    if out.suffix != expected:
         raise InputError(f'OUT must end in {expected} to be read again, got {out}.')
 
 

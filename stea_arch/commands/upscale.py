@@ -109,7 +109,7 @@ def _report(jobs, left, failed):
         print(f'Wrote {written} of {len(jobs)} images{f" to {folders}" if written else ""}.{there}')
     alone = [job for job in set(jobs) - set(left) if job.comparison and not job.comparison.is_file()]
     if alone:
-        print(f'{len(alone)} of these without a comparison, which is made with a result: leave --skip-existing out.')
+        print(f'{len(alone)} that were there have no comparison: it is made with the result, without --skip-existing.')
     if failed:
         print(f'{len(failed)} failed:', file=sys.stderr)
     for source, reason in failed:

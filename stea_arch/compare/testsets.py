@@ -12,7 +12,7 @@ from basicsr.utils import img2tensor
 
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import list_images, stem
-from stea_arch.data.image_source import ImageSource
+from stea_arch.data.image_source import ImageSource, label
 from stea_arch.degradations.classical import (
     SETTING2_KERNEL_NOISE,
     SETTING2_KERNEL_SIZES,
@@ -86,9 +86,9 @@ class TestSet:
         if self.lq is None:
             self.cases = self._made()
         elif self.gt is None:
-            self.cases = [Case(_label(lq), None, None, lq, None) for lq in self.lq.names]
+            self.cases = [Case(label(lq), None, None, lq, None) for lq in self.lq.names]
         else:
-            self.cases = [Case(_label(gt), None, gt, lq, None) for gt, lq in pair_names(self.gt.names, self.lq.names)]
+            self.cases = [Case(label(gt), None, gt, lq, None) for gt, lq in pair_names(self.gt.names, self.lq.names)]
         self._last = None, None
 
     def _source(self, key):
@@ -110,7 +110,7 @@ class TestSet:
         whole = self._whole() if self.protocol == 'setting2' else []
         numbers = {name: number for number, name in enumerate(dict.fromkeys([*whole, *self.gt.names]))}
         return [
-            Case(_label(gt), group, gt, None, params)
+            Case(label(gt), group, gt, None, params)
             for gt in self.gt.names
             for group, params in self._kernels(numbers[gt])
         ]
@@ -233,10 +233,6 @@ def pair_names(gt_names, lq_names):
 def _number(name):
     numbers = re.findall(r'\d+', stem(name))
     return int(numbers[0]) if len(numbers) == 1 else None
-
-
-def _label(name):
-    return stem(name).replace('/', '_')
 
 
 def _read(source, name):

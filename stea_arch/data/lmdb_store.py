@@ -84,19 +84,24 @@ def check_length(data):
     Raises:
         ValueError: It has fewer pages than its head says.
     """
+    present, needed = os.path.getsize(data), needed_length(data)
+    if present < needed:
+        raise InputError(
+            f'{data} was cut short: {needed:,d} bytes were expected, as its head says, got {present:,d}. Copy it '
+            'again, or make it again by stea-data lmdb.'
+        )
+
+
+def needed_length(data):
+    """The bytes that a ``data.mdb`` has by its head; 0 where that is not LMDB's."""
     with open(data, 'rb') as file:
         pages = [_head(file, 0)]
         if pages[0]:
             pages.append(_head(file, pages[0][1]))
-        present = file.seek(0, os.SEEK_END)
     if not all(pages):
-        return
+        return 0
     _, page_size, last_page = max(pages)
-    if present < (last_page + 1) * page_size:
-        raise InputError(
-            f'{data} was cut short: {(last_page + 1) * page_size:,d} bytes were expected, as its head says, got '
-            f'{present:,d}. Copy it again, or make it again by stea-data lmdb.'
-        )
+    return (last_page + 1) * page_size
 
 
 def _head(file, offset):

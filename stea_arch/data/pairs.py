@@ -57,7 +57,7 @@ def pair_problems(gt, lq, scale, cropped=True, template='{}', listed=False):
 def _takes_a_name(template):
     try:
         return isinstance(template, str) and template.format('a') != template.format('b')
-    except (ValueError, LookupError, AttributeError):  # as of {:d}, of {}{} or {name}, of {.x}
+    except (ValueError, LookupError, AttributeError, TypeError):  # as of {:d}, of {}{} or {name}, of {.x}, of {[x]}
         return False
 
 

@@ -44,5 +44,5 @@ def remove_partials(folder):
 
 
 def _short(name):
-    """Always as many letters, so that a name that a file system takes can be written to, on a machine of any name."""
+    """16 letters for any name, so that the name of the partial file is never too long."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]

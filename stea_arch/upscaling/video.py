@@ -34,6 +34,7 @@ X264 = {'crf': '17', 'bf': '0'}  # hardly to be told from the original; without 
 VP9 = {'crf': '20', 'b:v': '0', 'row-mt': '1', 'cpu-used': '3'}
 UNKNOWN, LIMITED, FULL = 2, 1, 2  # FFmpeg's numbers: of matrix, primaries and curve; and of the range
 BT601, BT709 = 6, 1
+TRIAL = 1000  # packets of sound and subtitles that are copied in a trial
 ALPHA = 'alpha_mode'  # FFmpeg's name, in either case, of what MKV and WebM say of a stream: '1' is transparent
 
 
@@ -114,7 +115,7 @@ def _try_to_join(av, source, target, warn):
         picture = av.VideoFrame(64, 64, 'yuv420p')
         picture.pts, picture.time_base = 0, stream.time_base
         _encode(av, [picture], part, stream, target.suffix)
-        _join(av, source, [part], 0, target.suffix, os.devnull)
+        _join(av, source, [part], 0, target.suffix, os.devnull, TRIAL)
 
 
 def _is_clear(stream):
@@ -145,9 +146,15 @@ def _make_parts(av, source, target, parts, upscale):
             made.append(path)
         if not made:
             raise InputError('a film was expected, but there are no pictures in this file')
-        if stream.duration is None and film.duration:  # as of MKV, where a picture does not tell how long it is shown
-            ends.append(max(*ends, Fraction(film.duration, av.time_base)))
+        ends.append(max(ends[0], _find_end(av, film, stream)))
     return made, ends[0]
+
+
+def _find_end(av, film, stream):
+    """The second at which pictures end, as far as a film says so; in MKV and WebM a picture does not tell it."""
+    if told := re.fullmatch(r'(\d+):(\d\d):(\d\d\.\d+)\0*', stream.metadata.get('DURATION', '')):
+        return 3600 * int(told[1]) + 60 * int(told[2]) + Fraction(told[3])
+    return Fraction(film.duration or 0, av.time_base) if len(film.streams) == 1 else Fraction(0)
 
 
 def _in_order(frames, ends):
@@ -214,8 +221,8 @@ def _encode(av, pictures, path, stream, ending):
         out.mux(encoder.encode(None))
 
 
-def _join(av, source, parts, end, ending, path):
-    """The pictures of the parts and all that is not pictures of the source, in the order of time."""
+def _join(av, source, parts, end, ending, path, most=None):
+    """The pictures of the parts and what is not pictures of the source, ``most`` packets, in the order of time."""
     with ExitStack() as open_files:
         film = open_files.enter_context(av.open(os.fspath(source)))
         out = open_files.enter_context(av.open(os.fspath(path), 'w', format=FORMATS[ending.lower()]))
@@ -234,7 +241,8 @@ def _join(av, source, parts, end, ending, path):
         out.metadata.update(film.metadata)
         out.set_chapters(film.chapters())
         pictures = ((None, packet) for packet in _packets(av, parts, end))
-        others = ((packet.stream.index, packet) for packet in film.demux(copied)) if copied else ()
+        copies = itertools.islice(film.demux(copied), most) if copied else ()
+        others = ((packet.stream.index, packet) for packet in copies)
         timed = (((index, packet) for index, packet in each if packet.dts is not None) for each in (pictures, others))
         for index, packet in heapq.merge(*timed, key=lambda pair: pair[1].dts * pair[1].time_base):
             packet.stream = streams[index]
@@ -264,8 +272,9 @@ def _packets(av, parts, end):
     for path in parts:
         with av.open(os.fspath(path)) as part:
             for packet in part.demux(part.streams.video[0]):
-                if packet.dts is None:
+                if packet.pts is None:  # the end
                     continue
+                packet.dts = packet.pts  # the same without B-frames; of some parts, as of 7 pictures, it is not told
                 if last is not None:
                     yield last
                 last = packet

@@ -130,7 +130,7 @@ def export_safetensors(source, path, half=False, architecture=None):
 
     name, arguments, weights = read_network(source, architecture)
     network = build_network(name, arguments, weights)
-    if report := contradiction(read_architecture(source, read_checkpoint(source)), network):
+    if architecture and (report := contradiction(read_architecture(source, read_checkpoint(source)), network)):
         raise InputError(f'{source} says that it was trained with {report}: leave --opt out.')
     if half:
         largest = max(float(value.abs().max()) for value in weights.values())

@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -60,12 +61,14 @@ def test_replacing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'found', ['is none', 'is another command', 'is a link', 'is a lost link', 'holds .*/own, of which']
+    'found',
+    ['is none', 'is another command', 'is another protocol', 'is a link', 'is a lost link', 'holds .*/own, of which'],
 )
 def test_only_an_earlier_result_of_the_same_command_is_replaced(tmp_path, found):
     target, own = tmp_path / 'result', tmp_path / 'result' / 'own'
     if found != 'is none':
-        make(target, {**of(1), 'settings': {'kind': 'other' if 'command' in found else None}})
+        settings = {'another command': {'kind': 'other'}, 'another protocol': {'protocol': 'other'}}
+        make(target, {**of(1), 'settings': settings.get(found.removeprefix('is '), {'size': 2})})
     target.mkdir(exist_ok=True)
     own.write_text('mine')
     if 'link' in found:
@@ -73,7 +76,7 @@ def test_only_an_earlier_result_of_the_same_command_is_replaced(tmp_path, found)
         target.symlink_to('nowhere' if 'lost' in found else own.parent)
     (tmp_path / 'source').symlink_to(own)
     sources = [tmp_path / 'source'] if 'holds' in found else []
-    message = f'Only an earlier result .* but {target} {found.replace("another command", "none").replace("lost ", "")}'
+    message = f'Only an earlier result .* but {target} {re.sub("another.*", "none", found).replace("lost ", "")}'
     with pytest.raises(FileExistsError, match=message.replace('/own', '/source')):
         make(target, of(2), replace=True, sources=sources)
     assert own.read_text() == 'mine' and not part_of(target).exists()

@@ -173,31 +173,34 @@ def only_letters(name, path):
     return broken(name, path) if name in 'yz' else twice(name, path)
 
 
-def test_files_are_on_the_disk_before_the_journal_says_so(sources, tmp_path, monkeypatch):
-    synced, fsync = set(), os.fsync
-
-    def add(journal, entries):
-        entries = list(entries)
-        files = [part_of(tmp_path / 'out') / name for _, records in entries for name, *_ in records]
-        assert {path.stat().st_ino for path in files} <= synced
-        original_add(journal, entries)
-
-    monkeypatch.setattr(os, 'fsync', lambda number: synced.add(os.fstat(number).st_ino) or fsync(number))
-    monkeypatch.setattr(Journal, 'add', add)
-    monkeypatch.setattr(sinks, 'BATCH_BYTES', 6000)
-    assert produce(sources, twice, str(tmp_path / 'out'), QUIET).records == 14
+def test_files_are_on_the_disk_before_they_have_their_name(sources, tmp_path, monkeypatch):
+    target, found = tmp_path / 'out', []
+    monkeypatch.setattr(os, 'sync', lambda: found.append((len(list(part_of(target).glob('*.png'))), target.exists())))
+    assert produce(sources, twice, str(target), QUIET).records == 14
+    assert found == [(14, False)]
 
 
-@pytest.mark.parametrize('damage', [b'no LMDB at all' * 999, None])
-def test_a_damaged_lmdb_of_an_interrupted_run_is_named_with_what_to_do(sources, tmp_path, damage):
+@pytest.mark.parametrize(
+    ('damage', 'advice'),
+    [
+        (
+            lambda whole: b'no LMDB at all' * 999,
+            r'could not be written in .*o\.lmdb\.part: .* remove that folder if its',
+        ),
+        (
+            lambda whole: whole[:4096],
+            r'could not be written in .*o\.lmdb\.part: .* remove that folder if its data\.mdb',
+        ),
+        (lambda whole: whole[:8192], r'o\.lmdb\.part is damaged: its data\.mdb was cut short\. Remove that folder and'),
+    ],
+)
+def test_a_damaged_lmdb_of_an_interrupted_run_is_named_with_what_to_do(sources, tmp_path, damage, advice):
     target = tmp_path / 'o.lmdb'
     with pytest.raises(ValueError, match='7 of 7'):
         produce(sources, broken, str(target), QUIET)
-    data = part_of(target) / 'data.mdb'
-    data.write_bytes(damage or data.read_bytes()[:4096])
-    with pytest.raises(
-        OSError, match=r'could not be written in .*o\.lmdb\.part: .* remove that folder if its data\.mdb'
-    ):
+    produce(sources, twice, str(tmp_path / 'whole.lmdb'), QUIET)
+    (part_of(target) / 'data.mdb').write_bytes(damage((tmp_path / 'whole.lmdb' / 'data.mdb').read_bytes()))
+    with pytest.raises(OSError, match=advice):
         produce(sources, twice, str(target), QUIET)
 
 

@@ -107,7 +107,7 @@ def test_a_stopped_run_goes_on(photos, command, capsys):
     assert (photos / 'out' / 'rgba.png').read_bytes() == b'from before'
     assert capsys.readouterr().out.endswith('Wrote 3 of 4 images to out. 1 were there already.\n')
     assert command('in', '-o', 'out', '--skip-existing', '--compare', 'png') == 0
-    assert '4 were there already.\n4 of these without a comparison' in capsys.readouterr().out
+    assert '4 were there already.\n4 that were there have no comparison: it is' in capsys.readouterr().out
     assert command('in', '-o', 'out') == 0  # without the flag it is made anew
     assert read_photo(photos / 'out' / 'rgba.png').pixels.shape == (20, 26, 4)
 

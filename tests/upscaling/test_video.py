@@ -164,6 +164,24 @@ def test_the_last_picture_is_shown_as_long(tmp_path, ending):
         assert new.duration == pytest.approx(old.duration, abs=1000) == pytest.approx(5.2 * av.time_base, abs=1000)
 
 
+@pytest.mark.parametrize(('ending', 'codec'), [('webm', 'libvpx-vp9'), ('mov', 'libx264')])
+def test_sound_that_is_longer_does_not_hold_the_last_picture(tmp_path, ending, codec):
+    upscale_video(make_film(tmp_path / f'a.{ending}', 7, codec), tmp_path / 'b.mp4', double)
+    with av.open(str(tmp_path / 'b.mp4')) as new:
+        pictures = new.streams.video[0]
+        assert float(pictures.duration * pictures.time_base) == pytest.approx(7 / 30, abs=2e-3)
+        assert new.duration / av.time_base > 0.4
+
+
+@pytest.mark.parametrize('ending', ['mp4', 'mkv', 'webm'])
+def test_a_part_of_any_length_is_joined(tmp_path, monkeypatch, ending):
+    monkeypatch.setattr(video, 'LENGTH', 48)
+    for count in range(1, 12):
+        film = make_film(tmp_path / f'a{count}.{ending}', count, 'libvpx-vp9' if ending == 'webm' else 'libx264')
+        upscale_video(film, tmp_path / f'b.{ending}', double)
+        assert [time for time, _ in pictures_of(tmp_path / f'b.{ending}')] == [time for time, _ in pictures_of(film)]
+
+
 @pytest.mark.parametrize(
     ('name', 'damage', 'result', 'message'),
     [
