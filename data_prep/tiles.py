@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from data_prep.multiscale import copies, copy_sizes
-from data_prep.produce import produce
+from data_prep.produce import produce, usable
 from data_prep.record import FAST, Record, encode_png
 from data_prep.space import check_space, expected_bytes
 from stea_arch.data.image_io import decode, list_images, read_header, stem
@@ -84,15 +84,16 @@ def write_tiles(paths, target, cut, way):
         ValueError: Images that are smaller than a tile, broken or not RGB, or whose tiles would have the same names.
         OSError: Too little space.
     """
-    shapes, unusable = _headers(paths, cut, way)
+    paths, lost = usable(paths, way)
+    shapes, unfit = _headers(paths, cut, way)
     _check_names(shapes, cut)
-    usable = {name: path for name, path in paths.items() if name in shapes}
+    paths = {name: path for name, path in paths.items() if name in shapes}
     size = expected_bytes(
         (path, height * width, cut.tiles_of(height, width), cut.size**2)
-        for path, (height, width) in zip(usable.values(), shapes.values())
+        for path, (height, width) in zip(paths.values(), shapes.values())
     )
     check_space(target, size, way.progress)
-    return produce(usable, partial(_cut, cut), target, way, size, unusable, kind='tiles', **asdict(cut))
+    return produce(paths, partial(_cut, cut), target, way, size, [*lost, *unfit], kind='tiles', **asdict(cut))
 
 
 def folder_paths(folder):
@@ -119,10 +120,10 @@ def _headers(paths, cut, way):
         if small:
             shown = ', '.join(small[:5]) + (', ...' if len(small) > 5 else '')
             problems.append(f'{len(small)} of {len(paths)} are smaller: {shown}')
-        problems += unreadable[:20]
+        found = ' | '.join([*problems, *unreadable[:20]]).removesuffix('.')
         raise ValueError(
             f'Images of at least {cut.size}x{cut.size} pixels were expected (the tiles have {cut.size} pixels), but in '
-            f'{where} {" | ".join(problems)}. Leave them out by --skip-broken, or ask for smaller tiles by --size.'
+            f'{where} {found}. Leave them out by --skip-broken, or ask for smaller tiles by --size.'
         )
     return shapes, [f'{what}: smaller than a tile' for what in small] + unreadable
 

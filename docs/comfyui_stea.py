@@ -8,12 +8,17 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from comfy.model_management import get_torch_device
 
 import stea_arch
 import stea_arch.weights.spandrel
 
 stea_arch.weights.spandrel.install()
-upscaler = lru_cache(1)(stea_arch.Upscaler)
+
+
+@lru_cache(1)
+def upscaler(model):
+    return stea_arch.Upscaler(model, get_torch_device())
 
 
 class SteaUpscale:
@@ -25,7 +30,7 @@ class SteaUpscale:
 
     def upscale(self, image, model):
         """``(B, H, W, 3)`` in [0, 1] -> the same, larger; ``model`` is a shipped name or a file."""
-        return (torch.from_numpy(np.stack([upscaler(model)(each.cpu().numpy()) for each in image])),)
+        return (torch.from_numpy(np.stack([upscaler(model)(each.float().cpu().numpy()) for each in image])),)
 
 
 NODE_CLASS_MAPPINGS = {'SteaUpscale': SteaUpscale}

@@ -1,8 +1,11 @@
 """The node for ComfyUI, called as ComfyUI calls it."""
 
 import importlib.util
+import sys
+import types
 from pathlib import Path
 
+import pytest
 import torch
 from spandrel import MAIN_REGISTRY
 
@@ -11,7 +14,11 @@ import stea_arch
 FILE = Path(stea_arch.__file__).parents[1] / 'docs/comfyui_stea.py'
 
 
-def test_the_node_upscales_a_batch():
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_the_node_upscales_a_batch(monkeypatch, dtype):
+    comfy = types.SimpleNamespace(get_torch_device=lambda: torch.device('cpu'))
+    monkeypatch.setitem(sys.modules, 'comfy', types.ModuleType('comfy'))
+    monkeypatch.setitem(sys.modules, 'comfy.model_management', comfy)
     spec = importlib.util.spec_from_file_location('comfyui_stea', FILE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -19,7 +26,7 @@ def test_the_node_upscales_a_batch():
     assert module.NODE_DISPLAY_NAME_MAPPINGS.keys() == module.NODE_CLASS_MAPPINGS.keys()
     kinds = node.INPUT_TYPES()['required']
     assert [kind[0] for kind in kinds.values()] == ['IMAGE', 'STRING'] and node.RETURN_TYPES == ('IMAGE',)
-    image = torch.rand(2, 9, 7, 3)
+    image = torch.rand(2, 9, 7, 3).to(dtype)
     (large,) = getattr(node(), node.FUNCTION)(image=image, model=kinds['model'][1]['default'])
     assert large.shape == (2, 36, 28, 3) and large.dtype == torch.float32
     assert large.min() >= 0 and large.max() <= 1

@@ -2,11 +2,13 @@
 
 import math
 import os
+import re
 import sys
 import time
 from pathlib import Path
 
 SAID_BY_USER = ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT', 'KMP_BLOCKTIME')
+STAT = Path('/proc/stat')  # on Linux
 QUOTA = Path('/sys/fs/cgroup/cpu.max')  # of a container, on Linux
 SHORTEST = 0.3  # seconds: the system counts the time of the cores in hundredths
 
@@ -94,18 +96,24 @@ def _quota():
 
 
 def _reading():
-    """Seconds: now, of all programs on our cores, of this process."""
+    """Seconds: now, of all programs on our cores (NaN where that is not told), of this process."""
     import psutil
 
-    times = psutil.cpu_times(percpu=True)
-    busy = 0.0
+    busy, times = 0.0, dict(zip(_numbers(), psutil.cpu_times(percpu=True)))
     for core in _cores():
-        named = times[core]._asdict()
+        named = times[core]._asdict() if core in times else {'unknown': math.nan}
         busy += sum(named.values()) - sum(named.get(key, 0) for key in ('idle', 'iowait', 'guest', 'guest_nice'))
     return time.monotonic(), busy, time.process_time()
 
 
+def _numbers():
+    """Of the cores in the order in which their times are listed: some may be off, or a container's own."""
+    if STAT.is_file():
+        return [int(number) for number in re.findall(r'^cpu(\d+) ', STAT.read_text(encoding='ascii'), re.MULTILINE)]
+    return range(os.cpu_count() or 1)
+
+
 def _used_by_others(before, after):
-    """Cores, between two readings."""
+    """Cores, between two readings; none where that is not told."""
     elapsed, busy, own = (b - a for a, b in zip(before, after, strict=True))
-    return max(0.0, busy - own) / elapsed
+    return 0.0 if math.isnan(busy) else max(0.0, busy - own) / elapsed

@@ -1,8 +1,11 @@
 """The number of threads follows what other programs leave of the cores."""
 
+import math
 import subprocess
 import sys
+from collections import namedtuple
 
+import psutil
 import pytest
 import torch
 
@@ -77,3 +80,16 @@ def test_one_thread_beside_busy_cores(monkeypatch):
             loop.kill()
             loop.wait()
     assert done.stdout == '1\n'
+
+
+@pytest.mark.parametrize(('ours', 'busy'), [({0, 2}, 3.0), ({2}, 2.0), ({0, 1}, math.nan)])
+def test_cores_are_known_by_their_numbers(monkeypatch, tmp_path, ours, busy):
+    """Core 1 is off, or is not the container's: times are listed without it."""
+    (tmp_path / 'stat').write_text('cpu  3 0 0 99 0\ncpu0 1 0 0 99 0\ncpu2 2 0 0 99 0\nintr 5\n')
+    times = namedtuple('scputimes', ('user', 'idle', 'guest'))
+    monkeypatch.setattr(psutil, 'cpu_times', lambda percpu: [times(1.0, 99.0, 0.0), times(2.0, 99.0, 0.0)])
+    monkeypatch.setattr(threads, 'STAT', tmp_path / 'stat')
+    monkeypatch.setattr(threads, '_cores', lambda: ours)
+    reading = threads._reading()
+    assert reading[1] == pytest.approx(busy, nan_ok=True)
+    assert threads._used_by_others((reading[0] - 1, *reading[1:]), reading) == 0
