@@ -358,18 +358,25 @@ def save_on_every_rank(self, epoch, current_iter):
 LabNetModel.save = save_on_every_rank
 train.main()
 """
+TERMINAL = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))'
 
 
 def test_two_processes_train_one_network(tiny_options, tmp_path, run_main):
-    """Weights agree between the ranks, and with one process on the joint batch; so does the validation."""
+    """Weights agree between the ranks, and with one process on the joint batch; so does the validation.
+
+    In a terminal, where the first process alone has a bar.
+    """
     (tmp_path / 'worker.py').write_text(WORKER)
     # with a large eps Adam follows the gradient itself, whose rounding would otherwise decide the sign of steps
-    changes = {'train': {'total_iter': 4, 'optim_g': {'eps': 1.0, 'lr': 0.1}}}
+    changes = {'train': {'total_iter': 4, 'optim_g': {'eps': 1.0, 'lr': 0.1}}, 'logger': {'pbar': True}}
     options = tiny_options(changes)
     options['datasets']['train']['dataset_enlarge_ratio'] = 2
     torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', 'worker.py']
-    process = start(torchrun, {**options, 'name': 'two'}, tmp_path, '--launcher', 'pytorch')
-    assert process.wait(240) == 0, (tmp_path / 'output.txt').read_text()
+    command = [sys.executable, '-c', TERMINAL, 'sh', '-c', 'stty rows 24 cols 100 && exec "$0" "$@"', *torchrun]
+    process = start(command, {**options, 'name': 'two'}, tmp_path, '--launcher', 'pytorch')
+    output = tmp_path / 'output.txt'
+    assert process.wait(240) == 0, output.read_text()
+    assert re.search(r'4/4 .*l_pix=0\.\d', output.read_text()), output.read_text()
     first, second = (read_checkpoint(tmp_path / f'rank{rank}_4.pth') for rank in (0, 1))
     assert_same(first['net'], second['net'])
     assert_same(first['ema'], second['ema'])

@@ -146,7 +146,7 @@ class TrainingMixin:
     def finish_step(self, current_iter, values):
         """Keep what a step is logged with, ``{name: Tensor}``, and look at skipped steps where that costs no time."""
         self.logged = values
-        self.bar.update(current_iter, self.get_current_log)
+        self.bar.update(current_iter, values)
         if self.device.type == 'cpu' or current_iter % self.opt['logger']['print_freq'] == 0:
             self._look_at_skipped_steps()
 
