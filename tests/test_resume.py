@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -201,6 +202,7 @@ def test_stopped_by_a_signal_it_saves_its_state_and_goes_on_as_if_unbroken(tiny_
 SLOW = """
 import sys, time
 from stea_arch import train
+from stea_arch.system import stopping
 from stea_arch.models.labnet_model import LabNetModel
 
 def slow(*_):
@@ -208,18 +210,25 @@ def slow(*_):
     time.sleep(60)
 
 LabNetModel.nondist_validation = slow
+stopping.ECHO = 0
 train.main()
 """
 
 
-def test_a_second_signal_ends_it_at_once(tiny_options, tmp_path):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_it_at_once_and_its_loader_processes(tiny_options, tmp_path, number):
     (tmp_path / 'slow.py').write_text(SLOW)
-    process = start([sys.executable, 'slow.py'], tiny_options({'val': {'val_freq': 1}}), tmp_path)
+    options = tiny_options({'val': {'val_freq': 1}, 'datasets': {'train': {'num_worker_per_gpu': 2}}})
+    reading, writing = os.pipe()  # read to its end once nobody is left that could write
+    process = start([sys.executable, 'slow.py'], options, tmp_path, pass_fds=[writing])
+    os.close(writing)
     output = tmp_path / 'output.txt'
     for text in ('validating', 'Once more to end at once'):
         wait_until(lambda text=text: text in output.read_text(), process, output)
-        process.send_signal(signal.SIGINT)
-    assert process.wait(20) != 0
+        process.send_signal(number)
+    assert process.wait(20) == -number
+    assert select.select([reading], [], [], 60)[0], 'a loader process is left'
+    os.close(reading)
 
 
 @pytest.mark.parametrize(('total', 'said'), [(3, 'No state had been saved'), (6, r'continues from .*/4\.state')])
@@ -316,13 +325,18 @@ def test_an_error_that_is_not_ours_keeps_its_traceback(tiny_options, run_main, m
         run_main(train.main, tiny_options({'val': ...}))
 
 
-def start(command, options, tmp_path, *flags):
+def start(command, options, tmp_path, *flags, **more):
     file = tmp_path / f'{options["name"]}.yml'
     file.write_text(yaml.safe_dump(options, sort_keys=False))
     env = {**os.environ, 'OMP_NUM_THREADS': '1'}
     with open(tmp_path / 'output.txt', 'ab') as output:
         return subprocess.Popen(
-            [*command, '-opt', str(file), *flags], cwd=tmp_path, env=env, stdout=output, stderr=subprocess.STDOUT
+            [*command, '-opt', str(file), *flags],
+            cwd=tmp_path,
+            env=env,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            **more,
         )
 
 
