@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import cv2
 import pytest
 import torch
 import yaml
@@ -17,6 +18,8 @@ from waiting import wait_until
 from stea_arch import train
 from stea_arch.data.loading import ErrorsAsItems
 from stea_arch.models.evaluator import read_json_lines
+from stea_arch.models.labnet_model import LabNetModel
+from stea_arch.system import stopping
 from stea_arch.weights.files import read_checkpoint
 
 
@@ -197,6 +200,38 @@ def test_stopped_by_a_signal_it_saves_its_state_and_goes_on_as_if_unbroken(tiny_
     assert start(command, options, tmp_path, '--auto_resume').wait(180) == 0, output.read_text()
     assert start(command, {**options, 'name': 'unbroken'}, tmp_path).wait(180) == 0
     assert_same(*(read_last(tmp_path / 'experiments' / name, 60) for name in ('stopped', 'unbroken')))
+
+
+@pytest.mark.parametrize('other', [False, True])
+def test_stopped_while_basicsr_s_dataset_loads_ahead(
+    tiny_options, run_main, fail_main, photo_folder, tmp_path, monkeypatch, other
+):
+    """Its next batch is drawn from the global generators before the training looks for the signal.
+
+    Of two processes the one that was not asked itself ends as the other one does.
+    """
+    pairs = {'type': 'PairedImageDataset', 'dataroot_lq': str(tmp_path / 'lq')}
+    (tmp_path / 'lq').mkdir()
+    for path in photo_folder.iterdir():
+        cv2.imwrite(str(tmp_path / 'lq' / path.name), cv2.resize(cv2.imread(str(path)), None, fx=0.5, fy=0.5))
+    options = tiny_options({'val': ..., 'datasets': {'train': pairs}, 'logger': {'save_checkpoint_freq': 8}})
+    run_main(train.main, {**options, 'name': 'unbroken'})
+    step = LabNetModel.optimize_parameters
+
+    with monkeypatch.context() as patch:
+
+        def asked(self, current_iter):
+            step(self, current_iter)
+            if current_iter == 3 and other:
+                values = 'stea_arch.models.training.gather'
+                patch.setattr(values, lambda own: [own, signal.SIGTERM] if own is None else [own])
+            elif current_iter == 3:
+                patch.setattr(stopping.request, 'signal', signal.SIGTERM)
+
+        patch.setattr(LabNetModel, 'optimize_parameters', asked)
+        assert re.search(r'Stopped: .*/3\.state is saved', fail_main(143, train.main, {**options, 'name': 'broken'}))
+    run_main(train.main, {**options, 'name': 'broken'}, '--auto_resume')
+    assert_same(*(read_last(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken')))
 
 
 SLOW = """

@@ -69,6 +69,7 @@ class TrainingMixin:
         self.step = 0
         self.resumed = False  # until the first step after
         self.logged = {}
+        self.random_state = get_random_state()
         self.bar = TrainingBar(self.opt)
         perceptual = train_opt.get('perceptual_opt')
         if perceptual and perceptual['type'] == 'PerceptualLoss' and perceptual.get('vgg_type', 'vgg19') == 'vgg19':
@@ -144,8 +145,12 @@ class TrainingMixin:
         super().update_learning_rate(current_iter, warmup_iter)
 
     def finish_step(self, current_iter, values):
-        """Keep what a step is logged with, ``{name: Tensor}``, and look at skipped steps where that costs no time."""
+        """Keep what a step is logged with, ``{name: Tensor}``, and look at skipped steps where that costs no time.
+
+        The random state is kept too: the next batch, which may draw from it, is loaded before :meth:`stop_if_asked`.
+        """
         self.logged = values
+        self.random_state = get_random_state()
         self.bar.update(current_iter, values)
         if self.device.type == 'cpu' or current_iter % self.opt['logger']['print_freq'] == 0:
             self._look_at_skipped_steps()
@@ -223,7 +228,7 @@ class TrainingMixin:
             'schedulers': [s.state_dict() for s in self.schedulers],
             'scaler': self.scaler.state_dict(),
             'bad_steps': self.bad_steps,
-            'random_states': gather(get_random_state()),
+            'random_states': gather(self.random_state),
             'threads': torch.get_num_threads(),
             **self.extra_state(),
         }
@@ -266,7 +271,8 @@ class TrainingMixin:
         self.guard.in_a_row.fill_(resume_state['bad_steps'])
         states = resume_state['random_states']
         if len(states) == self.opt['world_size']:
-            set_random_state(states[self.opt['rank']])
+            self.random_state = states[self.opt['rank']]
+            set_random_state(self.random_state)
         else:
             get_root_logger().warning(
                 f'The state was saved by {len(states)} processes, and this run has {self.opt["world_size"]}: it '
@@ -290,12 +296,13 @@ class TrainingMixin:
         request.armed = True
         if self.opt['dist'] and done % self.opt['logger']['print_freq']:
             return  # all processes must see it at the same step
-        if not any(gather(request.signal)):
+        asked = next(filter(None, gather(request.signal)), None)
+        if asked is None:
             return
         state = self.store.state_path(done)
         if done and not state.is_file():
             self.save(Pipeline.sampler.epoch, done)
-        raise Stopped(state if done else None)
+        raise Stopped(state if done else None, asked)
 
     def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
         self.evaluator(dataloader, current_iter, tb_logger, save_img)

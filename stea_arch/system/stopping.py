@@ -20,11 +20,12 @@ class Stopped(BaseException):
 
     Args:
         saved (Path | None): The state from which it continues; None: there was nothing to save.
+        signal (int): What asked, this process or another one of the training.
     """
 
-    def __init__(self, saved):
-        super().__init__(saved)
-        self.saved = saved
+    def __init__(self, saved, signal):
+        super().__init__(saved, signal)
+        self.saved, self.signal = saved, signal
 
 
 class StopRequest:
