@@ -30,7 +30,7 @@ def load_resume_state(opt):
 
     With ``--auto_resume`` it is the newest state under ``experiments/<name>/training_states`` that is complete: it
     and its networks' files are there and read without error. An older one is taken, with a warning, where the newest
-    is not. Of several processes the first one chooses. Otherwise it is ``path.resume_state``.
+    is not. Of several processes the first one chooses. Where there is none, and otherwise, it is ``path.resume_state``.
 
     Args:
         opt (dict): All options. ``path.resume_state``, ``path.pretrain_network_*`` and ``resume`` are set in it.
@@ -44,6 +44,7 @@ def load_resume_state(opt):
     """
     from basicsr.train import check_resume, make_exp_dirs  # here: BasicSR's own import needs this module, see plugin
 
+    path, state, given = None, None, opt['path'].get('resume_state')
     if opt['auto_resume']:
         networks = [key.replace('network_', 'net_') for key in opt if key.startswith('network_')]
         states, models = Path(opt['path']['training_states']), Path(opt['path']['models'])
@@ -57,9 +58,10 @@ def load_resume_state(opt):
                     'every node in the same folder, on a disk that all of them share.'
                 )
             state = path and _read_state(path)
-    else:
-        path = opt['path'].get('resume_state')
-        state = _read_state(path) if path else None
+        if state and given:
+            warnings.warn(f'--auto_resume continues from {path}, not from path.resume_state: {given}.', stacklevel=2)
+    if state is None and given:
+        path, state = given, _read_state(given)
     if state is None:
         return None
     opt['path']['resume_state'] = str(path)

@@ -161,15 +161,35 @@ def test_what_was_changed_in_the_option_file_counts_and_is_said(tiny_options, ru
         assert re.search(pattern, text), text
 
 
-def test_a_state_continues_under_a_new_name(tiny_options, run_main, tmp_path):
+@pytest.mark.parametrize('flags', [[], ['--auto_resume']])
+def test_a_state_continues_under_a_new_name(tiny_options, run_main, tmp_path, flags):
     options = tiny_options({'val': ..., 'name': 'first'})
     run_main(train.main, options)
     state = 'experiments/first/training_states/4.state'
-    for _ in range(2):  # the second time there is an experiment of that name, which is archived like any other
-        run_main(train.main, {**options, 'name': 'second', 'path': {**options['path'], 'resume_state': state}})
+    for _ in range(2):  # the second time there is an experiment of that name, which goes on or is archived
+        run_main(train.main, {**options, 'name': 'second', 'path': {**options['path'], 'resume_state': state}}, *flags)
         assert_same(*(read_last(tmp_path / 'experiments' / name) for name in ('first', 'second')))
-    assert len(list((tmp_path / 'experiments').glob('second_archived_*'))) == 1
+        assert 'Resuming training from' in read_log(tmp_path / 'experiments/second')
+    assert len(list((tmp_path / 'experiments').glob('second_archived_*'))) == 1 - len(flags)
     assert (tmp_path / 'experiments/first/models/net_g_4.pth').is_file()
+
+
+def test_a_run_goes_back_to_an_earlier_state_and_leaves_the_later_ones(tiny_options, run_main, tmp_path):
+    options = tiny_options({'logger': {'save_checkpoint_freq': 2}, 'val': {'val_freq': 2}})
+    run_main(train.main, options)
+    experiment = tmp_path / 'experiments/tiny'
+    unbroken = read_all(experiment)
+    assert max(unbroken[-1], key=lambda line: line['mean']['psnr'])['iter'] > 2  # what the best weights are of
+    back = {**options['path'], 'resume_state': 'experiments/tiny/training_states/2.state'}
+    run_main(train.main, {**options, 'path': back}, '--force_yml', 'train:total_iter=2')
+    (left,) = tmp_path.glob('experiments/tiny_archived_*')
+    assert f'(4.state, 6.state, 8.state, and their networks) is now in {left}' in read_log(experiment)
+    assert [path.name for path in (experiment / 'training_states').iterdir()] == ['2.state']
+    assert {path.name for path in (experiment / 'models').iterdir()} == {'net_g_2.pth', 'net_g_latest.pth'}
+    assert_same(read_all(left), unbroken)
+    run_main(train.main, options, '--auto_resume')
+    assert 'Resuming training from epoch: 0, iter: 2.' in read_log(experiment)
+    assert_same(read_all(experiment), unbroken)
 
 
 def test_nothing_to_resume_is_said(tiny_options, run_main, tmp_path):

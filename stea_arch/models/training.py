@@ -264,6 +264,7 @@ class TrainingMixin:
         ):
             follow_options(optimizer, scheduler, saved, *options)
         self.step = resume_state['iter']
+        aside = self.store.set_aside(self.step)
         if 'random_states' not in resume_state:
             get_root_logger().warning('The state was saved by another model: it continues, but not exactly.')
             return
@@ -281,7 +282,7 @@ class TrainingMixin:
         if self.device.type == 'cpu' and (said := continue_with_threads(resume_state.get('threads'))):
             get_root_logger().warning(said)
         self.load_extra_state(resume_state)
-        self.evaluator.replay(self.step)
+        self.evaluator.replay(self.step, aside)
         self.resumed = True
 
     def stop_if_asked(self, done):
