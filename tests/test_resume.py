@@ -64,6 +64,7 @@ def read_all(experiment):
         ),
         (4, {'datasets': {'train': {'device_images': True, 'num_worker_per_gpu': 2}}}),
         (4, {'train': {'amp': 'bf16', 'optim_g': {'type': 'AdamW'}}, 'network_g': 'dropout'}),
+        (4, {'manual_seed': None}),
     ],
 )
 def test_stopped_and_resumed_equals_unbroken(tiny_options, run_main, tmp_path, stop, changes):
@@ -72,9 +73,11 @@ def test_stopped_and_resumed_equals_unbroken(tiny_options, run_main, tmp_path, s
         changes['network_g'] |= {'depths': [2], 'num_heads': [2], 'embed_dim': 8, 'drop_path_rate': 0.5}
         changes['network_g'] |= {'upsampler': 'pixelshuffledirect', 'drop_rate': 0.2}
     options = tiny_options(changes)
-    run_main(train.main, {**options, 'name': 'unbroken'})
+    open_seed = ['--force_yml', 'manual_seed=~'] if 'manual_seed' in changes else []
     run_main(train.main, {**options, 'name': 'broken'}, '--force_yml', f'train:total_iter={stop}')
-    run_main(train.main, {**options, 'name': 'broken'}, '--auto_resume')
+    run_main(train.main, {**options, 'name': 'broken'}, '--auto_resume', *open_seed)
+    options['manual_seed'] = options['manual_seed'] or read_last(tmp_path / 'experiments/broken', stop)[1]['seed']
+    run_main(train.main, {**options, 'name': 'unbroken'})
 
     unbroken, broken = (read_all(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken'))
     assert_same(unbroken, broken)
@@ -139,6 +142,8 @@ def learning_rates(state):
         ({'scheduler': {'milestones': [2, 3]}}, [('milestones', r'\[5\]', r'\[2, 3\]')], 0.00025),
         ({'scheduler': {'gamma': 0.1}}, [('gamma', '0.5', '0.1')], 0.0001),
         ({'optim_g': {'betas': [0.5, 0.9]}}, [('betas', r'[\[(]0.9, 0.99[\])]', r'[\[(]0.5, 0.9[\])]')], 0.0005),
+        ({'optim_g': {'amsgrad': True}}, [('amsgrad', 'False', 'True')], 0.0005),
+        ({'amp': 'fp16'}, [], 0.0005),
         ({'optim_g': {'weight_decay': 0.1, 'type': 'AdamW'}}, [('weight_decay', '0', '0.1')], 0.0005),
         (
             {'scheduler': {'type': 'CosineAnnealingRestartLR', 'milestones': ..., 'gamma': ..., 'periods': [14]}},
@@ -422,6 +427,7 @@ save = LabNetModel.save
 def save_on_every_rank(self, epoch, current_iter):
     save(self, epoch, current_iter)
     content = {'net': self.net_g.module.state_dict(), 'ema': self.net_g_ema.state_dict(), 'log': self.log_dict}
+    content['seed'] = int(self.opt['manual_seed'])
     torch.save(content, f'rank{self.opt["rank"]}_{current_iter}.pth')
 
 LabNetModel.save = save_on_every_rank
@@ -438,7 +444,7 @@ def test_two_processes_train_one_network(tiny_options, tmp_path, run_main):
     (tmp_path / 'worker.py').write_text(WORKER)
     # with a large eps Adam follows the gradient itself, whose rounding would otherwise decide the sign of steps
     changes = {'train': {'total_iter': 4, 'optim_g': {'eps': 1.0, 'lr': 0.1}}, 'logger': {'pbar': True}}
-    options = tiny_options(changes)
+    options = tiny_options(changes, {'manual_seed': None})
     options['datasets']['train']['dataset_enlarge_ratio'] = 2
     torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', 'worker.py']
     command = [sys.executable, '-c', TERMINAL, 'sh', '-c', 'stty rows 24 cols 100 && exec "$0" "$@"', *torchrun]
@@ -449,7 +455,9 @@ def test_two_processes_train_one_network(tiny_options, tmp_path, run_main):
     first, second = (read_checkpoint(tmp_path / f'rank{rank}_4.pth') for rank in (0, 1))
     assert_same(first['net'], second['net'])
     assert_same(first['ema'], second['ema'])
+    assert first['seed'] == second['seed']
 
+    options['manual_seed'] = first['seed']
     options['datasets']['train']['batch_size_per_gpu'] = 4
     run_main(train.main, {**options, 'name': 'one'})
     one = read_checkpoint(tmp_path / 'experiments/one/models/net_g_4.pth')['params']

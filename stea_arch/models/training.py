@@ -78,9 +78,10 @@ class TrainingMixin:
         if train_opt.get('compile') == 'blocks':
             compile_blocks(self.get_bare_model(self.net_g))
         if train_opt.get('cuda_graph') and self.device.type == 'cuda':
-            if self.opt['dist']:
+            if self.opt['dist'] or self.opt['num_gpu'] > 1:
                 raise InputError(
-                    'train.cuda_graph: true is for a single process: write false, or start without torchrun.'
+                    'train.cuda_graph: true is for a single process on one GPU: write num_gpu: 1 and start without '
+                    'torchrun, or write false.'
                 )
             self.training_step = GraphedStep(self.training_step, self.optimizers)
 
@@ -230,6 +231,7 @@ class TrainingMixin:
             'bad_steps': self.bad_steps,
             'random_states': gather(self.random_state),
             'threads': torch.get_num_threads(),
+            'seed': int(self.opt['manual_seed']),
             **self.extra_state(),
         }
         self.store.save_state(state)
@@ -268,7 +270,11 @@ class TrainingMixin:
         if 'random_states' not in resume_state:
             get_root_logger().warning('The state was saved by another model: it continues, but not exactly.')
             return
-        self.scaler.load_state_dict(resume_state['scaler'])
+        if resume_state['scaler']:
+            self.scaler.load_state_dict(resume_state['scaler'])
+        elif self.scaler.is_enabled():
+            scale = self.scaler.get_scale()
+            get_root_logger().info(f'The state was saved without a loss scale: that of fp16 starts at {scale:g}.')
         self.guard.in_a_row.fill_(resume_state['bad_steps'])
         states = resume_state['random_states']
         if len(states) == self.opt['world_size']:
