@@ -24,6 +24,7 @@ def apply():
     resume_on_any_device_and_exactly()
     launch_without_gpu()
     force_yml_without_eval()
+    one_seed_for_a_run()
     several_roots()
     sound_estimate()
     folders_are_noted()
@@ -84,6 +85,19 @@ def force_yml_without_eval():
     from stea_arch.system.plain_values import parse_value
 
     _replace('basicsr.utils.options', '_postprocess_yml_value', lambda original: parse_value)
+
+
+def one_seed_for_a_run():
+    """Draw a seed that the option file leaves open for all processes, and so that a resumed run knows it was drawn.
+
+    Breaks: each process draws its own, and another one in every life of a run. Since: always.
+    """
+    from stea_arch.resume import DrawnSeed
+
+    def drawing(original):
+        return types.SimpleNamespace(randint=lambda low, high: DrawnSeed.draw())
+
+    _replace('basicsr.utils.options', 'random', drawing)
 
 
 def flags_beside_its_own():

@@ -1,6 +1,7 @@
 """Find the last complete training state, and start the data where that state left it."""
 
 import math
+import random
 import re
 import sys
 import warnings
@@ -25,15 +26,25 @@ class Pipeline:
     val_loaders = ()
 
 
+class DrawnSeed(int):
+    """A ``manual_seed`` that the option file leaves open: drawn for a run, of which it is a part from then on."""
+
+    @classmethod
+    def draw(cls):
+        """One in [1, 10000], as BasicSR draws it, but the same on all processes."""
+        return cls(gather(random.SystemRandom().randint(1, 10000))[0])
+
+
 def load_resume_state(opt):
     """Load what a run continues from; the counterpart of ``basicsr.train.load_resume_state`` for any device.
 
     With ``--auto_resume`` it is the newest state under ``experiments/<name>/training_states`` that is complete: it
     and its networks' files are there and read without error. An older one is taken, with a warning, where the newest
-    is not. Of several processes the first one chooses. Otherwise it is ``path.resume_state``.
+    is not. Of several processes the first one chooses. Where there is none, and otherwise, it is ``path.resume_state``.
 
     Args:
-        opt (dict): All options. ``path.resume_state``, ``path.pretrain_network_*`` and ``resume`` are set in it.
+        opt (dict): All options. ``path.resume_state``, ``path.pretrain_network_*`` and ``resume`` are set in it, and
+            ``manual_seed`` where the option file has none.
 
     Returns:
         dict | None: The training state on the CPU, or None for a fresh run.
@@ -43,7 +54,12 @@ def load_resume_state(opt):
         FileNotFoundError: It, or a network that was saved with it, does not exist.
     """
     from basicsr.train import check_resume, make_exp_dirs  # here: BasicSR's own import needs this module, see plugin
+    from basicsr.utils import set_random_seed
 
+    if opt['manual_seed'] is None:  # by --force_yml, which BasicSR follows after it has drawn
+        opt['manual_seed'] = DrawnSeed.draw()
+        set_random_seed(opt['manual_seed'] + opt['rank'])
+    path, state, given = None, None, opt['path'].get('resume_state')
     if opt['auto_resume']:
         networks = [key.replace('network_', 'net_') for key in opt if key.startswith('network_')]
         states, models = Path(opt['path']['training_states']), Path(opt['path']['models'])
@@ -57,11 +73,14 @@ def load_resume_state(opt):
                     'every node in the same folder, on a disk that all of them share.'
                 )
             state = path and _read_state(path)
-    else:
-        path = opt['path'].get('resume_state')
-        state = _read_state(path) if path else None
+        if state and given:
+            warnings.warn(f'--auto_resume continues from {path}, not from path.resume_state: {given}.', stacklevel=2)
+    if state is None and given:
+        path, state = given, _read_state(given)
     if state is None:
         return None
+    if isinstance(opt['manual_seed'], DrawnSeed):
+        opt['manual_seed'] = state.get('seed', opt['manual_seed'])
     opt['path']['resume_state'] = str(path)
     opt['resume'] = {'epoch': state['epoch'], 'iter': state['iter']}
     own, home = Path(opt['path']['models']), Path(path).expanduser().resolve().parent.parent / 'models'

@@ -87,6 +87,12 @@ def test_basicsr_evaluates_forced_values_and_we_do_not(tmp_path):
     assert basicsr.utils.options._postprocess_yml_value('[1, 2]') == [1, 2]
 
 
+def test_basicsr_draws_a_seed_for_each_process():
+    """Fails once it is drawn once for all of them: then ``DrawnSeed`` need only say that it was drawn."""
+    assert 'seed = random.randint(1, 10000)' in inspect.getsource(basicsr.utils.options.parse_options)
+    assert isinstance(basicsr.utils.options.random.randint(1, 10000), resume.DrawnSeed)
+
+
 def test_basicsr_expands_one_path_and_we_expand_lists(monkeypatch):
     monkeypatch.setenv('HOME', '/home/me')
     with pytest.raises(TypeError):

@@ -3,11 +3,13 @@
 import multiprocessing
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 import time
 
+import cv2
 import pytest
 import torch
 import yaml
@@ -16,6 +18,8 @@ from waiting import wait_until
 from stea_arch import train
 from stea_arch.data.loading import ErrorsAsItems
 from stea_arch.models.evaluator import read_json_lines
+from stea_arch.models.labnet_model import LabNetModel
+from stea_arch.system import stopping
 from stea_arch.weights.files import read_checkpoint
 
 
@@ -60,6 +64,7 @@ def read_all(experiment):
         ),
         (4, {'datasets': {'train': {'device_images': True, 'num_worker_per_gpu': 2}}}),
         (4, {'train': {'amp': 'bf16', 'optim_g': {'type': 'AdamW'}}, 'network_g': 'dropout'}),
+        (4, {'manual_seed': None}),
     ],
 )
 def test_stopped_and_resumed_equals_unbroken(tiny_options, run_main, tmp_path, stop, changes):
@@ -68,9 +73,11 @@ def test_stopped_and_resumed_equals_unbroken(tiny_options, run_main, tmp_path, s
         changes['network_g'] |= {'depths': [2], 'num_heads': [2], 'embed_dim': 8, 'drop_path_rate': 0.5}
         changes['network_g'] |= {'upsampler': 'pixelshuffledirect', 'drop_rate': 0.2}
     options = tiny_options(changes)
-    run_main(train.main, {**options, 'name': 'unbroken'})
+    open_seed = ['--force_yml', 'manual_seed=~'] if 'manual_seed' in changes else []
     run_main(train.main, {**options, 'name': 'broken'}, '--force_yml', f'train:total_iter={stop}')
-    run_main(train.main, {**options, 'name': 'broken'}, '--auto_resume')
+    run_main(train.main, {**options, 'name': 'broken'}, '--auto_resume', *open_seed)
+    options['manual_seed'] = options['manual_seed'] or read_last(tmp_path / 'experiments/broken', stop)[1]['seed']
+    run_main(train.main, {**options, 'name': 'unbroken'})
 
     unbroken, broken = (read_all(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken'))
     assert_same(unbroken, broken)
@@ -135,6 +142,8 @@ def learning_rates(state):
         ({'scheduler': {'milestones': [2, 3]}}, [('milestones', r'\[5\]', r'\[2, 3\]')], 0.00025),
         ({'scheduler': {'gamma': 0.1}}, [('gamma', '0.5', '0.1')], 0.0001),
         ({'optim_g': {'betas': [0.5, 0.9]}}, [('betas', r'[\[(]0.9, 0.99[\])]', r'[\[(]0.5, 0.9[\])]')], 0.0005),
+        ({'optim_g': {'amsgrad': True}}, [('amsgrad', 'False', 'True')], 0.0005),
+        ({'amp': 'fp16'}, [], 0.0005),
         ({'optim_g': {'weight_decay': 0.1, 'type': 'AdamW'}}, [('weight_decay', '0', '0.1')], 0.0005),
         (
             {'scheduler': {'type': 'CosineAnnealingRestartLR', 'milestones': ..., 'gamma': ..., 'periods': [14]}},
@@ -157,15 +166,35 @@ def test_what_was_changed_in_the_option_file_counts_and_is_said(tiny_options, ru
         assert re.search(pattern, text), text
 
 
-def test_a_state_continues_under_a_new_name(tiny_options, run_main, tmp_path):
+@pytest.mark.parametrize('flags', [[], ['--auto_resume']])
+def test_a_state_continues_under_a_new_name(tiny_options, run_main, tmp_path, flags):
     options = tiny_options({'val': ..., 'name': 'first'})
     run_main(train.main, options)
     state = 'experiments/first/training_states/4.state'
-    for _ in range(2):  # the second time there is an experiment of that name, which is archived like any other
-        run_main(train.main, {**options, 'name': 'second', 'path': {**options['path'], 'resume_state': state}})
+    for _ in range(2):  # the second time there is an experiment of that name, which goes on or is archived
+        run_main(train.main, {**options, 'name': 'second', 'path': {**options['path'], 'resume_state': state}}, *flags)
         assert_same(*(read_last(tmp_path / 'experiments' / name) for name in ('first', 'second')))
-    assert len(list((tmp_path / 'experiments').glob('second_archived_*'))) == 1
+        assert 'Resuming training from' in read_log(tmp_path / 'experiments/second')
+    assert len(list((tmp_path / 'experiments').glob('second_archived_*'))) == 1 - len(flags)
     assert (tmp_path / 'experiments/first/models/net_g_4.pth').is_file()
+
+
+def test_a_run_goes_back_to_an_earlier_state_and_leaves_the_later_ones(tiny_options, run_main, tmp_path):
+    options = tiny_options({'logger': {'save_checkpoint_freq': 2}, 'val': {'val_freq': 2}})
+    run_main(train.main, options)
+    experiment = tmp_path / 'experiments/tiny'
+    unbroken = read_all(experiment)
+    assert max(unbroken[-1], key=lambda line: line['mean']['psnr'])['iter'] > 2  # what the best weights are of
+    back = {**options['path'], 'resume_state': 'experiments/tiny/training_states/2.state'}
+    run_main(train.main, {**options, 'path': back}, '--force_yml', 'train:total_iter=2')
+    (left,) = tmp_path.glob('experiments/tiny_archived_*')
+    assert f'(4.state, 6.state, 8.state, and their networks) is now in {left}' in read_log(experiment)
+    assert [path.name for path in (experiment / 'training_states').iterdir()] == ['2.state']
+    assert {path.name for path in (experiment / 'models').iterdir()} == {'net_g_2.pth', 'net_g_latest.pth'}
+    assert_same(read_all(left), unbroken)
+    run_main(train.main, options, '--auto_resume')
+    assert 'Resuming training from epoch: 0, iter: 2.' in read_log(experiment)
+    assert_same(read_all(experiment), unbroken)
 
 
 def test_nothing_to_resume_is_said(tiny_options, run_main, tmp_path):
@@ -198,9 +227,42 @@ def test_stopped_by_a_signal_it_saves_its_state_and_goes_on_as_if_unbroken(tiny_
     assert_same(*(read_last(tmp_path / 'experiments' / name, 60) for name in ('stopped', 'unbroken')))
 
 
+@pytest.mark.parametrize('other', [False, True])
+def test_stopped_while_basicsr_s_dataset_loads_ahead(
+    tiny_options, run_main, fail_main, photo_folder, tmp_path, monkeypatch, other
+):
+    """Its next batch is drawn from the global generators before the training looks for the signal.
+
+    Of two processes the one that was not asked itself ends as the other one does.
+    """
+    pairs = {'type': 'PairedImageDataset', 'dataroot_lq': str(tmp_path / 'lq')}
+    (tmp_path / 'lq').mkdir()
+    for path in photo_folder.iterdir():
+        cv2.imwrite(str(tmp_path / 'lq' / path.name), cv2.resize(cv2.imread(str(path)), None, fx=0.5, fy=0.5))
+    options = tiny_options({'val': ..., 'datasets': {'train': pairs}, 'logger': {'save_checkpoint_freq': 8}})
+    run_main(train.main, {**options, 'name': 'unbroken'})
+    step = LabNetModel.optimize_parameters
+
+    with monkeypatch.context() as patch:
+
+        def asked(self, current_iter):
+            step(self, current_iter)
+            if current_iter == 3 and other:
+                values = 'stea_arch.models.training.gather'
+                patch.setattr(values, lambda own: [own, signal.SIGTERM] if own is None else [own])
+            elif current_iter == 3:
+                patch.setattr(stopping.request, 'signal', signal.SIGTERM)
+
+        patch.setattr(LabNetModel, 'optimize_parameters', asked)
+        assert re.search(r'Stopped: .*/3\.state is saved', fail_main(143, train.main, {**options, 'name': 'broken'}))
+    run_main(train.main, {**options, 'name': 'broken'}, '--auto_resume')
+    assert_same(*(read_last(tmp_path / 'experiments' / name) for name in ('unbroken', 'broken')))
+
+
 SLOW = """
 import sys, time
 from stea_arch import train
+from stea_arch.system import stopping
 from stea_arch.models.labnet_model import LabNetModel
 
 def slow(*_):
@@ -208,18 +270,25 @@ def slow(*_):
     time.sleep(60)
 
 LabNetModel.nondist_validation = slow
+stopping.ECHO = 0
 train.main()
 """
 
 
-def test_a_second_signal_ends_it_at_once(tiny_options, tmp_path):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_it_at_once_and_its_loader_processes(tiny_options, tmp_path, number):
     (tmp_path / 'slow.py').write_text(SLOW)
-    process = start([sys.executable, 'slow.py'], tiny_options({'val': {'val_freq': 1}}), tmp_path)
+    options = tiny_options({'val': {'val_freq': 1}, 'datasets': {'train': {'num_worker_per_gpu': 2}}})
+    reading, writing = os.pipe()  # read to its end once nobody is left that could write
+    process = start([sys.executable, 'slow.py'], options, tmp_path, pass_fds=[writing])
+    os.close(writing)
     output = tmp_path / 'output.txt'
     for text in ('validating', 'Once more to end at once'):
         wait_until(lambda text=text: text in output.read_text(), process, output)
-        process.send_signal(signal.SIGINT)
-    assert process.wait(20) != 0
+        process.send_signal(number)
+    assert process.wait(20) == -number
+    assert select.select([reading], [], [], 60)[0], 'a loader process is left'
+    os.close(reading)
 
 
 @pytest.mark.parametrize(('total', 'said'), [(3, 'No state had been saved'), (6, r'continues from .*/4\.state')])
@@ -316,13 +385,18 @@ def test_an_error_that_is_not_ours_keeps_its_traceback(tiny_options, run_main, m
         run_main(train.main, tiny_options({'val': ...}))
 
 
-def start(command, options, tmp_path, *flags):
+def start(command, options, tmp_path, *flags, **more):
     file = tmp_path / f'{options["name"]}.yml'
     file.write_text(yaml.safe_dump(options, sort_keys=False))
     env = {**os.environ, 'OMP_NUM_THREADS': '1'}
     with open(tmp_path / 'output.txt', 'ab') as output:
         return subprocess.Popen(
-            [*command, '-opt', str(file), *flags], cwd=tmp_path, env=env, stdout=output, stderr=subprocess.STDOUT
+            [*command, '-opt', str(file), *flags],
+            cwd=tmp_path,
+            env=env,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            **more,
         )
 
 
@@ -353,27 +427,37 @@ save = LabNetModel.save
 def save_on_every_rank(self, epoch, current_iter):
     save(self, epoch, current_iter)
     content = {'net': self.net_g.module.state_dict(), 'ema': self.net_g_ema.state_dict(), 'log': self.log_dict}
+    content['seed'] = int(self.opt['manual_seed'])
     torch.save(content, f'rank{self.opt["rank"]}_{current_iter}.pth')
 
 LabNetModel.save = save_on_every_rank
 train.main()
 """
+TERMINAL = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))'
 
 
 def test_two_processes_train_one_network(tiny_options, tmp_path, run_main):
-    """Weights agree between the ranks, and with one process on the joint batch; so does the validation."""
+    """Weights agree between the ranks, and with one process on the joint batch; so does the validation.
+
+    In a terminal, where the first process alone has a bar.
+    """
     (tmp_path / 'worker.py').write_text(WORKER)
     # with a large eps Adam follows the gradient itself, whose rounding would otherwise decide the sign of steps
-    changes = {'train': {'total_iter': 4, 'optim_g': {'eps': 1.0, 'lr': 0.1}}}
-    options = tiny_options(changes)
+    changes = {'train': {'total_iter': 4, 'optim_g': {'eps': 1.0, 'lr': 0.1}}, 'logger': {'pbar': True}}
+    options = tiny_options(changes, {'manual_seed': None})
     options['datasets']['train']['dataset_enlarge_ratio'] = 2
     torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', 'worker.py']
-    process = start(torchrun, {**options, 'name': 'two'}, tmp_path, '--launcher', 'pytorch')
-    assert process.wait(240) == 0, (tmp_path / 'output.txt').read_text()
+    command = [sys.executable, '-c', TERMINAL, 'sh', '-c', 'stty rows 24 cols 100 && exec "$0" "$@"', *torchrun]
+    process = start(command, {**options, 'name': 'two'}, tmp_path, '--launcher', 'pytorch')
+    output = tmp_path / 'output.txt'
+    assert process.wait(240) == 0, output.read_text()
+    assert re.search(r'4/4 .*l_pix=0\.\d', output.read_text()), output.read_text()
     first, second = (read_checkpoint(tmp_path / f'rank{rank}_4.pth') for rank in (0, 1))
     assert_same(first['net'], second['net'])
     assert_same(first['ema'], second['ema'])
+    assert first['seed'] == second['seed']
 
+    options['manual_seed'] = first['seed']
     options['datasets']['train']['batch_size_per_gpu'] = 4
     run_main(train.main, {**options, 'name': 'one'})
     one = read_checkpoint(tmp_path / 'experiments/one/models/net_g_4.pth')['params']

@@ -38,7 +38,7 @@ def run(is_train):
             _run_pipeline(args, is_train)
     except Stopped as stopped:
         what = f'{stopped.saved} is saved; --auto_resume continues from it' if stopped.saved else 'no step was made'
-        _end(args, 128 + request.signal, f'Stopped: {what}.')
+        _end(args, 128 + stopped.signal, f'Stopped: {what}.')
     except KeyboardInterrupt:
         _end(args, 128 + (request.signal or 2), f'\nInterrupted.{_what_is_saved(args, opt) if is_train else ""}')
 

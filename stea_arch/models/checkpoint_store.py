@@ -1,12 +1,13 @@
 """The files of a training run: networks and states, saved, loaded and pruned; and the global random state."""
 
+import itertools
 import random
 import re
 from pathlib import Path
 
 import numpy as np
 import torch
-from basicsr.utils import get_root_logger
+from basicsr.utils import get_root_logger, get_time_str
 from basicsr.utils.dist_util import master_only
 
 from stea_arch.system.errors import InputError
@@ -67,12 +68,39 @@ class CheckpointStore:
     @master_only
     def prune(self, keep):
         """Remove all but the newest ``keep`` states, and of each network all but as many numbered files."""
+        for numbered in self._numbered():
+            for iteration in sorted(numbered)[:-keep]:
+                numbered[iteration].unlink()
+
+    @master_only
+    def set_aside(self, iteration):
+        """Move states that are later than that of an iteration, and their networks, out of the way of a run that goes
+        on from there: the newest of them would pass for its own.
+
+        Returns:
+            Path | None: ``experiments/<name>_archived_<time>``, with their folders in it; None: there is no such state.
+        """
+        states, *networks = ([p for n, p in found.items() if n > iteration] for found in self._numbered())
+        if not states:
+            return None
+        root = self._folder('experiments_root')
+        aside = root.with_name(f'{root.name}_archived_{get_time_str()}')
+        for path in itertools.chain(states, *networks):
+            (aside / path.parent.name).mkdir(parents=True, exist_ok=True)
+            path.rename(aside / path.parent.name / path.name)
+        names = ', '.join(sorted(path.name for path in states))
+        get_root_logger().warning(
+            f'The run goes on from iteration {iteration}. What it leaves behind ({names}, and their networks) is now '
+            f'in {aside}.'
+        )
+        return aside
+
+    def _numbered(self):
+        """The files of states, and of each network, by their iteration."""
         states, models = self._folder('training_states'), self._folder('models')
         for folder, start in ((states, ''), (models, 'net_g_'), (models, 'net_d_')):
             pattern = rf'{start}(\d+)\.(?:state|pth)'
-            numbered = {int(m.group(1)): p for p in folder.iterdir() if (m := re.fullmatch(pattern, p.name))}
-            for iteration in sorted(numbered)[:-keep]:
-                numbered[iteration].unlink()
+            yield {int(m.group(1)): p for p in folder.iterdir() if (m := re.fullmatch(pattern, p.name))}
 
     def load_network(self, net, load_path, strict=True, param_key='params'):
         """Load weights; those in the authors' naming are renamed on the way.

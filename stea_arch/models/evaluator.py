@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -137,7 +138,7 @@ class Evaluator:
         if (
             metric in self.model.metric_results
             and dataset_name == first
-            and self.model.best_metric_results[first][metric]['iter'] == current_iter
+            and self._best_result()['iter'] == current_iter
         ):
             self.model.save_best_network()
 
@@ -151,22 +152,52 @@ class Evaluator:
             file.flush()
             os.fsync(file.fileno())
 
-    def replay(self, iteration):
-        """Rebuild the best results from what was validated up to ``iteration``, and forget what came after it."""
+    def replay(self, iteration, aside=None):
+        """Rebuild the best results from what was validated up to ``iteration``, and forget what came after it.
+
+        Args:
+            iteration (int): From which the run goes on.
+            aside (Path | None): Where the first process has put what it leaves behind; a copy of the notes joins it,
+                and the best weights where they are later. The best of what comes is kept anew then.
+        """
         if not self.opt.get('val', {}).get('metrics'):
             return
-        lines = [line for line in read_json_lines(self._validations_file) if line['iter'] <= iteration]
+        found = read_json_lines(self._validations_file)
+        best = Path(self.opt['path']['models'], 'net_g_best.pth')
+        is_later = False
+        if aside and best.is_file():
+            self._take_up(found)
+            is_later = bool(result := self._best_result()) and result['iter'] > iteration
+        lines = [line for line in found if line['iter'] <= iteration]
         lines = gather(lines)[0]  # processes that disagreed on what is validated would wait for each other
+        self._take_up(lines)
+        if self.opt['rank'] != 0:
+            return
+        if is_later:
+            (aside / 'models').mkdir(exist_ok=True)
+            best.rename(aside / 'models' / best.name)
+            if result := self._best_result():
+                result.update(iter=-1, val=float('inf' if result['better'] == 'lower' else '-inf'))
+        if aside and found:
+            shutil.copy(self._validations_file, aside)
+        with whole_or_nothing(self._validations_file) as partial:
+            partial.write_text(''.join(dumps(line) + '\n' for line in lines), encoding='utf-8')
+
+    def _take_up(self, lines):
+        """Note as validated, and as the best results, what these lines say."""
+        self.validated.clear()
+        vars(self.model).pop('best_metric_results', None)
         for line in lines:
             self.validated[line['dataset']] = line['iter']
             self.model._initialize_best_metric_results(line['dataset'])
             for metric, value in line['mean'].items():
                 if metric in self.model.best_metric_results[line['dataset']]:
                     self.model._update_best_metric_result(line['dataset'], metric, value, line['iter'])
-        if self.opt['rank'] != 0:
-            return
-        with whole_or_nothing(self._validations_file) as partial:
-            partial.write_text(''.join(dumps(line) + '\n' for line in lines), encoding='utf-8')
+
+    def _best_result(self):
+        """BasicSR's entry (``better``, ``val``, ``iter``) of the metric whose best weights are kept, or None."""
+        first = next(iter(getattr(self.model, 'best_metric_results', {}).values()), {})
+        return first.get(self.opt['val'].get('save_best'))
 
     def catch_up(self):
         """Validate what a run has not that was stopped after it had saved its state and before it had validated."""

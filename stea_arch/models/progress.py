@@ -34,8 +34,13 @@ class TrainingBar:
         self.bar = None
         self.heartbeat = None if self.wanted or opt['rank'] else Heartbeat(self.total)
 
-    def update(self, current_iter, get_log):
-        """Show an iteration; ``get_log()`` -> ``{name: float}`` is asked for once in a while, as a GPU waits for it."""
+    def update(self, current_iter, values):
+        """Show an iteration with this process's own values, as the others are at other work.
+
+        Args:
+            current_iter (int): Its number.
+            values (dict[str, Tensor]): What is logged; read once in a while, as a GPU waits for it.
+        """
         if self.heartbeat:
             self.heartbeat.step(current_iter)
         if not self.wanted:
@@ -44,7 +49,7 @@ class TrainingBar:
             self.bar = tqdm(total=self.total, initial=current_iter - 1, unit='it', desc=self.name, dynamic_ncols=True)
             self._write_log_above_bar()
         if self.bar.update(current_iter - self.bar.n) or current_iter >= self.total:  # it is being drawn
-            losses = {name: f'{value:.4f}' for name, value in get_log().items() if name.startswith('l_')}
+            losses = {name: f'{float(value):.4f}' for name, value in values.items() if name.startswith('l_')}
             self.bar.set_postfix(losses, refresh=False)
         if current_iter >= self.total:
             self.bar.close()

@@ -2,6 +2,7 @@
 
 import warnings
 
+import torch
 from basicsr.utils import get_root_logger
 
 # of a parameter group: what no option file says, and the rate of the moment, which the schedule makes of initial_lr
@@ -24,6 +25,8 @@ def follow_options(optimizer, scheduler, saved, groups, schedule):
             if group.get(key) != written[key]:
                 changes.append((key.removeprefix('initial_'), group.get(key), written[key]))
                 group[key] = written[key]
+        for state in (optimizer.state[p] for p in group['params'] if group.get('amsgrad') and p in optimizer.state):
+            state.setdefault('max_exp_avg_sq', torch.zeros_like(state['exp_avg_sq']))  # the maximum from here on
     if {*saved} - {*PROGRESS} != {*schedule} - {*PROGRESS}:
         moved = [('scheduler', 'one of another kind', type(scheduler).__name__)]
     else:

@@ -69,6 +69,7 @@ class TrainingMixin:
         self.step = 0
         self.resumed = False  # until the first step after
         self.logged = {}
+        self.random_state = get_random_state()
         self.bar = TrainingBar(self.opt)
         perceptual = train_opt.get('perceptual_opt')
         if perceptual and perceptual['type'] == 'PerceptualLoss' and perceptual.get('vgg_type', 'vgg19') == 'vgg19':
@@ -77,9 +78,10 @@ class TrainingMixin:
         if train_opt.get('compile') == 'blocks':
             compile_blocks(self.get_bare_model(self.net_g))
         if train_opt.get('cuda_graph') and self.device.type == 'cuda':
-            if self.opt['dist']:
+            if self.opt['dist'] or self.opt['num_gpu'] > 1:
                 raise InputError(
-                    'train.cuda_graph: true is for a single process: write false, or start without torchrun.'
+                    'train.cuda_graph: true is for a single process on one GPU: write num_gpu: 1 and start without '
+                    'torchrun, or write false.'
                 )
             self.training_step = GraphedStep(self.training_step, self.optimizers)
 
@@ -144,9 +146,13 @@ class TrainingMixin:
         super().update_learning_rate(current_iter, warmup_iter)
 
     def finish_step(self, current_iter, values):
-        """Keep what a step is logged with, ``{name: Tensor}``, and look at skipped steps where that costs no time."""
+        """Keep what a step is logged with, ``{name: Tensor}``, and look at skipped steps where that costs no time.
+
+        The random state is kept too: the next batch, which may draw from it, is loaded before :meth:`stop_if_asked`.
+        """
         self.logged = values
-        self.bar.update(current_iter, self.get_current_log)
+        self.random_state = get_random_state()
+        self.bar.update(current_iter, values)
         if self.device.type == 'cpu' or current_iter % self.opt['logger']['print_freq'] == 0:
             self._look_at_skipped_steps()
 
@@ -223,8 +229,9 @@ class TrainingMixin:
             'schedulers': [s.state_dict() for s in self.schedulers],
             'scaler': self.scaler.state_dict(),
             'bad_steps': self.bad_steps,
-            'random_states': gather(get_random_state()),
+            'random_states': gather(self.random_state),
             'threads': torch.get_num_threads(),
+            'seed': int(self.opt['manual_seed']),
             **self.extra_state(),
         }
         self.store.save_state(state)
@@ -259,14 +266,20 @@ class TrainingMixin:
         ):
             follow_options(optimizer, scheduler, saved, *options)
         self.step = resume_state['iter']
+        aside = self.store.set_aside(self.step)
         if 'random_states' not in resume_state:
             get_root_logger().warning('The state was saved by another model: it continues, but not exactly.')
             return
-        self.scaler.load_state_dict(resume_state['scaler'])
+        if resume_state['scaler']:
+            self.scaler.load_state_dict(resume_state['scaler'])
+        elif self.scaler.is_enabled():
+            scale = self.scaler.get_scale()
+            get_root_logger().info(f'The state was saved without a loss scale: that of fp16 starts at {scale:g}.')
         self.guard.in_a_row.fill_(resume_state['bad_steps'])
         states = resume_state['random_states']
         if len(states) == self.opt['world_size']:
-            set_random_state(states[self.opt['rank']])
+            self.random_state = states[self.opt['rank']]
+            set_random_state(self.random_state)
         else:
             get_root_logger().warning(
                 f'The state was saved by {len(states)} processes, and this run has {self.opt["world_size"]}: it '
@@ -275,7 +288,7 @@ class TrainingMixin:
         if self.device.type == 'cpu' and (said := continue_with_threads(resume_state.get('threads'))):
             get_root_logger().warning(said)
         self.load_extra_state(resume_state)
-        self.evaluator.replay(self.step)
+        self.evaluator.replay(self.step, aside)
         self.resumed = True
 
     def stop_if_asked(self, done):
@@ -290,12 +303,13 @@ class TrainingMixin:
         request.armed = True
         if self.opt['dist'] and done % self.opt['logger']['print_freq']:
             return  # all processes must see it at the same step
-        if not any(gather(request.signal)):
+        asked = next(filter(None, gather(request.signal)), None)
+        if asked is None:
             return
         state = self.store.state_path(done)
         if done and not state.is_file():
             self.save(Pipeline.sampler.epoch, done)
-        raise Stopped(state if done else None)
+        raise Stopped(state if done else None, asked)
 
     def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
         self.evaluator(dataloader, current_iter, tb_logger, save_img)

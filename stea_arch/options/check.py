@@ -151,6 +151,9 @@ class _Walk:
         optimizer = self._typed(path, section, lambda where, name: self._one_of(known, where, name))
         if optimizer is not None:
             check_arguments(self.problems, path, section, optimizer, ('params',))
+            ours = self.tables['optimizers'] == schema.OURS['optimizers']
+            for key in schema.KERNELS & section.keys() if ours else ():
+                self.problems.add(join(path, key), f'{self.model_type} chooses the fused kernels itself: remove it')
         if isinstance(section, dict) and 'lr' not in section:
             self.problems.add(join(path, 'lr'), 'missing, BasicSR has no default for it')
 

@@ -37,6 +37,10 @@ def check_devices(problems, opt):
     model = str(opt.get('model_type')).removesuffix('_basicsr')
     if model in CUDA_ONLY_MODELS and not cuda:
         problems.add('model_type', f"BasicSR's {model} runs on CUDA only, and torch finds no CUDA device")
+    several = torch.cuda.device_count() > 1 if gpus == 'auto' else is_integer(gpus) and gpus > 1
+    if several and part(opt, 'train').get('cuda_graph') is True:
+        text = f'{gpus} takes several GPUs here, and train.cuda_graph: true is for one: write num_gpu: 1'
+        problems.add('num_gpu', text)
     train = part(opt, 'datasets', 'train')
     if train.get('prefetch_mode') == 'cuda':
         if train.get('pin_memory') is not True:

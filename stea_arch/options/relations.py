@@ -24,7 +24,7 @@ OF_KERNELS = (SECOND_ORDER_DATASET, 'RealESRGANDataset')  # they give kernels in
 SECOND_ORDER_MODELS = ('RealNetModel', 'RealGANModel')
 BASICSR_MODELS = ('RealESRNetModel', 'RealESRGANModel')  # those that take kernels
 OUR_MODELS = ('LabNetModel', *SECOND_ORDER_MODELS)
-LOWER_IS_BETTER = ('calculate_niqe', 'calculate_lpips', 'calculate_dists')
+LOWER_IS_BETTER = ('calculate_niqe', 'calculate_lpips')
 
 
 def check_relations(problems, opt, is_train):
@@ -85,6 +85,11 @@ def _network(problems, opt):
     if ours and is_integer(channels) and channels != 3:
         key = 'num_in_ch' if 'num_in_ch' in arguments else 'in_chans'
         problems.add(join('network_g', key), f'must be 3, as {ours[0]} gives RGB images, got {channels}')
+        return
+    made = arguments.get('num_out_ch')
+    if name in ('LabNet', 'RealNet') and is_integer(made) and is_integer(channels) and made != channels:
+        text = f'must equal num_in_ch, which is {channels}, as {name} adds the enlarged input to its output, got {made}'
+        problems.add('network_g.num_out_ch', text)
 
 
 def _read_together(problems, name, written, arguments):

@@ -140,6 +140,7 @@ OURS = {  # read by every model of ours, see models/training.py
     },
     'optimizers': ('Adam', 'AdamW'),
 }
+KERNELS = {'fused', 'foreach', 'capturable', 'differentiable'}  # what our models say to the optimiser themselves
 CUDA_GRAPH = Key(boolean(), doc='On a GPU, run the step as one CUDA graph; a CPU has none and runs it as usual')
 LABNET_MODEL = extended(extended(SR_MODEL, **OURS), train={'cuda_graph': CUDA_GRAPH})
 GAN_MODEL = extended(

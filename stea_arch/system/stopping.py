@@ -1,7 +1,8 @@
 """SIGINT and SIGTERM: a training finishes its step, saves its state and ends; a second signal ends it at once.
 
 A cluster sends SIGTERM to every process of a job, and the launcher among them hands it on: within :data:`ECHO` seconds
-a second one is the same one.
+a second one is the same one. Loader processes ignore all of them: they end with the training, or within seconds when it
+is gone.
 """
 
 import os
@@ -19,11 +20,12 @@ class Stopped(BaseException):
 
     Args:
         saved (Path | None): The state from which it continues; None: there was nothing to save.
+        signal (int): What asked, this process or another one of the training.
     """
 
-    def __init__(self, saved):
-        super().__init__(saved)
-        self.saved = saved
+    def __init__(self, saved, signal):
+        super().__init__(saved, signal)
+        self.saved, self.signal = saved, signal
 
 
 class StopRequest:
@@ -51,8 +53,6 @@ class StopRequest:
 
     def _note(self, number, frame):
         if os.getpid() != self._process:  # a loader process: the training needs it up to its end
-            if number != signal.SIGINT:
-                signal.signal(number, signal.SIG_DFL)  # the next one ends it
             return
         if self.signal is not None:  # only SIGTERM comes back here
             if time.monotonic() > self._since + ECHO:
@@ -65,22 +65,21 @@ class StopRequest:
             raise KeyboardInterrupt
         print(
             f'\n{signal.Signals(number).name}: the current step (or validation) will be finished and the state saved. '
-            'Once more to end at once, without that.',
+            f'Once more to end at once, without that (SIGTERM counts again after {ECHO} s).',
             file=sys.stderr,
             flush=True,
         )
 
 
 def in_loader_process(then, worker_id):
-    """For a DataLoader's ``worker_init_fn``: put back the handler of SIGTERM that PyTorch replaces by one that ends it.
+    """For a DataLoader's ``worker_init_fn``: ignore SIGTERM, by which PyTorch's handler ends the loader process.
 
     Args:
         then (Callable[[int], None] | None): what else is to be done.
         worker_id (int): number of the loader process.
     """
-    handler = signal.getsignal(signal.SIGTERM)
-    if callable(handler):
-        signal.signal(signal.SIGTERM, handler)
+    if callable(signal.getsignal(signal.SIGTERM)):  # what the training listens with
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if then:
         then(worker_id)
 

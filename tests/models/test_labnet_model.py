@@ -115,7 +115,8 @@ def test_any_size_also_for_networks_that_need_multiples(make_model, size):
     swinir |= {'num_heads': [2], 'mlp_ratio': 2, 'upsampler': 'pixelshuffledirect', 'resi_connection': '1conv'}
     rrdb = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3, 'scale': 2, 'num_block': 1, 'num_grow_ch': 4}
     rrdb |= {'upscale': ..., 'num_feat': 8}
-    for network in (swinir, rrdb, {}):
+    by_default = {**swinir, 'window_size': ..., 'img_size': 14}  # 7
+    for network in (swinir, by_default, rrdb, {}):
         changes = {'network_g': {'num_feat': ..., 'num_blocks': ..., **network}} if network else {}
         model = make_model(changes)
         model.feed_data({'lq': torch.rand(1, 3, *size)})

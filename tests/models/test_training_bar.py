@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+import torch
 from waiting import wait_until
 
 from stea_arch import train
@@ -31,7 +32,7 @@ def test_a_bar_is_for_the_terminal_of_the_first_process(stream, pbar, rank, show
     monkeypatch.setattr('sys.stderr', stream)
     bar = TrainingBar({'logger': {'pbar': pbar}, 'rank': rank, 'train': {'total_iter': 2}, 'name': 'run'})
     for iteration in (1, 2):
-        bar.update(iteration, lambda: {'l_pix': 0.25, 'grad_norm': 3.0})
+        bar.update(iteration, {'l_pix': torch.tensor(0.25), 'grad_norm': torch.tensor(3.0)})
     text = stream.getvalue()
     assert ('run: 100%' in text and '2/2' in text and 'l_pix=0.2500' in text) if shown else text == ''
 

@@ -12,6 +12,7 @@ RRDBNET = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3}
 SWINIR = {'type': 'SwinIR', 'window_size': 8, 'upscale': 2, 'img_size': 48}
 COSINE = {'type': 'CosineAnnealingRestartLR', 'periods': [500, 500], 'restart_weights': [1, 0.5], 'eta_min': 1e-7}
 SINGLE = {'name': 'lq', 'type': 'SingleImageDataset', 'dataroot_lq': 'x', 'io_backend': {'type': 'disk'}}
+ONE_GPU = 'train.cuda_graph: true is for one: write num_gpu: 1'
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,7 @@ SINGLE = {'name': 'lq', 'type': 'SingleImageDataset', 'dataroot_lq': 'x', 'io_ba
         ([('network_g', EDSR), ('train.compile', 'blocks')], 'train.compile: blocks are those .*, got EDSR: .*'),
         ([('train.cuda_graph', True), ('train.amp', 'fp16')], 'train.cuda_graph: true needs amp: bf16 or ~, .*'),
         ([('network_g', {'type': 'Bicubic', 'upscale': 2})], 'network_g.type: Bicubic has no parameters to train.*'),
+        ([('network_g.num_out_ch', 1)], 'network_g.num_out_ch: must equal num_in_ch, which is 3, as LabNet .* got 1'),
         ([('network_g', {**EDSR, 'num_in_ch': 1})], 'network_g.num_in_ch: must be 3, .* RGB images, got 1'),
         ([('val.inference', {'method': 'strip'})], "val.inference: method must be one of .*, got 'strip'."),
         ([('val.inference', {'strip': 64})], "val.inference: method 'whole' does not read strip: .*"),
@@ -148,6 +150,9 @@ def test_cuda(train_opt, problems_of, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
     assert problems_of(train_opt(('num_gpu', 1))) == []
     only(problems_of(train_opt(('num_gpu', 3))), 'num_gpu: 3 asked for, but torch finds 2: write auto')
+    for number, said in (('auto', True), (2, True), (1, False)):
+        problems = problems_of(train_opt(('num_gpu', number), ('train.cuda_graph', True)))
+        assert problems == [f'num_gpu: {number} takes several GPUs here, and {ONE_GPU}'] * said
     opt = train_opt(('num_gpu', 1), ('datasets.train.prefetch_mode', 'cuda'))
     only(problems_of(opt), 'datasets.train.pin_memory: prefetch_mode: cuda needs pin_memory: true')
 
