@@ -102,6 +102,20 @@ def test_install_takes_the_build_for_the_machine(tmp_path, card, reachable):
     assert torch == (' --index-url https://download.pytorch.org/whl/cpu' if reachable and not card else '')
 
 
+def test_git_for_windows_leaves_the_line_ends_of_scripts(tmp_path):
+    there = shutil.copytree(ROOT, tmp_path / 'there', ignore=shutil.ignore_patterns(*MADE))
+    shutil.copytree(ROOT / '.ci', there / '.ci')
+    shutil.copy(ROOT / '.gitattributes', there)
+    git = ['git', '-c', 'core.autocrlf=true', '-c', 'user.name=a', '-c', 'user.email=a@b']
+    for command in (['init', '-q'], ['add', '.'], ['commit', '-q', '-m', 'a'], ['clone', '-q', '.', '../here']):
+        subprocess.run([*git, *command], cwd=there, check=True, capture_output=True)
+    files = {file.relative_to(there) for file in there.rglob('*') if file.is_file() and '.git' not in file.parts}
+    scripts = {file: (there / file).read_bytes() for file in files if (there / file).read_bytes().startswith(b'#!')}
+    assert {Path('install.sh'), Path('.ci/run')} <= scripts.keys()
+    assert {file: (tmp_path / 'here' / file).read_bytes() for file in scripts} == scripts
+    assert b'\r\n' in (tmp_path / 'here/setup.py').read_bytes()
+
+
 @pytest.fixture(scope='module')
 def built(tmp_path_factory):
     """A copy of the clone, and the wheel and the source distribution that are made of it."""
