@@ -61,8 +61,8 @@ setup(
         'psutil>=5.9',
         'filelock>=3.12',
         # basicsr imports distutils, which left the standard library in 3.12; its TensorBoard (tb-nightly) imports
-        # pkg_resources, which setuptools gives up from 81 on
-        'setuptools>=65,<81',
+        # pkg_resources, which setuptools gives up from 81 on, and which Python 3.12 imports from 66.1 on
+        'setuptools>=66.1,<81',
     ],
     extras_require={
         'tests': [

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Runs the tests with the oldest versions that setup.py declares, in .venv-minimum, which takes gigabytes and half an hour.
-# Usage: tests/minimum.sh [arguments of pytest]        PYTHON names the interpreter, 3.11 or 3.12
+# Runs the tests with the oldest versions that setup.py declares, in .venv-minimum: gigabytes and half an hour.
+# Usage: tests/minimum.sh [arguments of pytest]        PYTHON names the interpreter, Python 3.11
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-[ -d .venv-minimum ] || "${PYTHON:-python3.11}" -m venv .venv-minimum
+unset PYTHONPATH PYTHONHOME # what only they lead to is not in .venv-minimum
+.venv-minimum/bin/python -m pip --version >/dev/null 2>&1 || "${PYTHON:-python3.11}" -m venv --clear .venv-minimum
 pip() { .venv-minimum/bin/python -m pip --disable-pip-version-check install --quiet --constraint tests/minimum.txt "$@"; }
 pip torch torchvision setuptools wheel numpy
 pip --no-build-isolation --no-deps basicsr

@@ -82,24 +82,144 @@ def test_every_file_beside_the_code_is_installed(arguments):
     assert {file.parent for name in ('stea_arch', 'data_prep') for file in (ROOT / name).rglob('*.py')} == set(folders)
 
 
-PYTHON = """#!/bin/sh
+PYTHON = f"""#!/bin/sh
+# an interpreter of Python VERSION whose pip only notes what it was asked for
+torch="${{0%/bin/python}}/torch"
 echo "$*" >> asked.txt
-case "$*" in *urlopen*) exit $UNREACHABLE ;; *"import torch"*) exit 1 ;; esac
+case "$*" in
+*version_info*) exec {sys.executable} -c "import sys; sys.version_info = (VERSION, 0); $2" ;;
+*urlopen*) exit $UNREACHABLE ;;
+*"import torch"*) [ -n "$PYTHONPATH" ] && echo cpu || cat "$torch" 2>/dev/null ;;
+*"-m venv"*)
+    for last; do :; done
+    rm -rf $last && mkdir -p $last/bin && cp "$0" $last/bin/python && touch $last/pip $last/bin/activate ;;
+*"-m pip"*)
+    [ -f "${{0%/bin/python}}/pip" ] || exit 1
+    case "$*" in
+    *uninstall*) rm "$torch" ;;
+    *"torch torchvision"*) [ -f "$torch" ] || case "$*" in *whl/cpu*) echo cpu ;; *) echo cuda ;; esac > "$torch" ;;
+    esac ;;
+esac
 """
 
 
+def write(file, text):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o755)
+
+
+def python(version):
+    return PYTHON.replace('VERSION', version.replace('.', ', '))
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A folder with the scripts and, as bin/python3, a Python 3.11 that installs nothing."""
+    for name in ('install.sh', 'setup.py', 'tests/minimum.sh'):
+        write(tmp_path / 'clone' / name, (ROOT / name).read_text())
+    for name in ('python3', 'python3.11'):
+        write(tmp_path / 'bin' / name, python('3.11'))
+    return tmp_path / 'clone'
+
+
+def install(clone, script='install.sh', *, card=False, reachable=True, fails=False, **env):
+    """What Python was asked for in turn, and what was said on the way."""
+    write(clone.parent / 'bin/nvidia-smi', f'#!/bin/sh\nexit {int(not card)}\n')
+    write(clone / 'asked.txt', '')
+    kept = {name: text for name, text in os.environ.items() if name not in ('PYTHON', 'TORCH', 'PYTHONPATH')}
+    env = {**kept, 'PATH': f'{clone.parent}/bin:{kept["PATH"]}', 'UNREACHABLE': str(int(not reachable)), **env}
+    done = subprocess.run(['bash', script], cwd=clone, env=env, capture_output=True, text=True)
+    assert bool(done.returncode) == fails, done.stderr
+    return (clone / 'asked.txt').read_text(), done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(('card', 'reachable'), [(True, True), (False, True), (False, False)])
-def test_install_takes_the_build_for_the_machine(tmp_path, card, reachable):
-    for file, text in (('.venv/bin/python', PYTHON), ('bin/nvidia-smi', f'#!/bin/sh\nexit {int(not card)}\n')):
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_text(text)
-        (tmp_path / file).chmod(0o755)
-    for name in ('install.sh', 'setup.py'):
-        shutil.copy(ROOT / name, tmp_path)
-    env = {**os.environ, 'PATH': f'{tmp_path}/bin:{os.environ["PATH"]}', 'UNREACHABLE': str(int(not reachable))}
-    subprocess.run(['bash', 'install.sh'], cwd=tmp_path, env=env, check=True, capture_output=True)
-    (torch,) = re.findall(r'install --quiet torch torchvision(.*)', (tmp_path / 'asked.txt').read_text())
-    assert torch == (' --index-url https://download.pytorch.org/whl/cpu' if reachable and not card else '')
+@pytest.mark.parametrize('wanted', ['', 'cpu', 'cuda'])
+def test_install_takes_the_build_for_the_machine_or_the_one_that_is_asked_for(clone, card, reachable, wanted):
+    asked, _ = install(clone, card=card, reachable=reachable, TORCH=wanted)
+    (torch,) = re.findall(r'install --quiet torch torchvision(.*)', asked)
+    cpu = wanted == 'cpu' or (not wanted and reachable and not card)
+    assert torch == (' --index-url https://download.pytorch.org/whl/cpu' if cpu else '')
+
+
+def test_install_keeps_the_build_of_torch_until_the_other_one_is_asked_for(clone):
+    builds = []
+    for wanted in ('', 'cuda', '', 'cpu', 'cuda', 'cuda'):
+        install(clone, TORCH=wanted)
+        builds.append((clone / '.venv/torch').read_text().strip())
+    assert builds == ['cpu', 'cuda', 'cuda', 'cpu', 'cuda', 'cuda']
+
+
+def test_install_does_nothing_where_it_is_done(clone):
+    assert '-m pip' in install(clone)[0]
+    assert '-m pip' not in install(clone)[0]
+
+
+@pytest.mark.parametrize(('script', 'folder'), [('install.sh', '.venv'), ('tests/minimum.sh', '.venv-minimum')])
+def test_an_installation_that_was_stopped_before_pip_was_there_goes_on(clone, script, folder):
+    write(clone / folder / 'bin/python', python('3.11'))
+    assert re.search('install --quiet .*torch torchvision', install(clone, script)[0])
+
+
+def test_an_environment_of_someone_else_without_pip_is_left_alone(clone):
+    write(clone / '.venv/bin/python', python('3.11'))
+    write(clone / '.venv/bin/activate', '')
+    asked, said = install(clone, fails=True)
+    assert '-m venv' not in asked and 'ensurepip' in said
+
+
+@pytest.mark.parametrize('change', ['moved', 'copied', 'another Python'])
+def test_an_environment_of_another_place_or_python_is_made_anew(clone, change):
+    install(clone)
+    if change == 'another Python':
+        write(clone / '.venv/bin/python', python('3.12'))
+    else:
+        made = clone
+        clone = shutil.copytree(made, made.with_name('other'))
+        if change == 'moved':
+            shutil.rmtree(made)
+    asked, _ = install(clone)
+    assert '-m venv --clear .venv' in asked and 'install --quiet torch torchvision' in asked
+
+
+def test_a_torch_outside_of_the_environment_does_not_count(clone):
+    assert 'install --quiet torch torchvision' in install(clone, PYTHONPATH='/modules/torch')[0]
+
+
+@pytest.mark.parametrize(
+    ('env', 'present', 'sentence'),
+    [
+        ({'PYTHON': 'python-that-is-missing'}, None, 'python-that-is-missing is no interpreter; Python 3.11 to 3.14'),
+        ({'PYTHON': 'python3.9'}, None, 'PYTHON=python3.9 is 3.9; Python 3.11 to 3.14 is needed'),
+        ({'PYTHON': 'python3.13'}, '3.12', '.venv is of Python 3.12, PYTHON=python3.13 is 3.13. Remove .venv'),
+        ({}, '3.9', '.venv is of Python 3.9; 3.11 to 3.14 is needed. Remove it'),
+        ({}, '3.15', '.venv is of Python 3.15; 3.11 to 3.14 is needed. Remove it'),
+        ({'TORCH': 'gpu'}, None, 'TORCH is gpu; it may be cuda or cpu'),
+    ],
+)
+def test_install_says_what_it_cannot_use_before_it_downloads(clone, env, present, sentence):
+    for version in ('3.9', '3.13'):
+        write(clone.parent / 'bin' / f'python{version}', python(version))
+    if present:
+        write(clone / '.venv/bin/python', python(present))
+        write(clone / '.venv/pip', '')
+    asked, said = install(clone, fails=True, **env)
+    assert '-m ' not in asked and sentence in said
+
+
+def test_git_for_windows_leaves_the_line_ends_of_scripts(tmp_path):
+    there = shutil.copytree(ROOT, tmp_path / 'there', ignore=shutil.ignore_patterns(*MADE))
+    shutil.copytree(ROOT / '.ci', there / '.ci')
+    shutil.copy(ROOT / '.gitattributes', there)
+    git = ['git', '-c', 'core.autocrlf=true', '-c', 'user.name=a', '-c', 'user.email=a@b']
+    for command in (['init', '-q'], ['add', '.'], ['commit', '-q', '-m', 'a'], ['clone', '-q', '.', '../here']):
+        subprocess.run([*git, *command], cwd=there, check=True, capture_output=True)
+    files = {file.relative_to(there) for file in there.rglob('*') if file.is_file() and '.git' not in file.parts}
+    scripts = {file: (there / file).read_bytes() for file in files if (there / file).read_bytes().startswith(b'#!')}
+    assert {Path('install.sh'), Path('.ci/run')} <= scripts.keys()
+    assert {file: (tmp_path / 'here' / file).read_bytes() for file in scripts} == scripts
+    assert b'\r\n' in (tmp_path / 'here/setup.py').read_bytes()
 
 
 @pytest.fixture(scope='module')
