@@ -5,6 +5,7 @@ function here says what breaks without it, since when, and where upstream stands
 as one of them is no longer needed.
 """
 
+import argparse
 import importlib
 import importlib.util
 import sys
@@ -89,7 +90,8 @@ def force_yml_without_eval():
 def flags_beside_its_own():
     """Let ``parse_options`` read the command line as our commands do: flags, ``--auto-resume``, names of our files.
 
-    Breaks: it ends with "unrecognized arguments", or finds no such file. Since: always.
+    Our own flags are passed over; what nobody knows is refused as before. Breaks: it ends with "unrecognized
+    arguments", or finds no such file. Since: always.
     """
     from stea_arch.options.shipped import find_option_file
 
@@ -101,7 +103,9 @@ def flags_beside_its_own():
                 return super().add_argument(*names, **kwargs)
 
             def parse_args(self, *args, **kwargs):
-                known = self.parse_known_args(*args, **kwargs)[0]
+                self.add_argument('--import', action='append', help=argparse.SUPPRESS)
+                self.add_argument('--loose', action='store_true', help=argparse.SUPPRESS)
+                known = super().parse_args(*args, **kwargs)
                 known.opt = str(find_option_file(known.opt))
                 return known
 
@@ -191,14 +195,15 @@ def _handing_errors_on(original):
 
 
 def only_images_in_folders():
-    """Let the datasets that read a folder take its images alone.
+    """Let the datasets that read a folder pass over what is known not to be an image; other names are tried.
 
     Breaks: a ``Thumbs.db`` or ``notes.txt`` beside the images ends the test in a traceback. Since: always.
     """
-    from stea_arch.data.image_io import EXTENSIONS
+    texts = ('.txt', '.md', '.json', '.yml', '.yaml', '.csv', '.xml', '.html', '.pdf', '.log', '.py')
+    others = (*texts, '.db', '.ini', '.mat', '.npy', '.npz', '.zip')
 
     def images_only(original):
-        return lambda *args, **kwargs: (p for p in original(*args, **kwargs) if p.lower().endswith(EXTENSIONS))
+        return lambda *args, **kwargs: (p for p in original(*args, **kwargs) if not p.lower().endswith(others))
 
     for module in ('basicsr.data.single_image_dataset', 'basicsr.data.data_util'):
         _replace(module, 'scandir', images_only)
