@@ -8,10 +8,24 @@ as one of them is no longer needed.
 import argparse
 import importlib
 import importlib.util
+import re
 import sys
 import types
+from pathlib import Path
 
 from stea_arch.system.opencv import check_opencv
+
+VERSION = '1.4.2'
+
+
+def is_ours(folders):
+    """Whether the BasicSR in ``folders`` (its ``__path__``) is the one that is mended here, not another project's copy.
+
+    Its version is read from its file, as it has to be known before BasicSR is loaded.
+    """
+    files = [Path(folder, 'version.py') for folder in folders or ()]
+    line = f'^__version__ = ["\']{re.escape(VERSION)}["\']'
+    return any(file.is_file() and re.search(line, file.read_text('utf-8', 'replace'), re.M) for file in files)
 
 
 def prepare():
@@ -34,6 +48,13 @@ def apply():
     one_environment_an_lmdb()
     wandb_ids()
     colours_where_they_were()
+
+
+def undo():
+    """Put BasicSR's own objects back, where one of the above found nothing to replace."""
+    for module in [module for name, module in sys.modules.items() if name.startswith('basicsr.')]:
+        for name, original in module.__dict__.pop('_stea_arch_originals', {}).items():
+            setattr(module, name, original)
 
 
 def restore_functional_tensor():
