@@ -5,12 +5,27 @@ function here says what breaks without it, since when, and where upstream stands
 as one of them is no longer needed.
 """
 
+import argparse
 import importlib
 import importlib.util
+import re
 import sys
 import types
+from pathlib import Path
 
 from stea_arch.system.opencv import check_opencv
+
+VERSION = '1.4.2'
+
+
+def is_ours(folders):
+    """Whether the BasicSR in ``folders`` (its ``__path__``) is the one that is mended here, not another project's copy.
+
+    Its version is read from its file, as it has to be known before BasicSR is loaded.
+    """
+    files = [Path(folder, 'version.py') for folder in folders or ()]
+    line = f'^__version__ = ["\']{re.escape(VERSION)}["\']'
+    return any(file.is_file() and re.search(line, file.read_text('utf-8', 'replace'), re.M) for file in files)
 
 
 def prepare():
@@ -34,6 +49,13 @@ def apply():
     one_environment_an_lmdb()
     wandb_ids()
     colours_where_they_were()
+
+
+def undo():
+    """Put BasicSR's own objects back, where one of the above found nothing to replace."""
+    for module in [module for name, module in sys.modules.items() if name.startswith('basicsr.')]:
+        for name, original in module.__dict__.pop('_stea_arch_originals', {}).items():
+            setattr(module, name, original)
 
 
 def restore_functional_tensor():
@@ -103,7 +125,8 @@ def one_seed_for_a_run():
 def flags_beside_its_own():
     """Let ``parse_options`` read the command line as our commands do: flags, ``--auto-resume``, names of our files.
 
-    Breaks: it ends with "unrecognized arguments", or finds no such file. Since: always.
+    Our own flags are passed over; what nobody knows is refused as before. Breaks: it ends with "unrecognized
+    arguments", or finds no such file. Since: always.
     """
     from stea_arch.options.shipped import find_option_file
 
@@ -115,7 +138,9 @@ def flags_beside_its_own():
                 return super().add_argument(*names, **kwargs)
 
             def parse_args(self, *args, **kwargs):
-                known = self.parse_known_args(*args, **kwargs)[0]
+                self.add_argument('--import', action='append', help=argparse.SUPPRESS)
+                self.add_argument('--loose', action='store_true', help=argparse.SUPPRESS)
+                known = super().parse_args(*args, **kwargs)
                 known.opt = str(find_option_file(known.opt))
                 return known
 
@@ -205,14 +230,15 @@ def _handing_errors_on(original):
 
 
 def only_images_in_folders():
-    """Let the datasets that read a folder take its images alone.
+    """Let the datasets that read a folder pass over what is known not to be an image; other names are tried.
 
     Breaks: a ``Thumbs.db`` or ``notes.txt`` beside the images ends the test in a traceback. Since: always.
     """
-    from stea_arch.data.image_io import EXTENSIONS
+    texts = ('.txt', '.md', '.json', '.yml', '.yaml', '.csv', '.xml', '.html', '.pdf', '.log', '.py')
+    others = (*texts, '.db', '.ini', '.mat', '.npy', '.npz', '.zip')
 
     def images_only(original):
-        return lambda *args, **kwargs: (p for p in original(*args, **kwargs) if p.lower().endswith(EXTENSIONS))
+        return lambda *args, **kwargs: (p for p in original(*args, **kwargs) if not p.lower().endswith(others))
 
     for module in ('basicsr.data.single_image_dataset', 'basicsr.data.data_util'):
         _replace(module, 'scandir', images_only)

@@ -2,6 +2,8 @@
 
 import sys
 
+from stea_arch import compat
+
 _by_name = []
 
 
@@ -21,7 +23,7 @@ def register(registry):
     def add(obj):
         if isinstance(registry, str):
             _by_name.append((registry, obj))
-            if 'basicsr.utils.registry' in sys.modules:
+            if 'basicsr.utils.registry' in sys.modules and compat.is_ours(sys.modules['basicsr'].__path__):
                 _add(getattr(sys.modules['basicsr.utils.registry'], registry), obj)
         else:
             _add(registry, obj)

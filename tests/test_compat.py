@@ -190,13 +190,13 @@ def test_opencv_without_system_libraries_says_what_to_install(monkeypatch):
 
 
 def test_flags_are_those_of_basicsr(monkeypatch, tmp_path):
-    """BasicSR parses the same command line after us, and passes over what it does not know."""
+    """BasicSR parses the same command line after us, and passes over our own flags alone."""
     from stea_arch.commands._pipeline import _parser
 
     class Seen(Exception):
         pass
 
-    def stop(parser):
+    def stop(parser, *args):
         raise Seen(parser)
 
     monkeypatch.setattr(argparse.ArgumentParser, 'parse_known_args', stop)
@@ -206,10 +206,27 @@ def test_flags_are_those_of_basicsr(monkeypatch, tmp_path):
         {flag for action in parser._actions for flag in action.option_strings}
         for parser in (seen.value.args[0], _parser(True))
     )
-    assert ours - theirs == {'--import', '--loose'} and theirs < ours
+    assert ours == theirs
 
 
 def test_basicsr_takes_auto_resume_written_with_a_hyphen(tiny_options, run_main):
     opt = {}
-    run_main(lambda: opt.update(basicsr.utils.options.parse_options('.')[0]), tiny_options(), '--auto-resume')
+    flags = ['--auto-resume', '--import', 'a', '--import', './b.py', '--loose']
+    run_main(lambda: opt.update(basicsr.utils.options.parse_options('.')[0]), tiny_options(), *flags)
     assert opt['auto_resume']
+
+
+def test_basicsr_refuses_flags_that_nobody_knows(tiny_options, fail_main):
+    error = fail_main(2, lambda: basicsr.utils.options.parse_options('.'), tiny_options(), '--force-yml', 'name=other')
+    assert 'unrecognized arguments: --force-yml name=other' in error
+
+
+def test_folders_of_every_kind_of_image_are_read(tmp_path):
+    """Names are sorted as OpenCV's decoders and other programs' files have them."""
+    images = ['a.ppm', 'b.pgm', 'c.jp2', 'd.exr', 'e.hdr', 'f.PNG', 'g.avif', 'h']
+    for name in [*images, 'Thumbs.db', 'notes.TXT', 'meta.json', 'desktop.ini', 'README.md', '.hidden.png']:
+        (tmp_path / name).touch()
+    options = {'dataroot_lq': str(tmp_path), 'io_backend': {'type': 'disk'}}
+    assert [os.path.basename(path) for path in DATASET_REGISTRY.get('SingleImageDataset')(options).paths] == images
+    found = basicsr.data.data_util.paths_from_folder(str(tmp_path))
+    assert sorted(found) == [str(tmp_path / name) for name in images]

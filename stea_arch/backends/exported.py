@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from stea_arch import archs
+from stea_arch import __version__, archs
 from stea_arch.system.files import whole_or_nothing
 from stea_arch.system.packages import require
-from stea_arch.weights.export import require_exporter, write_onnx
+from stea_arch.weights import export as exporter
 
 
 def load_onnxruntime(network, dtype, threads, folder):
@@ -61,25 +61,25 @@ def export(network, folder=None):
     device = next(network.parameters()).device
     if device.type != 'cpu':
         raise ValueError(f'Exported networks run on the CPU, but this network is on {device}. Use network.cpu().')
-    require_exporter()
+    exporter.require_exporter()
     cache = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache', 'stea_arch')
     path = Path(folder or cache).expanduser() / f'{fingerprint(network)}.onnx'
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_or_nothing(path) as partial:
-            write_onnx(network.fuse().float(), partial)
+            exporter.write_onnx(network.fuse().float(), partial)
     return path
 
 
 def fingerprint(network):
     """A name for a network and what exports it, which changes with its weights, its form, our code and the versions."""
     digest = hashlib.sha256()
-    versions = [f'{name} {version(name)}' for name in ('stea_arch', 'torch', 'onnx', 'onnxscript')]
-    digest.update('\n'.join([*versions, repr(network)]).encode())
+    versions = [f'{name} {version(name)}' for name in ('torch', 'onnx', 'onnxscript')]
+    digest.update('\n'.join([f'stea_arch {__version__}', *versions, repr(network)]).encode())
     for module in network.modules():  # the order of an expansion, say, which neither names nor shapes tell
         plain = {name: value for name, value in vars(module).items() if isinstance(value, int | float | str | tuple)}
         digest.update(repr(sorted((name, value) for name, value in plain.items() if name != 'training')).encode())
-    for source in sorted(Path(archs.__file__).parent.glob('*.py')):
+    for source in (*sorted(Path(archs.__file__).parent.glob('*.py')), Path(exporter.__file__)):
         digest.update(source.read_bytes())
     for name, tensor in network.state_dict().items():
         digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode())

@@ -1,4 +1,5 @@
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -78,10 +79,25 @@ def test_fingerprint_knows_what_shapes_do_not_tell(one, other):
     assert fingerprint(made[0].train()) == fingerprint(made[0].eval())
 
 
-def test_fingerprint_knows_the_code(network, tmp_path, monkeypatch):
+@pytest.mark.parametrize('module', ['stea_arch.archs', 'stea_arch.weights.export'])
+def test_fingerprint_knows_the_code(network, tmp_path, monkeypatch, module):
     before = fingerprint(network)
     (tmp_path / '__init__.py').write_text('')
-    monkeypatch.setattr('stea_arch.archs.__file__', str(tmp_path / '__init__.py'))
+    monkeypatch.setattr(f'{module}.__file__', str(tmp_path / '__init__.py'))
+    assert fingerprint(network) != before
+
+
+def test_fingerprint_needs_no_installation(network, monkeypatch):
+    """The package may be used from its folder."""
+
+    def installed(name):
+        if name == 'stea_arch':
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr('stea_arch.backends.exported.version', installed)
+    before = fingerprint(network)
+    monkeypatch.setattr('stea_arch.backends.exported.__version__', '0.0')
     assert fingerprint(network) != before
 
 
