@@ -5,7 +5,6 @@ import re
 
 from stea_arch.archs.labnet_arch import LabNet
 from stea_arch.archs.realnet_arch import RealNet
-from stea_arch.options.schema import is_read
 from stea_arch.system.errors import InputError
 from stea_arch.weights.authors_naming import from_published, is_published
 from stea_arch.weights.files import check_weights, unwrap_state_dict
@@ -94,6 +93,8 @@ def contradiction(said, network):
     Returns:
         str: such as ``dilations [3, 5, 7] instead of [2, 4, 6]``; empty where the file does not.
     """
+    from stea_arch.options.schema import is_read  # here: what only upscales does without
+
     if said is None:
         return ''
     own, found = getattr(network, 'hyperparameters', {}), {'attention': None, **said[1]}
