@@ -5,7 +5,6 @@ function here says what breaks without it, since when, and where upstream stands
 as one of them is no longer needed.
 """
 
-import argparse
 import importlib
 import importlib.util
 import re
@@ -138,8 +137,8 @@ def flags_beside_its_own():
                 return super().add_argument(*names, **kwargs)
 
             def parse_args(self, *args, **kwargs):
-                self.add_argument('--import', action='append', help=argparse.SUPPRESS)
-                self.add_argument('--loose', action='store_true', help=argparse.SUPPRESS)
+                self.add_argument('--import', action='append', help=original.SUPPRESS)
+                self.add_argument('--loose', action='store_true', help=original.SUPPRESS)
                 known = super().parse_args(*args, **kwargs)
                 known.opt = str(find_option_file(known.opt))
                 return known

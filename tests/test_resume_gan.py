@@ -6,6 +6,7 @@ import pytest
 from test_resume import assert_same, read_last, start
 
 from stea_arch import train
+from stea_arch.system import files as system_files
 from stea_arch.weights import files
 from stea_arch.weights.files import read_checkpoint
 
@@ -54,6 +55,7 @@ def test_a_full_disk_stops_the_run_and_the_last_state_goes_on(real_options, run_
     options = real_options({'val': ..., 'train': SHORT, 'logger': logger}, 'gan')
     with monkeypatch.context() as patch:
         patch.setattr(files, 'open', full_from_the_sixth, raising=False)
+        patch.setattr(system_files, '_short', str)  # so that the names of partial files can be told
         error = fail_main(1, train.main, options)
     assert '6.state could not be saved: No space left on device' in error and '--auto_resume' in error
     experiment = tmp_path / 'experiments/tiny'
