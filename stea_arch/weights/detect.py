@@ -97,9 +97,9 @@ def contradiction(said, network):
 
     if said is None:
         return ''
-    own, found = getattr(network, 'hyperparameters', {}), {'attention': None, **said[1]}
-    found['attention'] = found['attention'] or 'none'  # as option files may write it
-    differing = [key for key in UNSEEN if key in said[1] and key in own and found[key] != own[key]]
+    own = getattr(network, 'hyperparameters', {})
+    found = {key: 'none' if value is None else value for key, value in said[1].items()}  # the attention may be
+    differing = [key for key in UNSEEN if key in found and key in own and found[key] != own[key]]
     return ', '.join(
         f'{key} {found[key]!r:.60} instead of {own[key]!r}' for key in differing if is_read('LabNet', key, own)
     )
