@@ -120,6 +120,11 @@ class TrainingMixin:
 
     def image_losses(self, output, pixel_gt, percep_gt):
         """Pixel and perceptual loss of ``output``, whichever there are, by BasicSR's names."""
+        if output.shape != pixel_gt.shape:  # channels would be broadcast
+            raise InputError(
+                f'network_g gives images of {list(output.shape)} (B, C, H, W), but the ground truth has '
+                f'{list(pixel_gt.shape)}: its scale and channels must be those of the images.'
+            )
         losses = {}
         if self.cri_pix:
             losses['pix'] = self.cri_pix(output, pixel_gt)

@@ -79,16 +79,15 @@ def _network(problems, opt):
     if named_model(opt) == 'SwinIRModel' and 'window_size' not in part(opt, 'network_g'):
         problems.add('network_g.window_size', 'missing, SwinIRModel pads images to a multiple of it')
     _read_together(problems, name, part(opt, 'network_g'), arguments)
-    channels = arguments.get('num_in_ch', arguments.get('in_chans'))
     types = [part(opt, 'datasets', name).get('type') for name in part(opt, 'datasets')]
     ours = [name for name in (RGB_DATASET, SECOND_ORDER_DATASET) if name in types]
-    if ours and is_integer(channels) and channels != 3:
-        key = 'num_in_ch' if 'num_in_ch' in arguments else 'in_chans'
-        problems.add(join('network_g', key), f'must be 3, as {ours[0]} gives RGB images, got {channels}')
-        return
-    made = arguments.get('num_out_ch')
-    if name in ('LabNet', 'RealNet') and is_integer(made) and is_integer(channels) and made != channels:
-        text = f'must equal num_in_ch, which is {channels}, as {name} adds the enlarged input to its output, got {made}'
+    channels = {key: arguments.get(key) for key in ('num_in_ch', 'in_chans', 'num_out_ch')}
+    for key, value in channels.items() if ours else ():
+        if is_integer(value) and value != 3:
+            problems.add(join('network_g', key), f'must be 3, as {ours[0]} gives RGB images, got {value}')
+    read, made = channels['num_in_ch'], channels['num_out_ch']
+    if not ours and name in ('LabNet', 'RealNet') and is_integer(read) and is_integer(made) and made != read:
+        text = f'must equal num_in_ch, which is {read}, as {name} adds the enlarged input to its output, got {made}'
         problems.add('network_g.num_out_ch', text)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stea_arch.models.training import TrainingDiverged
+from stea_arch.system.errors import InputError
 
 
 def weights(model):
@@ -107,6 +108,14 @@ def test_bad_steps_in_a_row_stop_the_run_with_advice(make_model, batch):
     bad = {**batch, 'gt': torch.full_like(batch['gt'], float('inf'))}
     with pytest.raises(TrainingDiverged, match=r'iteration 3: 3 steps in a row .* not finite .*l_pix inf.*Lower train'):
         train(model, bad, steps=5)
+
+
+def test_a_network_whose_channels_would_be_broadcast_is_refused(make_model, batch):
+    gray = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 1, 'scale': 2, 'num_block': 1, 'num_grow_ch': 4}
+    gray |= {'upscale': ..., 'num_feat': 8, 'num_blocks': ...}
+    model = make_model({'network_g': gray})
+    with pytest.raises(InputError, match=r'\[\d+, 1, \d+, \d+\] .* ground truth has \[\d+, 3, '):
+        train(model, batch, steps=1)
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 7), (16, 9)])

@@ -12,6 +12,9 @@ RRDBNET = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3}
 SWINIR = {'type': 'SwinIR', 'window_size': 8, 'upscale': 2, 'img_size': 48}
 COSINE = {'type': 'CosineAnnealingRestartLR', 'periods': [500, 500], 'restart_weights': [1, 0.5], 'eta_min': 1e-7}
 SINGLE = {'name': 'lq', 'type': 'SingleImageDataset', 'dataroot_lq': 'x', 'io_backend': {'type': 'disk'}}
+PAIRED = {'name': 'pairs', 'type': 'PairedImageDataset', 'dataroot_gt': 'x', 'dataroot_lq': 'x', 'gt_size': 96,
+          'io_backend': {'type': 'disk'}, 'use_hflip': True, 'use_rot': True, 'batch_size_per_gpu': 1,
+          'num_worker_per_gpu': 0}  # fmt: skip
 ONE_GPU = 'train.cuda_graph: true is for one: write num_gpu: 1'
 
 
@@ -38,7 +41,10 @@ ONE_GPU = 'train.cuda_graph: true is for one: write num_gpu: 1'
         ([('network_g', EDSR), ('train.compile', 'blocks')], 'train.compile: blocks are those .*, got EDSR: .*'),
         ([('train.cuda_graph', True), ('train.amp', 'fp16')], 'train.cuda_graph: true needs amp: bf16 or ~, .*'),
         ([('network_g', {'type': 'Bicubic', 'upscale': 2})], 'network_g.type: Bicubic has no parameters to train.*'),
-        ([('network_g.num_out_ch', 1)], 'network_g.num_out_ch: must equal num_in_ch, which is 3, as LabNet .* got 1'),
+        ([('network_g.num_out_ch', 1)], 'network_g.num_out_ch: must be 3, .* RGB images, got 1'),
+        ([('network_g', {**EDSR, 'num_out_ch': 1})], 'network_g.num_out_ch: must be 3, .* RGB images, got 1'),
+        ([('network_g.num_out_ch', 1), ('datasets.train', PAIRED), ('datasets.val', ...), ('val', ...)],
+         'network_g.num_out_ch: must equal num_in_ch, which is 3, as LabNet .* got 1'),
         ([('network_g', {**EDSR, 'num_in_ch': 1})], 'network_g.num_in_ch: must be 3, .* RGB images, got 1'),
         ([('val.inference', {'method': 'strip'})], "val.inference: method must be one of .*, got 'strip'."),
         ([('val.inference', {'strip': 64})], "val.inference: method 'whole' does not read strip: .*"),
