@@ -10,18 +10,16 @@ base labnet-s-x4.
 
 import argparse
 import importlib
-import io
 from pathlib import Path
 
 import numpy as np
 import skimage.data
 from PIL import Image
-from real_psnr import bicubic
+from real_psnr import bicubic, reduced
 
 from stea_arch.data.gaussian8 import gaussian8
 from stea_arch.data.image_io import decode
 from stea_arch.degradations.classical import degrade
-from stea_arch.degradations.resize import imresize
 from stea_arch.results.picture import cut, draw_grid
 from stea_arch.upscaling.upscaler import Upscaler
 
@@ -43,12 +41,7 @@ def low_quality(gt, degradation):
     if isinstance(degradation, str):
         lq = degrade(gt.astype(np.float32) / 255, gaussian8(SCALE)[degradation])
         return (lq * 255).round().astype(np.uint8)
-    noise, quality = degradation
-    lq = imresize(gt.astype(np.float32), 1 / SCALE)
-    lq += np.random.default_rng(0).normal(0, noise, lq.shape)
-    file = io.BytesIO()
-    Image.fromarray(lq.clip(0, 255).round().astype(np.uint8)).save(file, 'JPEG', quality=quality)
-    return np.asarray(Image.open(file))
+    return reduced(gt, SCALE, *degradation)
 
 
 def row(file, degradation, top, left, networks):

@@ -1,13 +1,16 @@
-"""What networks restore of photographs under second-order degradations (Real-ESRGAN's ranges), where truth is known.
+"""What networks restore of photographs under strong and under mild faults, where truth is known.
 
-The middle square of every image of a folder is sharpened and degraded as in training, with a seed of its own, and
-upscaled: PSNR and SSIM on Y against the image before, a border of the scale left out, results rounded to 8 bits, means
-over the images. Photographs without truth only allow NIQE, which hardly tells such networks apart.
+The middle square of every image of a folder is degraded, with a seed of its own, and upscaled: PSNR and SSIM on Y
+against the image before, a border of the scale left out, results rounded to 8 bits, means over the images. Strong
+faults: it is sharpened, and gets a second-order degradation of Real-ESRGAN's ranges. Mild ones: it is made smaller by
+MATLAB's bicubic, gets Gaussian noise of 0 to 8 (of 255) and becomes a JPEG of quality 70 to 95. Photographs without
+truth only allow NIQE, which hardly tells such networks apart.
 
     python benchmarks/real_psnr.py realnet-s-x4 labnet-s-x4 net_g_latest.pth --images datasets/benchmark/BSD100
 """
 
 import argparse
+import io
 import json
 from functools import partial
 from pathlib import Path
@@ -15,6 +18,7 @@ from statistics import mean
 
 import numpy as np
 import torch
+from PIL import Image
 
 from stea_arch.compare.evaluate import metric_options
 from stea_arch.data.image_io import decode, list_images
@@ -41,6 +45,23 @@ def degraded(folder, size, scale, seed):
         yield name, apply_sample(gt, *sample), gt
 
 
+def reduced(gt, scale, noise, quality, seed=0):
+    """8-bit ``(H, W, 3)`` -> smaller by ``scale``, with Gaussian noise of this sigma, through a JPEG."""
+    lq = imresize(gt.astype(np.float32), 1 / scale)
+    lq += np.random.default_rng(seed).normal(0, noise, lq.shape)
+    file = io.BytesIO()
+    Image.fromarray(lq.clip(0, 255).round().astype(np.uint8)).save(file, 'JPEG', quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def mildly_degraded(folder, size, scale, seed):
+    """As :func:`degraded`, with mild faults."""
+    for number, name in enumerate(list_images(folder)):
+        gt = middle(decode(Path(folder, name).read_bytes(), name, allow_gray=True), size, scale)
+        rng = np.random.default_rng(seed + number)
+        yield name, reduced(gt, scale, rng.uniform(0, 8), int(rng.integers(70, 96)), seed + number), gt
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('networks', nargs='+', help='names of shipped networks or checkpoints, of one scale')
@@ -58,19 +79,20 @@ def main():
         parser.error(f'the networks have the scales {sorted(scales)}: compare those of one scale')
     (scale,) = scales
     networks = {'bicubic': partial(bicubic, scale=scale), **networks}
-    found, metrics = {name: [] for name in networks}, metric_options(['psnr', 'ssim'], scale, has_truth=True)
-    for _, lq, gt in degraded(args.images, args.size, scale, args.seed):
-        for name, network in networks.items():
-            found[name].append(measure(network(lq)[..., ::-1], gt[..., ::-1], metrics))
+    metrics = metric_options(['psnr', 'ssim'], scale, has_truth=True)
     report = {
-        'protocol': f'{len(found["bicubic"])} images of {args.images.name}, the middle {args.size} pixels, sharpened, '
-        f'then degraded (second order, seeds from {args.seed}), x{scale}, on Y against the image before',
+        'protocol': f'images of {args.images.name}, the middle {args.size} pixels, x{scale}, seeds from {args.seed}',
         'versions': get_versions(),
-        'networks': {
-            name: {metric: round(mean(value[metric] for value in values), 4) for metric in metrics}
-            for name, values in found.items()
-        },
     }
+    for faults, pairs in (('strong', degraded), ('mild', mildly_degraded)):
+        found = {name: [] for name in networks}
+        for _, lq, gt in pairs(args.images, args.size, scale, args.seed):
+            for name, network in networks.items():
+                found[name].append(measure(network(lq)[..., ::-1], gt[..., ::-1], metrics))
+        report[faults] = {
+            name: {'images': len(values), **{key: round(mean(value[key] for value in values), 4) for key in metrics}}
+            for name, values in found.items()
+        }
     args.out.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
     print(json.dumps(report, indent=2))
 
