@@ -6,7 +6,7 @@ faults: it is sharpened, and gets a second-order degradation of Real-ESRGAN's ra
 MATLAB's bicubic, gets Gaussian noise of 0 to 8 (of 255) and becomes a JPEG of quality 70 to 95. Photographs without
 truth only allow NIQE, which hardly tells such networks apart.
 
-    python benchmarks/real_psnr.py realnet-s-x4 labnet-s-x4 net_g_latest.pth --images datasets/benchmark/BSD100
+    python benchmarks/real_psnr.py realnet-s-x4 labnet-s-x4 --base labnet-s-x4 --images datasets/benchmark/BSD100
 """
 
 import argparse
@@ -65,6 +65,7 @@ def mildly_degraded(folder, size, scale, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('networks', nargs='+', help='names of shipped networks or checkpoints, of one scale')
+    parser.add_argument('--base', help='also the first network with weights halfway to those of this one')
     parser.add_argument('--images', type=Path, required=True, help='folder of sharp photographs')
     parser.add_argument('--size', type=int, default=320, help='largest side of the square that is used')
     parser.add_argument('--seed', type=int, default=0)
@@ -74,6 +75,9 @@ def main():
     torch.set_num_threads(args.threads)
 
     networks = {name: Upscaler(name, 'cpu') for name in args.networks}
+    if args.base:
+        first = args.networks[0]
+        networks[f'{first}, halfway to {args.base}'] = Upscaler(first, 'cpu', base=args.base, strength=0.5)
     scales = {network.scale for network in networks.values()}
     if len(scales) > 1:
         parser.error(f'the networks have the scales {sorted(scales)}: compare those of one scale')
