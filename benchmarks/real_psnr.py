@@ -36,13 +36,25 @@ def bicubic(image, scale):
     return (imresize(image.astype(np.float32) / 255, scale).clip(0, 1) * 255).round().astype(np.uint8)
 
 
+def squares(folder, size, scale, seed):
+    """For each image of a folder its name, its middle square, (S, S, 3), uint8, and a seed of its own."""
+    for number, name in enumerate(list_images(folder)):
+        yield name, middle(decode(Path(folder, name).read_bytes(), name, allow_gray=True), size, scale), seed + number
+
+
 def degraded(folder, size, scale, seed):
     """For each image of a folder its name, the degraded middle square and the square itself, (S, S, 3), uint8."""
     sampler, kernel_sampler = SecondOrderSampler(scale), KernelSampler()
-    for number, name in enumerate(list_images(folder)):
-        gt = middle(decode(Path(folder, name).read_bytes(), name, allow_gray=True), size, scale)
-        (sample,) = draw_samples(1, len(gt), sampler, kernel_sampler, seed + number)
+    for name, gt, own_seed in squares(folder, size, scale, seed):
+        (sample,) = draw_samples(1, len(gt), sampler, kernel_sampler, own_seed)
         yield name, apply_sample(gt, *sample), gt
+
+
+def mildly_degraded(folder, size, scale, seed):
+    """As :func:`degraded`, with mild faults."""
+    for name, gt, own_seed in squares(folder, size, scale, seed):
+        rng = np.random.default_rng(own_seed)
+        yield name, reduced(gt, scale, rng.uniform(0, 8), int(rng.integers(70, 96)), own_seed), gt
 
 
 def reduced(gt, scale, noise, quality, seed=0):
@@ -52,14 +64,6 @@ def reduced(gt, scale, noise, quality, seed=0):
     file = io.BytesIO()
     Image.fromarray(lq.clip(0, 255).round().astype(np.uint8)).save(file, 'JPEG', quality=quality)
     return np.asarray(Image.open(file))
-
-
-def mildly_degraded(folder, size, scale, seed):
-    """As :func:`degraded`, with mild faults."""
-    for number, name in enumerate(list_images(folder)):
-        gt = middle(decode(Path(folder, name).read_bytes(), name, allow_gray=True), size, scale)
-        rng = np.random.default_rng(seed + number)
-        yield name, reduced(gt, scale, rng.uniform(0, 8), int(rng.integers(70, 96)), seed + number), gt
 
 
 def main():

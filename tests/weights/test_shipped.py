@@ -71,7 +71,7 @@ def test_realnet_is_better_than_bicubic_on_what_went_through_two_cameras(photogr
     upscaler, gains = Upscaler('realnet-s-x4', 'cpu'), []
     for file, place in (('chelsea.png', (60, 100)), ('coffee.png', (100, 220))):
         gt = photograph(file, *place)
-        sharp = (usm_sharpen(to_tensor(gt)[None].float() / 255)[0] * 255).round().byte()  # what it is trained to give
+        sharp = (usm_sharpen(to_tensor(gt)[None].float() / 255)[0] * 255).round().byte()  # what is degraded
         sharp = sharp.numpy().transpose(1, 2, 0)
         for kernels, params in draw_samples(6, 192, SecondOrderSampler(4), KernelSampler(), seed=0):
             lq = apply_sample(gt, kernels, params)
